@@ -1,0 +1,78 @@
+# Everything on a machine with Python >= 3.11 and make; the virtual environment is made in .venv.
+#
+#   make bench         install, run the default benchmark, say where the results are
+#   make test          install, then lint, types, import order and all tests
+#   make acceptance    the long checks; measured figures in build/acceptance.md
+#   make performance   the timed benchmarks; build/benchmarks.json
+#   make clean         remove all that these made, results excepted
+
+PYTHON  ?= python3
+# Where `make bench` writes; a second run there resumes.
+RESULTS ?= results/default
+# Test processes: one a core.
+WORKERS ?= auto
+# PyTorch, the independent check of gradients, is the extra `compare`: EXTRAS=test does without it.
+EXTRAS  ?= test,compare
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+FOLDERS := kernels objectives architectures rules bench
+# Compiled code is cached per run of the tests: a cache does not notice every change of the sources.
+FRESH   := rm -rf build/numba && NUMBA_CACHE_DIR="$(CURDIR)/build/numba"
+
+.PHONY: bench test lint types imports tests acceptance performance clean
+
+bench: $(VENV)/.installed
+	$(BIN)/plausibench run --out $(RESULTS)
+	@echo "Results: $(CURDIR)/$(RESULTS)"
+
+test: lint types imports tests
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+# The folders are packages of plausibench; mypy finds them under that name through links.
+types: $(VENV)/.installed-test
+	mkdir -p .links/plausibench
+	for folder in $(FOLDERS); do ln -sfn ../../$$folder .links/plausibench/$$folder; done
+	$(BIN)/mypy
+
+imports: $(VENV)/.installed-test
+	$(BIN)/lint-imports
+
+tests: $(VENV)/.installed-test
+	$(FRESH) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal tests
+
+acceptance: $(VENV)/.installed-test
+	$(FRESH) $(BIN)/python -m pytest -m acceptance --timeout 0 --figures build/acceptance.md tests
+
+performance: $(VENV)/.installed-test
+	mkdir -p build
+	$(FRESH) $(BIN)/python -m pytest --benchmark-enable --benchmark-only \
+		--benchmark-json build/benchmarks.json tests/benchmarks
+
+clean:
+	rm -rf $(VENV) .links build dist *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	find $(FOLDERS) tests -name __pycache__ -prune -exec rm -rf {} +
+
+# Stamps: an environment is made once, and packages are installed again when pyproject.toml changes.
+$(VENV)/.made:
+	@command -v $(PYTHON) >/dev/null || \
+		{ echo "plausibench needs Python 3.11 or newer; there is no $(PYTHON)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "plausibench needs Python 3.11 or newer, $(PYTHON) is" \
+		  "$$($(PYTHON) --version 2>&1): try make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.installed: pyproject.toml $(VENV)/.made
+	@echo "Installing into $(VENV): a few minutes the first time"
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.installed-test: pyproject.toml $(VENV)/.made
+	@echo "Installing into $(VENV): a few minutes the first time"
+	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS)]"
+	touch $(VENV)/.installed $@

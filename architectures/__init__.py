@@ -1,0 +1,11 @@
+"""Architectures: populations of neurons joined by projections, one module each."""
+
+if not __name__.startswith("plausibench."):
+    raise ImportError(f"import plausibench.{__name__}: {__name__} would be a second copy of it")
+
+BUILTIN = {
+    "dendritic": "plausibench.architectures.dendritic:Dendritic",
+    "linear": "plausibench.architectures.linear:Linear",
+    "mlp": "plausibench.architectures.mlp:Mlp",
+}
+"""Registry name -> where to find it; nothing is imported before it is asked for."""

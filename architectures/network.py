@@ -1,0 +1,266 @@
+"""A network: populations of neurons joined by projections.
+
+The network says how activity flows, and how a signal would flow back through any feedback
+weights; it never says how weights change.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from plausibench.architectures.neurons import Neurons
+from plausibench.architectures.synapses import Synapse
+from plausibench.kernels.errors import InputError
+
+Array = np.ndarray
+
+INPUT = "input"
+CONSTANT = "constant"
+
+
+@dataclass(frozen=True)
+class Population:
+    """Neurons of one kind: a name, a number of neurons N, and their input-output function."""
+
+    name: str
+    size: int
+    neurons: Neurons
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Synapses from a source to a target population; its name is that of its parameter."""
+
+    name: str
+    source: str
+    target: str
+    synapse: Synapse
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What a pass through the network leaves behind.
+
+    Attributes
+    ----------
+    drive, activity
+        Per population ``(B, N)``, or ``(S, B, N)`` where samples differ.
+    output
+        Activity of the last population.
+    """
+
+    drive: dict[str, Array]
+    activity: dict[str, Array]
+    output: Array
+
+    def presynaptic(self, projection: Projection) -> Array:
+        """Presynaptic factor of the projection's outer product."""
+        return self.activity[projection.source]
+
+
+@dataclass(frozen=True)
+class Network:
+    """Populations in the order in which activity flows, projections, and parameters.
+
+    Parameters
+    ----------
+    architecture
+        Registry name of the architecture that built it.
+    inputs
+        Number of input units.
+    populations
+        In forward order; the last one is the output.
+    projections
+        In forward order; a bias is a projection from the constant population.
+    parameters
+        One array per projection, float64 or float32.
+    """
+
+    architecture: str
+    inputs: int
+    populations: tuple[Population, ...]
+    projections: tuple[Projection, ...]
+    parameters: dict[str, Array] = field(repr=False)
+
+    @property
+    def output(self) -> Population:
+        """The output population."""
+        return self.populations[-1]
+
+    @property
+    def hidden(self) -> tuple[Population, ...]:
+        """All populations but the output."""
+        return self.populations[:-1]
+
+    @property
+    def size(self) -> int:
+        """Number of parameters P."""
+        return sum(array.size for array in self.parameters.values())
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Floating-point type of the parameters."""
+        return next(iter(self.parameters.values())).dtype
+
+    @cached_property
+    def incoming(self) -> dict[str, tuple[Projection, ...]]:
+        """Projections into each population."""
+        return {
+            population.name: tuple(p for p in self.projections if p.target == population.name)
+            for population in self.populations
+        }
+
+    @cached_property
+    def outgoing(self) -> dict[str, tuple[Projection, ...]]:
+        """Projections out of each population."""
+        return {
+            population.name: tuple(p for p in self.projections if p.source == population.name)
+            for population in self.populations
+        }
+
+    @cached_property
+    def returning(self) -> tuple[Projection, ...]:
+        """Projections through which a signal can return to a population below."""
+        names = {population.name for population in self.populations}
+        return tuple(p for p in self.projections if p.source in names)
+
+    def with_parameters(self, parameters: Mapping[str, Array]) -> "Network":
+        """The same network with other parameters."""
+        return replace(self, parameters=dict(parameters))
+
+    def astype(self, dtype: np.dtype | str) -> "Network":
+        """The same network with its parameters in another floating-point type."""
+        return self.with_parameters(
+            {name: array.astype(dtype, copy=False) for name, array in self.parameters.items()}
+        )
+
+    def check_inputs(self, inputs: Array) -> None:
+        """Refuse inputs that do not fit.
+
+        Raises
+        ------
+        InputError
+            In one sentence naming the shape and what is allowed.
+        """
+        if inputs.ndim != 2 or inputs.shape[1] != self.inputs:
+            raise InputError(
+                f"inputs: shape {inputs.shape} does not fit a network of {self.inputs} input "
+                f"units; allowed is (B, {self.inputs})"
+            )
+
+    def forward(
+        self,
+        inputs: Array,
+        *,
+        parameters: Mapping[str, Array] | None = None,
+        drive_noise: Mapping[str, Array] | None = None,
+        amplitude: float = 1.0,
+        clean: Activity | None = None,
+    ) -> Activity:
+        """Let activity flow.
+
+        Parameters
+        ----------
+        inputs
+            ``(B, N_in)``.
+        parameters
+            Parameters to use in place of the network's own, each ``(*shape)`` or
+            ``(S, *shape)``; those not named stay.
+        drive_noise
+            Noise per population ``(S, B, N)``, added to the drive times ``amplitude``.
+        amplitude
+            Factor of the noise.
+        clean
+            An undisturbed pass over the same inputs; what the disturbance does not reach is
+            taken from it.
+
+        Returns
+        -------
+        Activity
+            A perturbed population's ``drive`` is the one before noise.
+        """
+        replaced = {} if parameters is None else parameters
+        noise = {} if drive_noise is None else drive_noise
+        drive: dict[str, Array] = {}
+        if clean is None:
+            ones = np.ones((inputs.shape[0], 1), dtype=inputs.dtype)
+            activity = {INPUT: inputs, CONSTANT: ones}
+        else:
+            activity = {name: clean.activity[name] for name in (INPUT, CONSTANT)}
+        changed: set[str] = set()
+        for population in self.populations:
+            name, neurons = population.name, population.neurons
+            reached = clean is None or any(
+                p.source in changed or p.name in replaced for p in self.incoming[name]
+            )
+            if reached:
+                drive[name] = self._drive(name, activity, replaced)
+            elif clean is not None:
+                drive[name] = clean.drive[name]
+            if name in noise:
+                activity[name] = neurons.perturb(drive[name], noise[name], amplitude)
+            elif reached or clean is None:
+                activity[name] = neurons.activate(drive[name])
+            else:
+                activity[name] = clean.activity[name]
+            if reached or name in noise:
+                changed.add(name)
+        return Activity(drive, activity, activity[self.output.name])
+
+    def _drive(
+        self, name: str, activity: Mapping[str, Array], replaced: Mapping[str, Array]
+    ) -> Array:
+        total: Array | None = None
+        for p in self.incoming[name]:
+            weights = replaced.get(p.name, self.parameters[p.name])
+            part = p.synapse.drive(weights, activity[p.source])
+            if total is None:
+                total = part
+            elif np.broadcast_shapes(total.shape, part.shape) == total.shape:
+                total += part
+            else:
+                total = total + part
+        assert total is not None, f"population {name} has no incoming projection"
+        return total
+
+    def credit(
+        self,
+        clean: Activity,
+        arriving: Mapping[str, Array],
+        feedback: Mapping[str, Array] | None = None,
+    ) -> dict[str, Array]:
+        """Signals on the drive of each population, from those that arrive at activities.
+
+        Backpropagation is ``credit(clean, {output: error})``. Other feedback weights, or none,
+        give other rules.
+
+        Parameters
+        ----------
+        clean
+            The pass at which slopes are taken.
+        arriving
+            Signals on the activity of populations, ``(..., B, N)``.
+        feedback
+            Weights per projection in the layout of the forward weights; a projection that is
+            not named returns nothing. By default the network's own parameters.
+
+        Returns
+        -------
+        dict
+            Signals ``(..., B, N)`` of the populations that a signal reached.
+        """
+        weights = self.parameters if feedback is None else feedback
+        signals: dict[str, Array] = {}
+        for population in reversed(self.populations):
+            total = arriving.get(population.name)
+            for p in self.outgoing[population.name]:
+                if p.name in weights and p.target in signals:
+                    part = p.synapse.feedback(weights[p.name], signals[p.target])
+                    total = part if total is None else total + part
+            if total is not None:
+                signals[population.name] = population.neurons.adjoint(
+                    clean.drive[population.name], clean.activity[population.name], total
+                )
+        return signals

@@ -1,0 +1,145 @@
+"""Neurons: how a population turns the drive of its synapses into activity."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from plausibench.kernels import elementwise
+from plausibench.kernels.errors import choose, flag, number
+
+Array = np.ndarray
+
+
+class Neurons(ABC):
+    """The input-output function of a population, its adjoint and its tangent.
+
+    Drives and activities are ``(..., B, N)``; ``drive`` may lack the sample axis that
+    ``signal`` or ``noise`` has.
+    """
+
+    @property
+    @abstractmethod
+    def gain(self) -> float:
+        """Standard deviation of initial weights, times the root of the number of inputs."""
+
+    @abstractmethod
+    def activate(self, drive: Array) -> Array:
+        """Activity for a drive."""
+
+    @abstractmethod
+    def perturb(self, drive: Array, noise: Array, amplitude: float) -> Array:
+        """Activity for ``drive + amplitude * noise``, in one pass."""
+
+    @abstractmethod
+    def slope(self, drive: Array, activity: Array) -> Array:
+        """Derivative of the activity with respect to the drive, elementwise."""
+
+    def adjoint(self, drive: Array, activity: Array, signal: Array) -> Array:
+        """Signal on the drive for a signal on the activity."""
+        return signal * self.slope(drive, activity)
+
+    def tangent(self, drive: Array, activity: Array, change: Array) -> Array:
+        """First-order change of the activity for a change of the drive."""
+        return change * self.slope(drive, activity)
+
+
+@dataclass(frozen=True)
+class Pointwise(Neurons):
+    """a = f(drive) with f one of identity, tanh, sigmoid, relu, softplus."""
+
+    activation: str = "tanh"
+
+    def __post_init__(self) -> None:
+        choose("activation", self.activation, tuple(elementwise.CODES))
+
+    @property
+    def gain(self) -> float:
+        """2^(1/2) for rectified units, which pass on half of the variance (He et al. 2015)."""
+        return sqrt(2.0) if self.activation == "relu" else 1.0
+
+    @property
+    def code(self) -> int:
+        """Number of the activation in the compiled kernels."""
+        return elementwise.CODES[self.activation]
+
+    def activate(self, drive: Array) -> Array:
+        activity = np.empty_like(drive)
+        elementwise.activate(self.code, drive, activity)
+        return activity
+
+    def perturb(self, drive: Array, noise: Array, amplitude: float) -> Array:
+        activity = np.empty_like(noise)
+        elementwise.perturb(self.code, drive, noise, amplitude, activity)
+        return activity
+
+    def slope(self, drive: Array, activity: Array) -> Array:
+        slope = np.empty_like(drive)
+        elementwise.derivative(self.code, drive, activity, slope)
+        return slope
+
+
+@dataclass(frozen=True)
+class TwoCompartment(Neurons):
+    r"""Pyramidal neurons with a basal and an apical dendrite (Sacramento et al. 2018, eq. 1).
+
+    With a silent apical dendrite the soma rests at ``c v`` where v is the basal drive and
+
+    .. math:: c = g_B / (g_l + g_B + g_A),
+
+    without :math:`g_A` for a population that has no apical dendrite, or whose apical
+    current does not load the soma.
+
+    Parameters
+    ----------
+    activation
+        Firing rate as a function of the somatic potential.
+    leak, basal, apical
+        Conductances g_l, g_B, g_A in units of the membrane capacitance per time unit.
+    loads
+        Whether the apical conductance also pulls the soma towards rest.
+    """
+
+    activation: str = "tanh"
+    leak: float = 0.1
+    basal: float = 1.0
+    apical: float = 0.8
+    loads: bool = True
+
+    def __post_init__(self) -> None:
+        choose("activation", self.activation, tuple(elementwise.CODES))
+        for field in ("leak", "basal", "apical"):
+            number(field, getattr(self, field), least=0)
+        flag("loads", self.loads)
+
+    @property
+    def gain(self) -> float:
+        """As for pointwise neurons of the same activation."""
+        return self.rate.gain
+
+    @property
+    def conductance(self) -> float:
+        """Total conductance that pulls the soma, without nudging."""
+        return self.leak + self.basal + (self.apical if self.loads else 0.0)
+
+    @property
+    def attenuation(self) -> float:
+        """The factor c between basal drive and somatic potential."""
+        return self.basal / self.conductance
+
+    @property
+    def rate(self) -> Pointwise:
+        """Firing rate as a function of the somatic potential."""
+        return Pointwise(self.activation)
+
+    def activate(self, drive: Array) -> Array:
+        return self.rate.activate(self.attenuation * drive)
+
+    def perturb(self, drive: Array, noise: Array, amplitude: float) -> Array:
+        c = self.attenuation
+        return self.rate.perturb(c * drive, noise, c * amplitude)
+
+    def slope(self, drive: Array, activity: Array) -> Array:
+        c = self.attenuation
+        return c * self.rate.slope(c * drive, activity)

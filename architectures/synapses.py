@@ -1,0 +1,137 @@
+"""Synapses: bilinear maps from presynaptic activity to postsynaptic drive.
+
+A synapse differs from another in these operations only, so a learning rule that is written
+with them runs on every architecture.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+Array = np.ndarray
+
+
+class Synapse(ABC):
+    """A bilinear map ``(weights, pre) -> drive`` with its adjoint and its outer product.
+
+    ``weights`` may carry a leading sample axis S; ``pre`` and ``post`` are ``(..., B, N)``.
+    """
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the weights."""
+
+    @abstractmethod
+    def drive(self, weights: Array, pre: Array) -> Array:
+        """Postsynaptic drive."""
+
+    @abstractmethod
+    def feedback(self, weights: Array, post: Array) -> Array:
+        """Presynaptic signal that ``post`` sends back; takes any weights of this shape."""
+
+    @abstractmethod
+    def transpose(self, weights: Array) -> Array:
+        """Weights in the layout of a feedback matrix, from postsynaptic to presynaptic.
+
+        Undone by :meth:`untranspose`.
+        """
+
+    @abstractmethod
+    def untranspose(self, weights: Array) -> Array:
+        """Feedback matrix in the layout of the forward weights."""
+
+    @abstractmethod
+    def outer(self, post: Array, pre: Array) -> Array:
+        """Sum over the batch of post times pre: ``(*shape,)`` or ``(S, *shape)``."""
+
+    @abstractmethod
+    def outer_cost(self, examples: int) -> tuple[int, int]:
+        """Multiplications per sample to form the outer product, and to avoid it by Gram."""
+
+    @abstractmethod
+    def pre_gram(self, pre: Array) -> Array:
+        """Inner products between the examples' presynaptic factors, ``(..., B, B)``."""
+
+    @abstractmethod
+    def project(self, weights: Array, pre: Array) -> Array:
+        """Factor R such that ``<outer(post, pre), weights> = <post, R>``, ``(..., B, N_out)``."""
+
+
+@dataclass(frozen=True)
+class DenseSynapse(Synapse):
+    """All-to-all connections, weights ``(N_out, N_in)``."""
+
+    outputs: int
+    inputs: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.outputs, self.inputs)
+
+    def drive(self, weights: Array, pre: Array) -> Array:
+        if weights.ndim == 2 and pre.ndim > 2:
+            # One large product is several times faster than one small product per sample.
+            rows = pre.reshape(-1, self.inputs) @ weights.T
+            return rows.reshape(*pre.shape[:-1], self.outputs)
+        return pre @ weights.swapaxes(-1, -2)
+
+    def feedback(self, weights: Array, post: Array) -> Array:
+        if weights.ndim == 2 and post.ndim > 2:
+            rows = post.reshape(-1, self.outputs) @ weights
+            return rows.reshape(*post.shape[:-1], self.inputs)
+        return post @ weights
+
+    def transpose(self, weights: Array) -> Array:
+        return weights.swapaxes(-1, -2)
+
+    def untranspose(self, weights: Array) -> Array:
+        return weights.swapaxes(-1, -2)
+
+    def outer(self, post: Array, pre: Array) -> Array:
+        return post.swapaxes(-1, -2) @ pre
+
+    def outer_cost(self, examples: int) -> tuple[int, int]:
+        return examples * self.outputs * self.inputs, examples * examples * self.outputs
+
+    def pre_gram(self, pre: Array) -> Array:
+        return pre @ pre.swapaxes(-1, -2)
+
+    def project(self, weights: Array, pre: Array) -> Array:
+        return self.drive(weights, pre)
+
+
+@dataclass(frozen=True)
+class BiasSynapse(Synapse):
+    """One weight per neuron from a constant presynaptic activity of 1, weights ``(N_out,)``."""
+
+    outputs: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.outputs,)
+
+    def drive(self, weights: Array, pre: Array) -> Array:
+        return weights[..., None, :] * pre
+
+    def feedback(self, weights: Array, post: Array) -> Array:
+        return (weights[..., None, :] * post).sum(axis=-1, keepdims=True)
+
+    def transpose(self, weights: Array) -> Array:
+        return weights
+
+    def untranspose(self, weights: Array) -> Array:
+        return weights
+
+    def outer(self, post: Array, pre: Array) -> Array:
+        return (post * pre).sum(axis=-2)
+
+    def outer_cost(self, examples: int) -> tuple[int, int]:
+        return examples * self.outputs, examples * examples * self.outputs
+
+    def pre_gram(self, pre: Array) -> Array:
+        return pre @ pre.swapaxes(-1, -2)
+
+    def project(self, weights: Array, pre: Array) -> Array:
+        return self.drive(weights, pre)

@@ -1,0 +1,207 @@
+"""Everything that is measured along one trajectory."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from plausibench.bench.averaging import averaging_rows
+from plausibench.bench.variance_budget import budget_rows
+from plausibench.bench.draws import WITHIN
+from plausibench.bench.measurement import measure, one_blas_thread
+from plausibench.bench.optimisers import make_optimiser
+from plausibench.bench.step import progress_rows
+from plausibench.bench.selectors import select
+from plausibench.bench.spec import Spec
+from plausibench.bench.tasks.task import Task
+from plausibench.bench.training import Checkpoint, alignment, evaluate, trajectory
+from plausibench.bench.unit import Unit, build_network
+from plausibench.kernels.errors import Divergence
+from plausibench.kernels.streams import stream
+from plausibench.objectives.batch import Batch
+from plausibench.objectives.objective import Objective
+from plausibench.rules.backprop import Backprop
+from plausibench.rules.rule import Rule
+
+Rows = list[dict[str, Any]]
+Result = tuple[str, str, Rows, Rows]
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A rule at one checkpoint."""
+
+    rule: Rule
+    task: Task
+    objective: Objective
+    batch: Batch
+    checkpoint: Checkpoint
+    unit: Unit
+    spec: Spec
+
+
+def measure_unit(unit: Unit, spec: Spec) -> Result:
+    """Train, measure at every checkpoint, and return status, reason, rows and timings.
+
+    A network that diverges and a component that raises are outcomes: what was measured before
+    is kept.
+    """
+    rows: Rows = []
+    times: Rows = []
+    try:
+        with one_blas_thread():
+            for cell in _cells(unit, spec):
+                started = time.perf_counter()
+                for kind, rows_of in KINDS.items():
+                    new = [_complete(cell, kind, row) for row in rows_of(cell)]
+                    rows += new
+                step = cell.checkpoint.step
+                times.append({"step": step, "seconds": time.perf_counter() - started})
+    except Divergence as error:
+        return "diverged", str(error), rows, times
+    except Exception as error:  # noqa: BLE001 -- whatever a component raises is a result
+        return "failed", f"{type(error).__name__}: {error}", rows, times
+    return "done", "", rows, times
+
+
+def _cells(unit: Unit, spec: Spec) -> Iterator[Cell]:
+    task: Task = select("task", unit.task).make()
+    network = build_network(unit.architecture, task, spec.hidden, unit.seed)
+    objective: Objective = select("objective", unit.objective).make()
+    rule: Rule = select("rule", unit.rule).make()
+    own = unit.protocol == "own"
+    trainer = rule if own else Backprop()
+    rate = spec.rate(unit.rule if own else "backprop")
+    batch = task.batch(spec.batch_size, seed=stream(unit.seed, "measured"))
+    for checkpoint in trajectory(
+        trainer,
+        rule,
+        network,
+        objective,
+        task,
+        make_optimiser(spec.optimiser, rate),
+        spec.checkpoints,
+        spec.training_batch_size,
+        unit.seed,
+    ):
+        yield Cell(rule, task, objective, batch, checkpoint, unit, spec)
+
+
+def _complete(cell: Cell, kind: str, row: dict[str, Any]) -> dict[str, Any]:
+    """Fill in the columns that this kind of row has no value for."""
+    blank = {
+        "projection": "all",
+        "low": NAN,
+        "high": NAN,
+        "samples": 0,
+        "redrawn": "nothing",
+        "reference": "",
+        "method": "exact",
+        "effective_dimension": NAN,
+        "flag": "",
+    }
+    return {**blank, "step": cell.checkpoint.step, "kind": kind, **row}
+
+
+def _training(cell: Cell) -> Rows:
+    network, state = cell.checkpoint.network, cell.checkpoint.state
+    found = evaluate(network, cell.objective, cell.task)
+    found["alignment"] = alignment(
+        cell.rule, network, cell.objective, cell.batch, state, cell.unit.seed
+    )
+    return [{"quantity": name, "value": value} for name, value in found.items()]
+
+
+def _cost(cell: Cell) -> Rows:
+    numbers = sum(array.size for array in cell.checkpoint.state.values())
+    return [
+        {"quantity": "forward_passes", "value": cell.rule.card.forward_passes},
+        {"quantity": "state_size", "value": float(numbers)},
+    ]
+
+
+def _conditional(cell: Cell) -> Rows:
+    return measure(
+        cell.rule,
+        cell.checkpoint.network,
+        cell.objective,
+        cell.batch,
+        cell.spec.samples,
+        cell.unit.seed,
+        state=cell.checkpoint.state,
+    ).rows
+
+
+def _marginal(cell: Cell) -> Rows:
+    """Feedback redrawn at shared weights only: a rule's own training aligns the two."""
+    if "feedback" not in cell.rule.randomness() or cell.unit.protocol != "shared":
+        return []
+    return measure(
+        cell.rule,
+        cell.checkpoint.network,
+        cell.objective,
+        cell.batch,
+        cell.spec.marginal_samples,
+        cell.unit.seed,
+        redraw=WITHIN | {"feedback"},
+    ).rows
+
+
+def _averaging(cell: Cell) -> Rows:
+    rows = averaging_rows(
+        cell.rule,
+        cell.checkpoint.network,
+        cell.objective,
+        cell.batch,
+        cell.spec.averaging_samples,
+        cell.unit.seed,
+        state=cell.checkpoint.state,
+    )
+    return [
+        {
+            "quantity": "cosine",
+            "value": row["cosine"],
+            "low": row["low"],
+            "high": row["high"],
+            "samples": row["averaged"],
+            "method": "sampled",
+        }
+        for row in rows
+    ]
+
+
+def _budget(cell: Cell) -> Rows:
+    if cell.unit.protocol != "shared":
+        return []
+    return budget_rows(
+        cell.rule,
+        cell.task,
+        cell.checkpoint.network,
+        cell.objective,
+        batch_size=cell.spec.batch_size,
+        seed=cell.unit.seed,
+    )
+
+
+def _progress(cell: Cell) -> Rows:
+    return progress_rows(
+        cell.rule,
+        cell.checkpoint.network,
+        cell.objective,
+        cell.batch,
+        seed=cell.unit.seed,
+        state=cell.checkpoint.state,
+    )
+
+
+KINDS: dict[str, Callable[[Cell], Rows]] = {
+    "training": _training,
+    "cost": _cost,
+    "conditional": _conditional,
+    "marginal": _marginal,
+    "averaging": _averaging,
+    "budget": _budget,
+    "progress": _progress,
+}

@@ -1,0 +1,176 @@
+"""Draws of a rule: numbered samples of its gradient estimate at fixed weights."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from plausibench.architectures.network import Activity, Network
+from plausibench.bench.moments import BLOCK
+from plausibench.kernels.errors import InputError, refusal
+from plausibench.kernels.streams import stream
+from plausibench.objectives.batch import Batch
+from plausibench.objectives.objective import Objective
+from plausibench.rules.estimate import Dense, Directional, Estimate, Estimates, Outer, form_one
+from plausibench.rules.gradient import gradient
+from plausibench.rules.noise import Noise
+from plausibench.rules.rule import Rule, State
+
+Array = np.ndarray
+
+WITHIN = frozenset({"rule", "action", "spike"})
+"""Sources that are redrawn for every sample by default."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A rule at fixed weights, batch and state, with the clean pass done once."""
+
+    rule: Rule
+    network: Network
+    objective: Objective
+    batch: Batch
+    clean: Activity
+    state: State
+    seed: int
+
+
+def prepare(
+    rule: Rule,
+    network: Network,
+    objective: Objective,
+    batch: Batch,
+    state: State | None,
+    seed: int,
+    dtype: str = "float64",
+) -> Setting:
+    """Check that the parts fit, and do the clean pass.
+
+    Raises
+    ------
+    InputError
+        If inputs or targets do not fit the network, or the rule cannot run on it.
+    """
+    network.check_inputs(batch.inputs)
+    objective.check(batch.targets, network.output.size)
+    reason = rule.unsupported(network, objective)
+    if reason is not None:
+        raise InputError(f"rule: {reason}")
+    network, batch = network.astype(dtype), batch.astype(dtype)
+    state = rule.initial_state(network, seed) if state is None else state
+    clean = network.forward(batch.inputs)
+    return Setting(rule, network, objective, batch, clean, state, seed)
+
+
+def reference_of(setting: Setting, which: str = "own") -> tuple[str, dict[str, Array]]:
+    """Name and value of the gradient to judge against, computed in float64.
+
+    ``which`` is ``own`` for the rule's own reference or ``objective`` for the gradient of
+    the objective.
+    """
+    network, batch = setting.network.astype("float64"), setting.batch.astype("float64")
+    clean = network.forward(batch.inputs)
+    if which == "own":
+        own = setting.rule.reference(network, setting.objective, batch, clean)
+        if own is not None:
+            return setting.rule.card.reference, own
+    return "gradient of the objective", gradient(network, setting.objective, batch, clean)
+
+
+def draw_block(setting: Setting, index: int, redraw: frozenset[str]) -> Estimates:
+    """Draw the samples ``index * BLOCK`` to ``(index + 1) * BLOCK - 1``.
+
+    Raises
+    ------
+    InputError
+        If the rule returns estimates of the wrong kind or shape.
+    """
+    numbers = np.arange(index * BLOCK, (index + 1) * BLOCK, dtype=np.int64)
+    if "feedback" not in redraw:
+        return _checked(setting, _estimate(setting, numbers), BLOCK)
+    formed: dict[str, list[Array]] = {p.name: [] for p in setting.network.projections}
+    for number in numbers:
+        state = setting.rule.initial_state(
+            setting.network, stream(setting.seed, "redraw", int(number))
+        )
+        one = _checked(setting, _estimate(replace(setting, state=state), np.array([number])), 1)
+        for p in setting.network.projections:
+            formed[p.name].append(form_one(p.synapse, one[p.name])[0])
+    return {name: Dense(np.stack(arrays)) for name, arrays in formed.items()}
+
+
+def _estimate(setting: Setting, numbers: Array) -> Estimates:
+    noise = Noise(setting.seed, numbers, setting.batch.keys, setting.network.dtype)
+    return setting.rule.estimate(
+        setting.network, setting.objective, setting.batch, setting.clean, setting.state, noise
+    )
+
+
+def _checked(setting: Setting, estimates: Estimates, samples: int) -> Estimates:
+    """Give every estimate a sample axis, and refuse what does not fit the network."""
+    rule = type(setting.rule).__name__
+    names = [p.name for p in setting.network.projections]
+    if not isinstance(estimates, dict) or set(estimates) != set(names):
+        given = sorted(estimates) if isinstance(estimates, dict) else type(estimates).__name__
+        raise InputError(
+            f"{rule}.estimate: returned {given}; allowed is one estimate for each of {names}"
+        )
+    return {
+        p.name: _with_samples(rule, p.name, p.synapse.shape, estimates[p.name], samples)
+        for p in setting.network.projections
+    }
+
+
+def _with_samples(
+    rule: str, name: str, shape: tuple[int, ...], estimate: Estimate, samples: int
+) -> Estimate:
+    if isinstance(estimate, Outer):
+        post, pre = np.asarray(estimate.post), np.asarray(estimate.pre)
+        fits = (
+            post.ndim in (2, 3)
+            and pre.ndim in (2, 3)
+            and post.shape[-1] == shape[0]
+            and pre.shape[-1] == (shape[1] if len(shape) > 1 else 1)
+            and post.shape[-2] == pre.shape[-2]
+        )
+        if fits and post.ndim == 2:
+            post = np.broadcast_to(post, (samples, *post.shape))
+        if fits and post.shape[0] == samples and (pre.ndim == 2 or pre.shape[0] == samples):
+            return Outer(post, pre)
+        raise InputError(
+            f"{rule}.estimate: {name} has post {np.shape(estimate.post)} and pre "
+            f"{np.shape(estimate.pre)}; allowed are post ({samples}, B, {shape[0]}) and pre "
+            f"(B, {shape[1] if len(shape) > 1 else 1})"
+        )
+    if isinstance(estimate, Dense):
+        array = np.asarray(estimate.array)
+        if array.shape == shape:
+            array = np.broadcast_to(array, (samples, *shape))
+        if array.shape == (samples, *shape):
+            return Dense(array)
+        raise InputError(
+            f"{rule}.estimate: {name} has shape {array.shape}; allowed is {(samples, *shape)}"
+        )
+    if isinstance(estimate, Directional):
+        direction = np.asarray(estimate.direction)
+        coefficient = np.asarray(estimate.coefficient)
+        if direction.shape == (samples, *shape) and coefficient.shape == (samples,):
+            return Directional(coefficient, direction)
+        raise InputError(
+            f"{rule}.estimate: {name} has coefficient {coefficient.shape} and direction "
+            f"{direction.shape}; allowed are ({samples},) and {(samples, *shape)}"
+        )
+    raise refusal(f"{rule}.estimate[{name}]", estimate, "an Outer, Dense or Directional estimate")
+
+
+def formed_blocks(
+    setting: Setting, samples: int, redraw: frozenset[str]
+) -> Iterator[dict[str, Array]]:
+    """Individual draws ``(S, *shape)``, block by block, ``samples`` in all."""
+    for index in range(-(-samples // BLOCK)):
+        valid = min(BLOCK, samples - index * BLOCK)
+        estimates = draw_block(setting, index, redraw)
+        yield {
+            p.name: form_one(p.synapse, estimates[p.name])[:valid]
+            for p in setting.network.projections
+        }

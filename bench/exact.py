@@ -1,0 +1,70 @@
+"""Exact mean and variance of an estimator, where they need no sampling."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from plausibench.architectures.synapses import Synapse
+from plausibench.bench.draws import WITHIN, Setting, draw_block
+from plausibench.rules.estimate import Outer, form_one
+from plausibench.rules.rule import SampledAction
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Exact mean per parameter, total variance per parameter, and how many outcomes it took."""
+
+    mean: dict[str, Array]
+    variance: dict[str, float]
+    outcomes: int
+    method: str
+
+
+def exact(setting: Setting, redraw: frozenset[str]) -> Exact | None:
+    """Exact mean and variance over what is redrawn; None where only sampling can tell."""
+    sources = setting.rule.randomness() & redraw
+    if not sources:
+        return _deterministic(setting)
+    if sources == {"action"} and isinstance(setting.rule, SampledAction):
+        return _enumerated(setting, setting.rule)
+    return None
+
+
+def unavailable(setting: Setting, redraw: frozenset[str]) -> str:
+    """Why there is no exact answer."""
+    sources = ", ".join(sorted(setting.rule.randomness() & redraw))
+    return f"the rule's randomness ({sources}) cannot be enumerated"
+
+
+def _deterministic(setting: Setting) -> Exact:
+    estimates = draw_block(setting, 0, WITHIN)
+    mean = {
+        p.name: np.array(form_one(p.synapse, estimates[p.name])[0], dtype=np.float64)
+        for p in setting.network.projections
+    }
+    return Exact(mean, dict.fromkeys(mean, 0.0), 1, "exact")
+
+
+def _enumerated(setting: Setting, rule: SampledAction) -> Exact:
+    """Sum over actions: those of different examples are independent, so variances add up."""
+    policy = rule.policy(setting.clean).astype(np.float64)
+    examples, actions = policy.shape
+    chosen = np.repeat(np.arange(actions)[:, None], examples, axis=1)
+    responses = rule.respond(setting.network, setting.batch, setting.clean, setting.state, chosen)
+    mean, variance = {}, {}
+    for p in setting.network.projections:
+        response = responses[p.name]
+        assert isinstance(response, Outer)
+        mean[p.name], variance[p.name] = _moments(p.synapse, response, policy)
+    return Exact(mean, variance, examples * actions, "enumerated")
+
+
+def _moments(synapse: Synapse, response: Outer, policy: Array) -> tuple[Array, float]:
+    post = response.post.astype(np.float64)  # (A, B, N)
+    pre = response.pre.astype(np.float64)  # (B, M)
+    expected = np.einsum("ba,abn->bn", policy, post)
+    length = np.einsum("bb->b", synapse.pre_gram(pre))
+    spread = np.einsum("ba,abn->b", policy, (post - expected) ** 2)
+    return synapse.outer(expected, pre), float(spread @ length)

@@ -1,0 +1,332 @@
+"""Measure the bias and variance of a rule at fixed weights."""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plausibench.architectures.network import Network
+from plausibench.bench.draws import (
+    WITHIN,
+    Setting,
+    draw_block,
+    formed_blocks,
+    prepare,
+    reference_of,
+)
+from plausibench.bench.exact import Exact, exact, unavailable
+from plausibench.bench.moments import BLOCK, BlockSums, Moments, block_sums
+from plausibench.bench.statistics import (
+    LEAST_DIMENSION,
+    LEAST_SAMPLES,
+    QUANTITIES,
+    GroupSums,
+    combine_scale_free,
+    effective_dimension,
+    exact_quantities,
+    interval,
+    quantities,
+)
+from plausibench.kernels.errors import InputError, choose, integer
+from plausibench.objectives.batch import Batch
+from plausibench.objectives.objective import Objective
+from plausibench.rules.rule import Rule, State
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from threadpoolctl import ThreadpoolController
+
+Array = np.ndarray
+
+METHODS = ("auto", "sampled", "exact")
+REDRAWABLE = ("feedback", "rule", "action", "spike")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Bias and variance of a rule at fixed weights.
+
+    Attributes
+    ----------
+    rows
+        One dict per projection and quantity, with the columns of :attr:`frame`.
+    reference
+        Reference gradient per parameter, float64.
+    mean
+        Mean estimate per parameter, float64.
+    """
+
+    rows: list[dict[str, Any]]
+    reference: dict[str, Array] = field(repr=False)
+    mean: dict[str, Array] = field(repr=False)
+
+    @cached_property
+    def frame(self) -> "pd.DataFrame":
+        """Tidy table, one row per projection and quantity.
+
+        Columns: ``projection`` (a parameter's name, or ``all``), ``quantity``, ``value``,
+        ``low`` and ``high`` (95 % interval), ``samples``, ``redrawn`` (sources that were
+        redrawn), ``reference`` (gradient judged against), ``method`` (sampled, exact,
+        enumerated), ``effective_dimension`` and ``flag`` (why an interval may not cover).
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self.rows)
+
+    def value(self, quantity: str, projection: str = "all") -> float:
+        """Value of one quantity."""
+        choose("quantity", quantity, QUANTITIES)
+        choose("projection", projection, ["all", *self.reference])
+        return next(
+            float(row["value"])
+            for row in self.rows
+            if row["quantity"] == quantity and row["projection"] == projection
+        )
+
+
+def measure(
+    rule: Rule,
+    network: Network,
+    objective: Objective,
+    batch: Batch,
+    samples: int = 2000,
+    seed: int = 0,
+    *,
+    state: State | None = None,
+    redraw: Iterable[str] = WITHIN,
+    dtype: str = "float64",
+    method: str = "auto",
+    reference: str = "own",
+    threads: int = 1,
+) -> Measurement:
+    """Measure bias and variance of a rule's gradient estimate, with 95 % intervals.
+
+    Parameters
+    ----------
+    rule, network, objective, batch
+        The cell; neither weights nor state are changed.
+    samples
+        Draws K of the estimator.
+    seed
+        Root of the random streams; the draws are those of :func:`estimates`.
+    state
+        State of the rule; by default its initial state from the same seed.
+    redraw
+        Which sources of randomness are redrawn for every sample: rule, action, spike, and
+        feedback for the marginal measurement. What is not named is held.
+    dtype
+        float64 or float32, of the estimates; sums are always float64.
+    method
+        ``exact`` without sampling, ``sampled``, or ``auto``: exact for deterministic and
+        sampled-action rules, sampled for the others.
+    reference
+        ``own`` for the gradient that the rule names as its reference, ``objective`` for that
+        of the objective.
+    threads
+        Threads over blocks of samples; the result has the same bits with any number.
+
+    Returns
+    -------
+    Measurement
+        Its ``frame`` holds the values of DESIGN's quantities relative to ``|g|^2``, and
+        absolute ones.
+
+    Raises
+    ------
+    InputError
+        If an argument is not allowed, the parts do not fit, or ``method="exact"`` has no
+        exact answer.
+    """
+    integer("samples", samples, least=1)
+    integer("threads", threads, least=1)
+    integer("seed", seed)
+    choose("method", method, METHODS)
+    choose("dtype", dtype, ("float64", "float32"))
+    choose("reference", reference, ("own", "objective"))
+    sources = redraw_set(redraw)
+    setting = prepare(rule, network, objective, batch, state, seed, dtype)
+    with one_blas_thread():
+        name, g = reference_of(setting, reference)
+        about = {
+            "redrawn": "+".join(sorted(rule.randomness() & sources)) or "nothing",
+            "reference": name,
+        }
+        answer = None
+        if method != "sampled":
+            answer = exact(setting, sources)
+            if answer is None and method == "exact":
+                raise InputError(
+                    f"method: 'exact' is not possible: {unavailable(setting, sources)}"
+                )
+        elif not rule.randomness() & sources:
+            # A deterministic rule has one draw; asking for more would repeat it.
+            answer = exact(setting, sources)
+        if answer is not None:
+            return _from_exact(answer, g, about)
+        moments = Moments(g)
+        for block in _blocks(setting, moments.reference, samples, sources, threads):
+            moments.add(block)
+    return _from_moments(moments, samples, about)
+
+
+def estimates(
+    rule: Rule,
+    network: Network,
+    objective: Objective,
+    batch: Batch,
+    samples: int = 8,
+    seed: int = 0,
+    *,
+    state: State | None = None,
+    redraw: Iterable[str] = WITHIN,
+    dtype: str = "float64",
+) -> dict[str, Array]:
+    """Individual draws of a rule's gradient estimate, ``(samples, *shape)`` per parameter.
+
+    They are the first samples of :func:`measure` with the same seed. Parameters and errors
+    are those of :func:`measure`.
+    """
+    integer("samples", samples, least=1)
+    integer("seed", seed)
+    choose("dtype", dtype, ("float64", "float32"))
+    setting = prepare(rule, network, objective, batch, state, seed, dtype)
+    with one_blas_thread():
+        blocks = list(formed_blocks(setting, samples, redraw_set(redraw)))
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def redraw_set(redraw: Iterable[str]) -> frozenset[str]:
+    """Check the names of the sources to redraw."""
+    if isinstance(redraw, str):
+        redraw = [redraw]
+    sources = frozenset(redraw)
+    for source in sorted(sources):
+        if source == "init":
+            raise InputError(
+                "redraw: 'init' is not allowed, because averaging gradients over "
+                "initialisations cancels them; repeat the measurement with other seeds instead"
+            )
+        if source == "data":
+            raise InputError("redraw: 'data' needs a task to draw from; use bench.budget")
+        choose("redraw", source, REDRAWABLE)
+    return sources
+
+
+@lru_cache(maxsize=1)
+def _thread_pools() -> "ThreadpoolController":
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def one_blas_thread() -> Any:
+    """Context in which BLAS uses one thread: with two, the last bits differ."""
+    return _thread_pools().limit(limits=1, user_api="blas")
+
+
+def _blocks(
+    setting: Setting,
+    reference: dict[str, Array],
+    samples: int,
+    redraw: frozenset[str],
+    threads: int,
+) -> Iterator[BlockSums]:
+    def one(index: int) -> BlockSums:
+        drawn = draw_block(setting, index, redraw)
+        valid = min(BLOCK, samples - index * BLOCK)
+        return block_sums(setting.network, drawn, reference, index, valid)
+
+    indices = iter(range(-(-samples // BLOCK)))
+    if threads == 1:
+        yield from map(one, indices)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        # A window, so that memory does not grow with the number of samples.
+        while window := list(islice(indices, 8 * threads)):
+            yield from pool.map(one, window)
+
+
+def _from_moments(moments: Moments, samples: int, about: dict[str, Any]) -> Measurement:
+    sums = moments.sums()
+    values = {name: quantities(part) for name, part in sums.items()}
+    _combine(values, {name: part.reference for name, part in sums.items()})
+    rows = []
+    for name, part in sums.items():
+        dimension = effective_dimension(part)
+        extra = {
+            "samples": samples,
+            **about,
+            "method": "sampled",
+            "effective_dimension": dimension,
+            "flag": _flag(part, dimension, samples),
+        }
+        for quantity in QUANTITIES:
+            value, low, high = interval(values[name][quantity])
+            rows.append(_row(name, quantity, value, low, high, extra))
+    mean = {
+        name: moments.reference[name]
+        + moments.total[name].sum(axis=0).reshape(moments.reference[name].shape) / samples
+        for name in moments.reference
+    }
+    return Measurement(rows, moments.reference, mean)
+
+
+def _from_exact(answer: Exact, reference: dict[str, Array], about: dict[str, Any]) -> Measurement:
+    def flat(arrays: dict[str, Array]) -> dict[str, Array]:
+        parts = {name: arrays[name].reshape(-1) for name in reference}
+        return {**parts, "all": np.concatenate(list(parts.values()))}
+
+    mean, g = flat(answer.mean), flat(reference)
+    variance = {**answer.variance, "all": sum(answer.variance.values())}
+    values = {name: exact_quantities(mean[name], variance[name], g[name]) for name in g}
+    _combine(values, {name: float(array @ array) for name, array in g.items()})
+    extra = {
+        "samples": answer.outcomes,
+        **about,
+        "method": answer.method,
+        "effective_dimension": float("nan"),
+        "flag": "",
+    }
+    rows = [
+        _row(name, quantity, value, value, value, extra)
+        for name in g
+        for quantity in QUANTITIES
+        for value in [float(values[name][quantity][0])]
+    ]
+    return Measurement(rows, reference, answer.mean)
+
+
+def _row(
+    projection: str, quantity: str, value: float, low: float, high: float, extra: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "projection": projection,
+        "quantity": quantity,
+        "value": value,
+        "low": low,
+        "high": high,
+        **extra,
+    }
+
+
+def _combine(values: dict[str, dict[str, Array]], lengths: dict[str, float]) -> None:
+    parts = {
+        name: (values[name]["scale_free_bias"], lengths[name]) for name in values if name != "all"
+    }
+    values["all"]["scale_free_bias"] = combine_scale_free(parts)
+
+
+def _flag(sums: GroupSums, dimension: float, samples: int) -> str:
+    """Say why the interval of a sampled value may not cover."""
+    if not np.isfinite(sums.squares).all():
+        return "diverged"
+    flags = []
+    if samples < LEAST_SAMPLES:
+        flags.append("few samples")
+    if not dimension >= LEAST_DIMENSION:
+        flags.append("low dimension")
+    return ", ".join(flags)

@@ -1,0 +1,85 @@
+"""Optimisers: how a gradient estimate changes the parameters. They are no part of a rule."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from plausibench.kernels.errors import choose, number, positive
+
+Array = np.ndarray
+Arrays = dict[str, Array]
+Memory = dict[str, Arrays]
+
+OPTIMISERS = ("sgd", "adam")
+
+
+class Optimiser(ABC):
+    """Turns estimates into changes; what it remembers is kept by the caller."""
+
+    @abstractmethod
+    def change(self, estimate: Mapping[str, Array], memory: Memory) -> tuple[Arrays, Memory]:
+        """Change to add to each parameter, and the memory for the next step."""
+
+
+@dataclass(frozen=True)
+class Sgd(Optimiser):
+    """Stochastic gradient descent, with momentum if asked for."""
+
+    learning_rate: float
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        positive("learning_rate", self.learning_rate)
+        number("momentum", self.momentum, least=0, below=1)
+
+    def change(self, estimate: Mapping[str, Array], memory: Memory) -> tuple[Arrays, Memory]:
+        before = memory.get("velocity", {})
+        velocity = {
+            name: (self.momentum * before[name] + g) if name in before else g
+            for name, g in estimate.items()
+        }
+        change = {name: -self.learning_rate * v for name, v in velocity.items()}
+        return change, {"velocity": velocity}
+
+
+@dataclass(frozen=True)
+class Adam(Optimiser):
+    """Adam (Kingma & Ba 2015)."""
+
+    learning_rate: float
+    first: float = 0.9
+    second: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        positive("learning_rate", self.learning_rate)
+        number("first", self.first, least=0, below=1)
+        number("second", self.second, least=0, below=1)
+        positive("epsilon", self.epsilon)
+
+    def change(self, estimate: Mapping[str, Array], memory: Memory) -> tuple[Arrays, Memory]:
+        zero = {name: np.zeros_like(g) for name, g in estimate.items()}
+        mean_before, square_before = memory.get("mean", zero), memory.get("square", zero)
+        step = memory.get("step", {"count": np.zeros(1)})["count"] + 1
+        mean, square, change = {}, {}, {}
+        for name, g in estimate.items():
+            mean[name] = self.first * mean_before[name] + (1 - self.first) * g
+            square[name] = self.second * square_before[name] + (1 - self.second) * g * g
+            unbiased = mean[name] / (1 - self.first**step)
+            scale = np.sqrt(square[name] / (1 - self.second**step)) + self.epsilon
+            change[name] = -self.learning_rate * unbiased / scale
+        return change, {"mean": mean, "square": square, "step": {"count": step}}
+
+
+def make_optimiser(name: str, learning_rate: float) -> Optimiser:
+    """Return the optimiser of a name.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown or the rate is not positive.
+    """
+    choose("optimiser", name, OPTIMISERS)
+    return Sgd(learning_rate) if name == "sgd" else Adam(learning_rate)

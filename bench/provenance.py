@@ -1,0 +1,75 @@
+"""Where a result comes from: sources, versions, machine."""
+
+import hashlib
+import os
+import platform
+import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from plausibench.bench import registry
+
+ENGINE = ("kernels", "objectives", "architectures", "rules", "bench")
+NOT_ENGINE = ("bench/cli", "bench/report", "bench/conformance", "bench/template", "bench/tasks/")
+LIBRARIES = ("plausibench", "numpy", "numba", "scipy", "pandas", "seaborn", "matplotlib")
+
+
+@cache
+def engine_digest() -> str:
+    """Digest of all sources that every result depends on: kernels and engine, no component."""
+    root = Path(registry.__file__).parent.parent
+    components = {
+        _source(entry.target)
+        for kind in registry.KINDS
+        for entry in registry.entries(kind).values()
+        if entry.origin == "built in" and isinstance(entry.target, str)
+    }
+    digest = hashlib.sha256()
+    for folder in ENGINE:
+        for file in sorted((root / folder).rglob("*.py")):
+            name = file.relative_to(root).as_posix()
+            if name not in components and not name.startswith(NOT_ENGINE):
+                digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _source(target: str) -> str:
+    return target.partition(":")[0].removeprefix("plausibench.").replace(".", "/") + ".py"
+
+
+def component_digest(kind: str, name: str) -> str:
+    """Digest of the file that defines a component."""
+    module = sys.modules[registry.find(kind, name).__module__]
+    return hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()
+
+
+def provenance(command: list[str]) -> dict[str, Any]:
+    """Versions, processor and sources of this process, as plain values."""
+    return {
+        "command": command,
+        "engine": engine_digest(),
+        "python": platform.python_version(),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count() or 1,
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor()

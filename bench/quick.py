@@ -1,0 +1,47 @@
+"""The loss, the exact gradient and the initial state of a rule, in one call each."""
+
+import numpy as np
+
+from plausibench.architectures.network import Network
+from plausibench.kernels.errors import integer
+from plausibench.objectives.batch import Batch
+from plausibench.objectives.objective import Objective
+from plausibench.rules import gradient as exact
+from plausibench.rules.rule import Rule, State
+
+Array = np.ndarray
+
+
+def loss(network: Network, objective: Objective, batch: Batch) -> float:
+    """Mean loss of the batch.
+
+    Raises
+    ------
+    InputError
+        If inputs or targets do not fit the network.
+    """
+    network.check_inputs(batch.inputs)
+    objective.check(batch.targets, network.output.size)
+    output = network.forward(batch.inputs).output
+    return float(objective.losses(output, batch.targets).mean())
+
+
+def gradient(network: Network, objective: Objective, batch: Batch) -> dict[str, Array]:
+    """Exact gradient of the batch's mean loss, one array per parameter.
+
+    Raises
+    ------
+    InputError
+        If inputs or targets do not fit the network.
+    """
+    network.check_inputs(batch.inputs)
+    objective.check(batch.targets, network.output.size)
+    return exact.gradient(network, objective, batch)
+
+
+def initial_state(rule: Rule, network: Network, seed: int = 0) -> State:
+    """State of a rule before learning, such as its feedback weights; a dict to edit at will.
+
+    It is the state that :func:`measure` and :func:`estimates` use with the same seed.
+    """
+    return rule.initial_state(network, integer("seed", seed))

@@ -1,0 +1,149 @@
+"""Values over seeds: their mean with its interval, and whether it is told apart from zero."""
+
+import numpy as np
+import pandas as pd
+
+from plausibench.bench.statistics import student_quantile
+
+CELL = ("task", "architecture", "objective", "rule", "protocol", "step")
+"""What tells one measured cell from another, the seed apart."""
+KEYS = (*CELL, "kind", "projection", "quantity")
+"""What tells one value from another; on averaging curves ``samples`` does so too."""
+
+ROUNDING = 1e-12
+"""Relative quantities smaller than this are rounding errors of an exact zero."""
+
+NONNEGATIVE = frozenset(
+    {
+        "bias_squared",
+        "variance",
+        "direction_bias",
+        "scale_free_bias",
+        "absolute_bias_squared",
+        "absolute_variance",
+        "variance_feedback",
+        "variance_data",
+        "variance_within",
+        "variance_total",
+        "marginal_bias_squared",
+        "conditional_bias_squared",
+    }
+)
+"""Quantities that cannot be below zero, although their unbiased estimates can."""
+
+
+def aggregate(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean of every value over seeds, with its 95 % interval.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Tidy long table of a run, one row per value and seed.
+
+    Returns
+    -------
+    DataFrame
+        The columns of ``frame`` without ``seed``, in the order of first appearance, and
+
+        ``value``, ``low``, ``high``
+            Mean over the seeds with a finite value, and its interval by Student's t over
+            them; with one seed, the row's own interval.
+        ``seeds``
+            How many seeds had a finite value.
+        ``lost``
+            The seeds that had none, listed in a text.
+        ``state``
+            ``missing`` (no finite value), ``zero`` (to rounding), ``bounded`` (a quantity
+            that cannot be negative, whose interval includes zero) or ``resolved``.
+        ``bound``
+            Upper bound of a bounded value: the end of its interval, at least the half width,
+            so that an estimate far below zero bounds no tighter than one at zero
+            (power-constrained as in Cowan et al. 2011); NaN for others.
+
+        Of ``samples`` and ``effective_dimension`` the smallest is kept; what differs between
+        seeds in ``redrawn``, ``reference``, ``method`` and ``flag`` is listed.
+    """
+    data = frame.assign(
+        value=frame["value"].where(np.isfinite(frame["value"])),
+        averaged=frame["samples"].where(frame["kind"] == "averaging", 0),
+    )
+    keys = [*KEYS, "averaged"]
+    data["group"] = data.groupby(keys, sort=False, dropna=False).ngroup()
+    groups = data.groupby("group", sort=True)
+    found = groups[keys].first()
+    found["value"] = groups["value"].mean()
+    found["seeds"] = groups["value"].count()
+    valid = data[data["value"].notna()].groupby("group")
+    own = valid[["low", "high"]].first().reindex(found.index)
+    half = _half_width(groups["value"].std(), found["seeds"])
+    alone = found["seeds"] == 1
+    found["low"] = (found["value"] - half).where(~alone, own["low"])
+    found["high"] = (found["value"] + half).where(~alone, own["high"])
+    found["lost"] = _listed(data.loc[data["value"].isna()], "seed").reindex(found.index).fillna("")
+    for column in ("samples", "effective_dimension"):
+        found[column] = groups[column].min()
+    for column in ("redrawn", "reference", "method", "flag"):
+        found[column] = _listed(data, column).reindex(found.index).fillna("")
+    found["state"], found["bound"] = _states(found)
+    order = [name for name in frame.columns if name != "seed"]
+    return found[[*order, "seeds", "lost", "state", "bound"]].reset_index(drop=True)
+
+
+def settings(cells: pd.DataFrame) -> pd.Series:
+    """Name the setting of each row: what may stand side by side in one picture or table.
+
+    Rules may run on different architectures and objectives where each rule has one pair of
+    them: then the task is the setting. Where a rule has several pairs, each pair is one.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        Any table with the columns task, architecture, objective and rule.
+
+    Returns
+    -------
+    Series
+        A text per row, with the index of ``cells``.
+    """
+    names = cells["task"].astype(object).copy()
+    pairs = cells[["task", "architecture", "objective", "rule"]].drop_duplicates()
+    repeated = pairs.loc[pairs.duplicated(["task", "rule"]), "task"].unique()
+    split = cells["task"].isin(repeated)
+    names[split] = (
+        cells.loc[split, "task"]
+        + ", "
+        + cells.loc[split, "architecture"]
+        + ", "
+        + cells.loc[split, "objective"]
+    )
+    return names
+
+
+def _half_width(spread: pd.Series, seeds: pd.Series) -> pd.Series:
+    quantiles = {n: student_quantile(0.95, n - 1) for n in seeds.unique() if n > 1}
+    return spread * seeds.map(quantiles) / np.sqrt(seeds.where(seeds > 1))
+
+
+def _listed(data: pd.DataFrame, column: str) -> pd.Series:
+    """Distinct entries of a column in each group, in one text."""
+    distinct = data[["group", column]].drop_duplicates()
+    distinct = distinct[distinct[column].astype(str) != ""]
+    texts = distinct[column].astype(str)
+    if distinct["group"].is_unique:
+        return texts.set_axis(distinct["group"])
+    return texts.groupby(distinct["group"]).agg(", ".join)
+
+
+def _states(found: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    nonnegative = found["quantity"].isin(NONNEGATIVE)
+    size = found[["value", "low", "high"]].abs().max(axis=1)
+    absolute = found["quantity"].str.startswith("absolute_")
+    zero = nonnegative & (size <= ROUNDING * ~absolute)
+    includes_zero = (found["low"] <= 0) | (found["low"].isna() & (found["value"] <= 0))
+    bounded = nonnegative & ~zero & includes_zero
+    states = np.select(
+        [found["value"].isna(), zero, bounded], ["missing", "zero", "bounded"], "resolved"
+    )
+    half = (found["high"] - found["low"]) / 2
+    bound = np.maximum(found["high"], half).where(bounded)
+    return pd.Series(states, found.index), bound

@@ -1,0 +1,105 @@
+"""A logarithmic axis with a strip for zeros beyond a visible break."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+STRIP = 0.15
+"""Width of the strip, as a share of the whole axis."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Decades ``low`` to ``high``, and whether a strip for zeros lies below them."""
+
+    low: int
+    high: int
+    strip: bool
+
+    @classmethod
+    def fit(cls, values: Iterable[float], *, strip: bool) -> "Scale":
+        """Scale with room for positive values; others are left out."""
+        given = np.array(list(values), dtype=np.float64)
+        positive = given[np.isfinite(given) & (given > 0)]
+        if not positive.size:
+            return cls(-2, 0, strip)
+        low = int(np.floor(np.log10(positive.min())))
+        high = int(np.ceil(np.log10(positive.max()) + 0.05))
+        return cls(low, max(high, low + 2), strip)
+
+    @property
+    def share(self) -> float:
+        """Share of the axis that the strip takes."""
+        return STRIP if self.strip else 0.0
+
+    def fraction(self, value: float) -> float:
+        """Place of a positive value along the axis, from 0 to 1."""
+        along = (np.log10(value) - self.low) / (self.high - self.low)
+        return float(self.share + (1 - self.share) * along)
+
+    def value(self, fraction: float) -> float:
+        """Value at a place along the axis: the inverse of :meth:`fraction`."""
+        along = (fraction - self.share) / (1 - self.share)
+        return float(10 ** (self.low + along * (self.high - self.low)))
+
+    @property
+    def zero(self) -> float:
+        """Where zeros are drawn: the middle of the strip."""
+        return self.value(0.42 * self.share)
+
+    @property
+    def floor(self) -> float:
+        """Where a bar that goes to zero ends: at the break, or the lower end of the axis."""
+        return self.value(0.84 * self.share)
+
+    def apply(self, axes: Axes, which: str) -> None:
+        """Set scale, limits, ticks and the break of the axis ``x`` or ``y``."""
+        axis = axes.xaxis if which == "x" else axes.yaxis
+        limits = (self.value(0.0), self.value(1.0))
+        if which == "x":
+            axes.set_xscale("log")
+            axes.set_xlim(*limits)
+        else:
+            axes.set_yscale("log")
+            axes.set_ylim(*limits)
+        stride = -(-(self.high - self.low) // 5)
+        decades = list(range(self.high, self.low - 1, -stride))[::-1]
+        ticks = [10.0**decade for decade in decades]
+        labels = [_power(decade) for decade in decades]
+        if self.strip:
+            ticks, labels = [self.zero, *ticks], ["0", *labels]
+            self._break(axes, which)
+        axis.set_major_locator(FixedLocator(ticks))
+        axis.set_major_formatter(FixedFormatter(labels))
+        axis.set_minor_locator(NullLocator())
+
+    def _break(self, axes: Axes, which: str) -> None:
+        edge = 0.9 * self.share
+        span = axes.axvspan if which == "x" else axes.axhspan
+        span(self.value(0.0), self.floor, color="0.955", linewidth=0, zorder=-3)
+        for place, colour, width in ((edge, "white", 3.0), (edge - 0.012, "0.15", 0.7)):
+            _slash(axes, which, place, colour, width)
+        _slash(axes, which, edge + 0.012, "0.15", 0.7)
+
+
+def _slash(axes: Axes, which: str, place: float, colour: str, width: float) -> None:
+    x, y = (place, 0.0) if which == "x" else (0.0, place)
+    axes.plot(
+        [x],
+        [y],
+        transform=axes.transAxes,
+        marker=[(-0.5, -1), (0.5, 1)] if which == "x" else [(-1, -0.5), (1, 0.5)],
+        markersize=6,
+        markeredgecolor=colour,
+        markeredgewidth=width,
+        linestyle="none",
+        clip_on=False,
+        zorder=6,
+    )
+
+
+def _power(decade: int) -> str:
+    return {0: "1", 1: "10"}.get(decade, f"$10^{{{decade}}}$")

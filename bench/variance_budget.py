@@ -1,0 +1,251 @@
+"""The variance budget: how much of a rule's variance comes from feedback, data and noise.
+
+A balanced nested design, feedback > data > within (rule, action, spike), analysed with the
+unbiased mean squares of a nested analysis of variance (Searle, Casella & McCulloch 1992).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plausibench.architectures.network import Network
+from plausibench.bench.draws import WITHIN, Setting, draw_block, prepare, reference_of
+from plausibench.bench.exact import exact
+from plausibench.bench.measurement import one_blas_thread
+from plausibench.bench.moments import BLOCK
+from plausibench.bench.statistics import interval
+from plausibench.bench.tasks.task import Task
+from plausibench.kernels.errors import integer
+from plausibench.kernels.streams import stream
+from plausibench.objectives.objective import Objective
+from plausibench.rules.estimate import form
+from plausibench.rules.rule import Rule, State
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = np.ndarray
+
+QUANTITIES = (
+    "variance_feedback",
+    "variance_data",
+    "variance_within",
+    "variance_total",
+    "marginal_bias_squared",
+    "conditional_bias_squared",
+)
+
+
+@dataclass(frozen=True)
+class Units:
+    """Outermost units of the design: feedback draws, or batches where feedback is not redrawn.
+
+    Attributes
+    ----------
+    gram
+        Inner products of the units' mean deviations from the reference, ``(U, U)``.
+    between
+        Per unit, variance between the means of its batches; zero where a unit is a batch.
+    within
+        Per unit, mean variance over rule, action and spike noise.
+    error
+        Per unit, mean variance of a cell's mean; zero where the cell is known exactly.
+    batches
+        Batches in a unit.
+    """
+
+    gram: Array
+    between: Array
+    within: Array
+    error: Array
+    batches: int
+
+    def drop(self, unit: int) -> "Units":
+        """The design without one unit."""
+        keep = np.arange(len(self.gram)) != unit
+        return Units(
+            self.gram[np.ix_(keep, keep)],
+            self.between[keep],
+            self.within[keep],
+            self.error[keep],
+            self.batches,
+        )
+
+    def components(self) -> dict[str, float]:
+        """Unbiased estimates of ``QUANTITIES``, absolute."""
+        units = len(self.gram)
+        mean2 = self.gram.sum() / units**2
+        spread = (np.trace(self.gram) - units * mean2) / (units - 1)
+        within, error = self.within.mean(), self.error.mean()
+        if self.batches == 1:
+            feedback, data, inner = 0.0, spread - error, spread
+        else:
+            inner = self.between.mean() / self.batches
+            feedback, data = spread - inner, self.between.mean() - error
+        marginal = mean2 - spread / units
+        conditional = marginal if self.batches == 1 else np.trace(self.gram) / units - inner
+        values = (feedback, data, within, feedback + data + within, marginal, conditional)
+        return dict(zip(QUANTITIES, (float(v) for v in values), strict=True))
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is held while feedback, batches and noise are redrawn."""
+
+    rule: Rule
+    task: Task
+    network: Network
+    objective: Objective
+    samples: int
+    batch_size: int
+    seed: int
+    reference: Array
+
+    def cell(self, state: State, *place: int) -> tuple[Array, float, float]:
+        """Mean deviation for one batch, variance within, and variance of the mean."""
+        own = stream(self.seed, "budget", *place)
+        batch = self.task.batch(self.batch_size, seed=own)
+        setting = prepare(self.rule, self.network, self.objective, batch, state, own)
+        answer = exact(setting, WITHIN)
+        if answer is not None:
+            mean = flatten(answer.mean, setting)
+            return mean - self.reference, sum(answer.variance.values()), 0.0
+        return self._sampled(setting)
+
+    def _sampled(self, setting: Setting) -> tuple[Array, float, float]:
+        total, squares = np.zeros(self.reference.size), 0.0
+        for index in range(-(-self.samples // BLOCK)):
+            valid = min(BLOCK, self.samples - index * BLOCK)
+            formed = form(setting.network, draw_block(setting, index, WITHIN))
+            for sample in range(valid):
+                d = flatten({name: a[sample] for name, a in formed.items()}, setting)
+                d -= self.reference
+                total += d
+                squares += float(d @ d)
+        variance = (squares - float(total @ total) / self.samples) / (self.samples - 1)
+        return total / self.samples, variance, variance / self.samples
+
+    def feedback_units(self, feedbacks: int, batches: int) -> Units:
+        """Nested design with feedback redrawn."""
+        means, between, within, error = [], [], [], []
+        for number in range(feedbacks):
+            state = self.rule.initial_state(self.network, stream(self.seed, "redraw", number))
+            cells = [self.cell(state, number, batch) for batch in range(batches)]
+            cell_means = np.stack([cell[0] for cell in cells])
+            means.append(cell_means.mean(axis=0))
+            between.append(((cell_means - means[-1]) ** 2).sum() / (batches - 1))
+            within.append(float(np.mean([cell[1] for cell in cells])))
+            error.append(float(np.mean([cell[2] for cell in cells])))
+        return _units(means, between, within, error, batches)
+
+    def batch_units(self, batches: int) -> Units:
+        """Design with batches as units, for a rule whose feedback is not random."""
+        state = self.rule.initial_state(self.network, self.seed)
+        means, within, error = zip(*self._cells(state, batches), strict=True)
+        return _units(list(means), [0.0] * batches, list(within), list(error), 1)
+
+    def _cells(self, state: State, batches: int) -> Iterator[tuple[Array, float, float]]:
+        for number in range(batches):
+            yield self.cell(state, number)
+
+
+def flatten(arrays: dict[str, Array], setting: Setting) -> Array:
+    """All parameters in one float64 vector, in forward order."""
+    parts = [arrays[p.name].reshape(-1) for p in setting.network.projections]
+    return np.concatenate(parts).astype(np.float64)
+
+
+def _units(
+    means: list[Array],
+    between: list[float],
+    within: list[float],
+    error: list[float],
+    batches: int,
+) -> Units:
+    stacked = np.stack(means)
+    return Units(stacked @ stacked.T, np.array(between), np.array(within), np.array(error), batches)
+
+
+def budget_rows(
+    rule: Rule,
+    task: Task,
+    network: Network,
+    objective: Objective,
+    *,
+    feedbacks: int = 20,
+    batches: int = 4,
+    samples: int = 16,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Rows of :func:`budget`."""
+    integer("feedbacks", feedbacks, least=3)
+    integer("batches", batches, least=2)
+    integer("samples", samples, least=2)
+    whole = prepare(rule, network, objective, task.full(), {}, seed)
+    with one_blas_thread():
+        name, reference = reference_of(whole)
+        g = flatten(reference, whole)
+        design = Design(rule, task, network, objective, samples, batch_size, seed, g)
+        random_feedback = "feedback" in rule.randomness()
+        if random_feedback:
+            units = design.feedback_units(feedbacks, batches)
+        else:
+            units = design.batch_units(feedbacks * batches)
+    left_out = [units.drop(unit).components() for unit in range(len(units.gram))]
+    all_units = units.components()
+    redrawn = sorted({"data"} | (rule.randomness() & (WITHIN | {"feedback"})))
+    rows = []
+    for quantity in QUANTITIES:
+        values = np.array([all_units[quantity], *(one[quantity] for one in left_out)])
+        value, low, high = interval(values / float(g @ g))
+        rows.append(
+            {
+                "quantity": quantity,
+                "value": value,
+                "low": low,
+                "high": high,
+                "samples": len(units.gram) * units.batches * samples,
+                "redrawn": "+".join(redrawn),
+                "reference": name,
+            }
+        )
+    return rows
+
+
+def budget(*arguments: Any, **options: Any) -> "pd.DataFrame":
+    """Split a rule's variance over what is redrawn: feedback > data > rule, action, spike.
+
+    Parameters
+    ----------
+    rule, task, network, objective
+        The cell; batches are drawn from the task, and the reference is the gradient over its
+        whole training set.
+    feedbacks, batches, samples
+        Sizes of the nested design: feedback draws, batches in each, samples in each batch.
+        A rule without random feedback gets ``feedbacks * batches`` batches instead.
+    batch_size
+        Examples in a batch.
+    seed
+        Root of the random streams.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``quantity``, ``value``, ``low``, ``high``, ``samples``, ``redrawn``,
+        ``reference``. Relative to ``|g|^2``: ``variance_feedback``, ``variance_data``,
+        ``variance_within``, their sum ``variance_total``, ``marginal_bias_squared`` (of the
+        mean over everything) and ``conditional_bias_squared`` (mean over feedback draws).
+        Intervals are 95 %, by jackknife over the outermost units. A component may come out
+        negative; it is not clipped.
+
+    Raises
+    ------
+    InputError
+        If an argument is not allowed or the parts do not fit.
+    """
+    import pandas as pd
+
+    return pd.DataFrame(budget_rows(*arguments, **options))

@@ -1,0 +1,18 @@
+"""Learning rules: maps from activity and objective to a gradient estimate, one module each."""
+
+if not __name__.startswith("plausibench."):
+    raise ImportError(f"import plausibench.{__name__}: {__name__} would be a second copy of it")
+
+BUILTIN = {
+    "attention_gated": "plausibench.rules.attention_gated:AttentionGated",
+    "backprop": "plausibench.rules.backprop:Backprop",
+    "brainprop": "plausibench.rules.brainprop:Brainprop",
+    "dendritic_error": "plausibench.rules.dendritic_error:DendriticError",
+    "direct_feedback_alignment": (
+        "plausibench.rules.direct_feedback_alignment:DirectFeedbackAlignment"
+    ),
+    "feedback_alignment": "plausibench.rules.feedback_alignment:FeedbackAlignment",
+    "node_perturbation": "plausibench.rules.node_perturbation:NodePerturbation",
+    "weight_perturbation": "plausibench.rules.weight_perturbation:WeightPerturbation",
+}
+"""Registry name -> where to find it; nothing is imported before it is asked for."""

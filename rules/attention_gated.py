@@ -1,0 +1,70 @@
+"""AGREL: attention-gated reinforcement learning."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from plausibench.architectures.network import Activity, Network
+from plausibench.objectives.batch import Batch
+from plausibench.objectives.cross_entropy import CrossEntropy
+from plausibench.objectives.expected_reward import ExpectedReward
+from plausibench.objectives.objective import Objective, softmax
+from plausibench.rules.estimate import Estimates
+from plausibench.rules.gradient import gradient
+from plausibench.rules.rule import RuleCard, SampledAction, State
+from plausibench.rules.winner import classes, winners
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class AttentionGated(SampledAction):
+    """Attention-gated reinforcement learning, AGREL (Roelfsema & van Ooyen 2005).
+
+    One action s is sampled from the softmax of the outputs. If it is rewarded, the global
+    signal is f = (1 - pi_s) / pi_s, else f = -1; only the winner feeds back. The paper's
+    expectation follows the cross-entropy, not the expected reward.
+    """
+
+    card: ClassVar[RuleCard] = RuleCard(
+        summary="feedback from the sampled action gates a global reward-prediction error",
+        equation="post_L = -f 1_s,  post_l = (W_(l+1)^T post_(l+1)) f_l'(z_l),  pre_l = a_(l-1)",
+        randomness=frozenset({"action"}),
+        unbiased=True,
+        exact_when="in expectation over actions, at any depth",
+        variance_law="output weights, one example: |a|^2 ((1 - pi_c) / pi_c - |y - pi|^2)",
+        synapse_knows="pre, slope, feedback of the winner through transposed weights, global f",
+        reference="gradient of the cross-entropy",
+        questioned=True,
+        expected=("low", "low"),
+        forward_passes=3.0,
+        cites="Roelfsema & van Ooyen 2005",
+        notes="the variance diverges as the probability of the rewarded action goes to 0",
+    )
+
+    def policy(self, clean: Activity) -> Array:
+        return softmax(clean.output)
+
+    def respond(
+        self, network: Network, batch: Batch, clean: Activity, state: State, actions: Array
+    ) -> Estimates:
+        chance = np.take_along_axis(softmax(clean.output)[None], actions[..., None], axis=-1)[
+            ..., 0
+        ]
+        rewarded = actions == classes(batch, "attention_gated")
+        signal = np.where(rewarded, (1 - chance) / chance, -1.0)
+        return winners(network, clean, actions, -signal.astype(network.dtype) / batch.size)
+
+    def reference(
+        self, network: Network, objective: Objective, batch: Batch, clean: Activity
+    ) -> dict[str, Array]:
+        return gradient(network, CrossEntropy(), batch, clean)
+
+    def unsupported(self, network: Network, objective: Objective) -> str | None:
+        if isinstance(objective, CrossEntropy | ExpectedReward):
+            return None
+        return (
+            "attention_gated samples actions from a softmax policy and follows its cross-entropy; "
+            "use cross_entropy or expected_reward"
+        )

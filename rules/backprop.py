@@ -1,0 +1,41 @@
+"""Backpropagation of error."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from plausibench.architectures.network import Activity, Network
+from plausibench.objectives.batch import Batch
+from plausibench.objectives.objective import Objective
+from plausibench.rules.estimate import Estimates, outers
+from plausibench.rules.noise import Noise
+from plausibench.rules.rule import Rule, RuleCard, State
+
+
+@dataclass(frozen=True)
+class Backprop(Rule):
+    """Backpropagation of error (Rumelhart, Hinton & Williams 1986)."""
+
+    card: ClassVar[RuleCard] = RuleCard(
+        summary="the exact gradient, by sending errors back through the forward weights",
+        equation="post_l = delta_l,  delta_l = (W_(l+1)^T delta_(l+1)) f_l'(z_l),  pre_l = a_(l-1)",
+        randomness=frozenset(),
+        unbiased=True,
+        exact_when="always",
+        variance_law="0 for a given batch",
+        synapse_knows="pre, the error of the post neuron, which needs the transposed weights above",
+        expected=("none", "none"),
+        forward_passes=3.0,
+        cites="Rumelhart, Hinton & Williams 1986",
+    )
+
+    def estimate(
+        self,
+        network: Network,
+        objective: Objective,
+        batch: Batch,
+        clean: Activity,
+        state: State,
+        noise: Noise,
+    ) -> Estimates:
+        error = objective.error(clean.output, batch.targets) / batch.size
+        return outers(network, clean, network.credit(clean, {network.output.name: error}))

@@ -1,0 +1,360 @@
+"""Dendritic error: apical dendrites compare top-down input with what interneurons predict."""
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from plausibench.architectures.network import CONSTANT, INPUT, Activity, Network
+from plausibench.architectures.neurons import TwoCompartment
+from plausibench.architectures.synapses import DenseSynapse
+from plausibench.kernels.errors import Divergence, choose, integer, number, positive
+from plausibench.kernels.streams import generator
+from plausibench.objectives.batch import Batch
+from plausibench.objectives.objective import Objective
+from plausibench.rules.estimate import Estimates, outers
+from plausibench.rules.noise import Noise
+from plausibench.rules.rule import Rule, RuleCard, State
+from plausibench.rules.settling import settle
+
+Array = np.ndarray
+
+FEEDBACK = ("symmetric", "random")
+SCALES = ("declared", "none")
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """The settled circuit, ``(B, N)`` per population.
+
+    Attributes
+    ----------
+    soma
+        Somatic voltages of the neurons.
+    apical
+        Voltages of the apical dendrites; the output population has none.
+    interneuron
+        Somatic voltages of the interneurons; the output population has none.
+    flow
+        Basal voltages and firing rates of the neurons, as of a pass through the network.
+    steps
+        Euler steps that the slowest example took.
+    """
+
+    soma: dict[str, Array]
+    apical: dict[str, Array]
+    interneuron: dict[str, Array]
+    flow: Activity
+    steps: int
+
+
+class Wiring(NamedTuple):
+    """The circuit as the kernel wants it; see :func:`plausibench.rules.settling.settle`."""
+
+    sizes: Array
+    codes: Array
+    conductances: Array
+    upward: Array
+    downward: Array
+    bias: Array
+
+
+@dataclass(frozen=True)
+class DendriticError(Rule):
+    r"""Dendritic microcircuit with interneurons (Sacramento, Costa, Bengio & Senn 2018).
+
+    Neurons have a basal dendrite that receives the rates of the population below, and an
+    apical dendrite that receives those of the population above. Interneurons, one for each
+    neuron above, predict these and inhibit the apical dendrite. Its voltage is therefore zero
+    until a target pulls the output neurons away from what their own dendrite predicts:
+
+    .. math::
+
+        \dot u_k &= -g_l u_k + g_B (v^B_k - u_k) + g_A (v^A_k - u_k) \\
+        \dot u_L &= -g_l u_L + g_B (v^B_L - u_L) + g_{som} (u^{trgt} - u_L) \\
+        \dot u^I_k &= -g_l u^I_k + g_D (W^{IP}_k r_k + b^{IP}_k - u^I_k) + g_I (u_{k+1} - u^I_k)
+
+    with :math:`r_k = f_k(u_k)`, :math:`v^B_k = W_k r_{k-1} + b_k` and
+    :math:`v^A_k = W^{td}_k r_{k+1} + W^{PI}_k f_{k+1}(u^I_k)`. All voltages settle together,
+    from rest. Each synapse then compares the rate of its neuron with the rate that the basal
+    dendrite alone predicts, :math:`[f_k(u_k) - f_k(c_k v^B_k)] r_{k-1}^T`.
+
+    The state holds the top-down weights ``(N_k, N_(k+1))`` under the name of the projection
+    they run against, and for every population but the output the weights of its interneurons:
+    ``<population>.interneuron_input`` ``(N_(k+1), N_k)``,
+    ``<population>.interneuron_input_bias`` ``(N_(k+1),)`` and
+    ``<population>.interneuron_output`` ``(N_k, N_(k+1))``. They are those of the
+    self-predicting state.
+
+    Parameters
+    ----------
+    nudging
+        Conductance g_som with which the target pulls the output neurons.
+    interneuron_nudging
+        Conductance g_I with which neurons pull the interneurons that predict them.
+    dendrite
+        Conductance g_D between dendrite and soma of interneurons.
+    feedback
+        Top-down weights: symmetric (W^td = W^T), where the paper derives the gradient, or
+        random and fixed, with the entries that ``feedback_alignment`` draws by default.
+    scale
+        declared: undo the attenuation of each population, so that the estimate tends to the
+        gradient as ``nudging`` goes to 0; none: the update as the synapses make it.
+    step
+        Length of an Euler step, in membrane capacitance per unit of conductance.
+    tolerance
+        The circuit has settled when no voltage changes by more than this in a step.
+    steps
+        Number of steps after which a circuit that has not settled is a failure.
+    """
+
+    nudging: float = 0.8
+    interneuron_nudging: float = 0.8
+    dendrite: float = 1.0
+    feedback: str = "symmetric"
+    scale: str = "declared"
+    step: float = 0.5
+    tolerance: float = 1e-12
+    steps: int = 10_000
+
+    card: ClassVar[RuleCard] = RuleCard(
+        summary="apical dendrites hold what interneurons fail to predict of the top-down input",
+        equation="post_k = -(f_k(u_k) - f_k(c_k vB_k)) c_k ... c_L / s_k,  pre_k = r_(k-1)",
+        randomness=frozenset({"feedback"}),
+        unbiased=False,
+        exact_when="symmetric feedback, as nudging -> 0",
+        bias_order=1,
+        variance_law="0 for given feedback",
+        synapse_knows="pre, somatic and basal voltage of its neuron",
+        questioned=True,
+        expected=("low", "low"),
+        forward_passes=200.0,
+        cites="Sacramento, Costa, Bengio & Senn 2018",
+        notes=(
+            "symmetric feedback and the self-predicting lateral weights are set, not learned: "
+            "an idealisation of fast and perfect interneuron plasticity; "
+            "s_L = g_som / (G_L + g_som), s_k = s_(k+1) g_A / G_k (1 - lambda_k), "
+            "lambda_k = g_I / (g_l + g_D + g_I), G_k the conductance of the soma; "
+            "the output is pulled towards u_L - dF/da_L, which is the paper's target for the "
+            "squared error of a linear output and one gradient step on the output otherwise"
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        positive("nudging", self.nudging)
+        number("interneuron_nudging", self.interneuron_nudging, least=0)
+        positive("dendrite", self.dendrite)
+        choose("feedback", self.feedback, FEEDBACK)
+        choose("scale", self.scale, SCALES)
+        positive("step", self.step)
+        positive("tolerance", self.tolerance)
+        integer("steps", self.steps, least=1)
+
+    def initial_state(self, network: Network, seed: int) -> State:
+        state = {}
+        if self.feedback == "random":
+            for p in network.returning:
+                shape = p.synapse.transpose(network.parameters[p.name]).shape
+                draw = generator(seed, "feedback", p.name).standard_normal(shape)
+                state[p.name] = (draw / sum(shape) ** 0.5).astype(network.dtype)
+        return self.advance(state, network)
+
+    def advance(self, state: State, network: Network) -> State:
+        """Self-predicting state for the weights of ``network``; random feedback stays."""
+        advanced = {}
+        for p in network.returning:
+            weights, bias = _synapses(network, p.target)
+            above = _neurons(network)[p.target]
+            match = above.attenuation * (above.leak + self.dendrite) / self.dendrite
+            down = p.synapse.transpose(weights) if self.feedback == "symmetric" else state[p.name]
+            advanced[p.name] = down.copy()
+            advanced[f"{p.source}.interneuron_input"] = match * weights
+            advanced[f"{p.source}.interneuron_input_bias"] = match * bias
+            advanced[f"{p.source}.interneuron_output"] = -down
+        return advanced
+
+    def unsupported(self, network: Network, objective: Objective) -> str | None:
+        populations, neurons = network.populations, _neurons(network)
+        if len(neurons) < len(populations):
+            return "dendritic_error needs apical dendrites: use the dendritic architecture"
+        if any(neurons[population.name].apical == 0 for population in network.hidden):
+            return "dendritic_error needs an apical conductance above 0 in every hidden layer"
+        chain = [INPUT, *(population.name for population in network.hidden)]
+        for below, population in zip(chain, populations, strict=True):
+            onto = [p for p in network.incoming[population.name] if p.source != CONSTANT]
+            if [p.source for p in onto] != [below] or not isinstance(onto[0].synapse, DenseSynapse):
+                return "dendritic_error needs dense layers, each fed by the one below only"
+        return None
+
+    def estimate(
+        self,
+        network: Network,
+        objective: Objective,
+        batch: Batch,
+        clean: Activity,
+        state: State,
+        noise: Noise,
+    ) -> Estimates:
+        """Estimate from the voltages of the settled circuit.
+
+        Raises
+        ------
+        Divergence
+            If the circuit does not settle.
+        """
+        neurons, top = _neurons(network), network.output.name
+        predicted = neurons[top].attenuation * clean.drive[top]
+        targets = predicted - objective.error(clean.output, batch.targets)
+        flow = self.settled(network, batch.inputs, state, targets).flow
+        signals = {
+            name: (factor / batch.size)
+            * (neurons[name].activate(flow.drive[name]) - flow.activity[name])
+            for name, factor in self.factors(network).items()
+        }
+        return outers(network, flow, signals)
+
+    def factors(self, network: Network) -> dict[str, float]:
+        """Return what the update of each population is multiplied by.
+
+        The synapses of population k make s_k times the descent step with respect to somatic
+        voltages, to first order in ``nudging``; the forward pass attenuates drives by
+        c_k, ..., c_L.
+
+        Returns
+        -------
+        dict
+            c_k ... c_L / s_k per population, or 1 with ``scale="none"``.
+        """
+        factors = {}
+        attenuation, signal, missed = 1.0, 1.0, 1.0
+        for name, neurons in reversed(_neurons(network).items()):
+            if name == network.output.name:
+                signal = self.nudging / (neurons.conductance + self.nudging)
+            else:
+                signal *= missed * neurons.apical / neurons.conductance
+            attenuation *= neurons.attenuation
+            factors[name] = attenuation / signal if self.scale == "declared" else 1.0
+            # Interneurons below are pulled along, and cancel that much of the error.
+            passive = neurons.leak + self.dendrite
+            missed = passive / (passive + self.interneuron_nudging)
+        return factors
+
+    def settled(
+        self, network: Network, inputs: Array, state: State, targets: Array | None = None
+    ) -> Circuit:
+        """Let the circuit settle, pulled towards ``targets`` if there are any.
+
+        Parameters
+        ----------
+        network
+            Of the dendritic architecture.
+        inputs
+            ``(B, N_in)``.
+        state
+            Top-down and lateral weights.
+        targets
+            Voltages for the output neurons ``(B, N_out)``; without, nothing pulls them.
+
+        Returns
+        -------
+        Circuit
+            Voltages and rates at rest.
+
+        Raises
+        ------
+        Divergence
+            If an example has not settled after ``steps`` steps.
+        """
+        dtype, examples = network.dtype, len(inputs)
+        nudging = 0.0 if targets is None else self.nudging
+        if targets is None:
+            targets = np.zeros((examples, network.output.size))
+        wiring = self._wiring(network, state, nudging)
+        voltage, drive, rate = (np.empty((examples, wiring.bias.size), dtype) for _ in range(3))
+        apical = np.empty((examples, wiring.sizes[1:-1].sum()), dtype)
+        steps = settle(
+            *wiring,
+            np.ascontiguousarray(inputs, dtype),
+            np.ascontiguousarray(targets, dtype),
+            dtype.type(self.tolerance),
+            self.steps,
+            voltage,
+            drive,
+            rate,
+            apical,
+        )
+        if steps < 0:
+            raise Divergence(
+                f"dendritic_error: a voltage still changed by more than {self.tolerance:g} after "
+                f"{self.steps} steps of {self.step:g}"
+            )
+
+        names, hidden = list(_neurons(network)), [p.name for p in network.hidden]
+        soma, interneurons = _split(wiring, voltage)
+        basal, firing = _split(wiring, drive)[0], _split(wiring, rate)[0]
+        dendrites = np.split(apical, np.cumsum(wiring.sizes[1:-2]), axis=1)
+        activity = {INPUT: inputs, CONSTANT: np.ones((examples, 1), dtype)}
+        activity |= dict(zip(names, firing, strict=True))
+        return Circuit(
+            soma=dict(zip(names, soma, strict=True)),
+            apical=dict(zip(hidden, dendrites, strict=bool(hidden))),
+            interneuron=dict(zip(hidden, interneurons, strict=True)),
+            flow=Activity(dict(zip(names, basal, strict=True)), activity, firing[-1]),
+            steps=steps,
+        )
+
+    def _wiring(self, network: Network, state: State, nudging: float) -> Wiring:
+        neurons, dtype = _neurons(network), network.dtype
+        conductances = []
+        for name, own in neurons.items():
+            top = name == network.output.name
+            inner = own.leak + self.dendrite + self.interneuron_nudging
+            outer = (own.conductance + nudging, own.basal, nudging) if top else (
+                own.conductance, own.basal, own.apical)
+            conductances.append((*outer, inner, self.dendrite, self.interneuron_nudging))
+        weights, bias = _synapses(network, network.populations[0].name)
+        upward, downward, biases = [weights], [np.empty((0, 0))], [bias]
+        for p in network.returning:
+            weights, bias = _synapses(network, p.target)
+            lateral = f"{p.source}.interneuron"
+            upward.append(np.concatenate([weights, state[f"{lateral}_input"]]))
+            downward.append(np.concatenate([state[p.name], state[f"{lateral}_output"]], axis=1))
+            biases += [bias, state[f"{lateral}_input_bias"]]
+        return Wiring(
+            sizes=np.array([network.inputs, *(p.size for p in network.populations)]),
+            codes=np.array([own.rate.code for own in neurons.values()]),
+            conductances=np.array(conductances, dtype) * dtype.type(self.step),
+            upward=np.concatenate([matrix.T.ravel() for matrix in upward], dtype=dtype),
+            downward=np.concatenate([matrix.T.ravel() for matrix in downward], dtype=dtype),
+            bias=np.concatenate(biases, dtype=dtype),
+        )
+
+
+def _neurons(network: Network) -> dict[str, TwoCompartment]:
+    """Two-compartment neurons by population, in forward order."""
+    return {
+        population.name: population.neurons
+        for population in network.populations
+        if isinstance(population.neurons, TwoCompartment)
+    }
+
+
+def _synapses(network: Network, name: str) -> tuple[Array, Array]:
+    """Weights and bias onto a population; the bias is zero where there is none."""
+    weights, bias = None, None
+    for p in network.incoming[name]:
+        if p.source == CONSTANT:
+            bias = network.parameters[p.name]
+        else:
+            weights = network.parameters[p.name]
+    assert weights is not None
+    return weights, np.zeros(len(weights), weights.dtype) if bias is None else bias
+
+
+def _split(wiring: Wiring, rows: Array) -> tuple[list[Array], list[Array]]:
+    """Parts of the kernel's rows that belong to neurons and to interneurons, by population."""
+    widths = [wiring.sizes[1], *np.repeat(wiring.sizes[2:], 2)]
+    parts = [
+        np.ascontiguousarray(part) for part in np.split(rows, np.cumsum(widths)[:-1], axis=1)
+    ]
+    return [parts[0], *parts[1::2]], parts[2::2]

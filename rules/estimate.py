@@ -1,0 +1,66 @@
+"""Gradient estimates: pre x post factors, whole arrays, or a direction with a coefficient."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from plausibench.architectures.network import Activity, Network
+from plausibench.architectures.synapses import Synapse
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Outer:
+    """Sum over examples of post times pre, what a synapse can form from its two sides.
+
+    Attributes
+    ----------
+    post
+        ``(B, N_out)``, or ``(S, B, N_out)`` with one entry per sample of the estimator.
+    pre
+        ``(B, N_in)`` or ``(S, B, N_in)``.
+    """
+
+    post: Array
+    pre: Array
+
+
+@dataclass(frozen=True)
+class Dense:
+    """An estimate without factors: ``array`` is ``(*shape)`` or ``(S, *shape)``."""
+
+    array: Array
+
+
+@dataclass(frozen=True)
+class Directional:
+    """A coefficient ``(S,)`` along a direction ``(S, *shape)``."""
+
+    coefficient: Array
+    direction: Array
+
+
+Estimate = Outer | Dense | Directional
+Estimates = dict[str, Estimate]
+
+
+def outers(network: Network, clean: Activity, signals: Mapping[str, Array]) -> Estimates:
+    """One outer product per projection, of the target's signal with the presynaptic activity."""
+    return {p.name: Outer(signals[p.target], clean.presynaptic(p)) for p in network.projections}
+
+
+def form(network: Network, estimates: Mapping[str, Estimate]) -> dict[str, Array]:
+    """Form the arrays ``(*shape)`` or ``(S, *shape)`` of each parameter."""
+    return {p.name: form_one(p.synapse, estimates[p.name]) for p in network.projections}
+
+
+def form_one(synapse: Synapse, estimate: Estimate) -> Array:
+    """Form the array of one parameter."""
+    if isinstance(estimate, Outer):
+        return synapse.outer(estimate.post, estimate.pre)
+    if isinstance(estimate, Dense):
+        return estimate.array
+    extra = (1,) * (estimate.direction.ndim - 1)
+    return estimate.coefficient.reshape(-1, *extra) * estimate.direction

@@ -1,0 +1,74 @@
+"""The random numbers of a rule: named streams, keyed by what they disturb."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from plausibench.kernels import noise as kernels
+from plausibench.kernels.errors import choose
+from plausibench.kernels.streams import stream
+
+Array = np.ndarray
+
+FILL = {"gaussian": kernels.normal, "rademacher": kernels.rademacher}
+LAWS = tuple(FILL)
+FOURTH_MOMENT = {"gaussian": 3.0, "rademacher": 1.0}
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Draws for the samples of an estimator, zero mean and unit variance.
+
+    A draw depends on the seed, the stream, the name of what it disturbs, the sample and the
+    key of the example: not on the order of execution, the number of samples asked for, the
+    place of the example in the batch, or the rule. Rules that disturb the same thing see the
+    same noise, so a comparison between them is paired.
+
+    Parameters
+    ----------
+    seed
+        Root of the seed tree.
+    samples
+        Numbers of the samples, int64 ``(S,)``.
+    keys
+        Keys of the batch's examples, uint64 ``(B,)``.
+    dtype
+        Floating-point type of the draws.
+    """
+
+    seed: int
+    samples: Array
+    keys: Array
+    dtype: np.dtype
+
+    def examples(
+        self, arrays: Mapping[str, Array], law: str = "gaussian", stream_name: str = "rule"
+    ) -> dict[str, Array]:
+        """Independent noise for every example, ``(S, B, N)`` for each array ``(B, N)``."""
+        fill = FILL[choose("noise", law, LAWS)]
+        drawn = {}
+        for name, array in arrays.items():
+            out = np.empty((self.samples.size, *array.shape), dtype=self.dtype)
+            fill(stream(self.seed, stream_name, name), self.samples, self.keys, out)
+            drawn[name] = out
+        return drawn
+
+    def parameters(self, arrays: Mapping[str, Array], law: str = "gaussian") -> dict[str, Array]:
+        """Noise shared by the whole batch, ``(S, *shape)`` for each array ``(*shape)``."""
+        fill = FILL[choose("noise", law, LAWS)]
+        one = np.zeros(1, dtype=np.uint64)
+        drawn = {}
+        for name, array in arrays.items():
+            out = np.empty((self.samples.size, 1, array.size), dtype=self.dtype)
+            fill(stream(self.seed, "rule", name), self.samples, one, out)
+            drawn[name] = out.reshape(-1, *array.shape)
+        return drawn
+
+    def actions(self, policy: Array) -> Array:
+        """Sample one action per example, int64 ``(S, B)``, from a policy ``(B, A)``."""
+        uniform = np.empty((self.samples.size, self.keys.size, 1))
+        kernels.uniform(stream(self.seed, "action"), self.samples, self.keys, uniform)
+        edges = np.cumsum(policy, axis=-1)
+        # Scaled by the last edge, so that rounding can never leave an action out of range.
+        return (uniform * edges[:, -1:] >= edges).sum(axis=-1).clip(max=policy.shape[-1] - 1)

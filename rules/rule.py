@@ -1,0 +1,164 @@
+"""What a learning rule is, and the card on which it declares its theory."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from plausibench.architectures.network import Activity, Network
+from plausibench.objectives.batch import Batch
+from plausibench.objectives.objective import Objective
+from plausibench.rules.estimate import Estimates
+from plausibench.rules.noise import Noise
+
+Array = np.ndarray
+State = dict[str, Array]
+
+SOURCES = ("feedback", "data", "rule", "action", "spike")
+
+
+@dataclass(frozen=True)
+class RuleCard:
+    """What a rule declares about itself.
+
+    Attributes
+    ----------
+    summary
+        One line.
+    equation
+        The estimate, in plain text.
+    randomness
+        Which of the named sources (feedback, rule, action, spike) the estimate depends on.
+    unbiased
+        Whether the expected estimate equals the reference gradient, up to ``bias_order``.
+    exact_when
+        The condition under which it equals backpropagation or its reference.
+    bias_order
+        Power of the small parameter (named in ``exact_when``) with which the bias vanishes.
+    variance_law
+        Closed form of the variance, in plain text.
+    synapse_knows
+        What one synapse must know.
+    reference
+        What the estimate is judged against.
+    expected
+        Coarse place (bias, variance) in the sketch of Richards et al. 2019 Fig. 2, on the
+        scale none, low, high; None where the figure says nothing.
+    questioned
+        Whether the figure puts a question mark on the rule.
+    forward_passes
+        Cost of one estimate in forward-pass equivalents.
+    cites
+        Author and year of the sources.
+    """
+
+    summary: str
+    equation: str
+    randomness: frozenset[str]
+    unbiased: bool
+    exact_when: str
+    variance_law: str
+    synapse_knows: str
+    cites: str
+    reference: str = "gradient of the objective"
+    bias_order: int | None = None
+    expected: tuple[str, str] | None = None
+    questioned: bool = False
+    forward_passes: float = 3.0
+    notes: str = ""
+    matching_loss_only: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+class Rule(ABC):
+    """Maps activity and objective to an estimate of the gradient.
+
+    A rule is a frozen dataclass whose fields are its options. It holds no state: what it
+    carries from step to step, such as feedback weights, is a dict that the caller keeps.
+    """
+
+    card: ClassVar[RuleCard]
+
+    @abstractmethod
+    def estimate(
+        self,
+        network: Network,
+        objective: Objective,
+        batch: Batch,
+        clean: Activity,
+        state: State,
+        noise: Noise,
+    ) -> Estimates:
+        """Estimate the gradient of the batch's mean loss.
+
+        Parameters
+        ----------
+        network, objective, batch
+            The cell.
+        clean
+            The undisturbed forward pass over ``batch.inputs``.
+        state
+            The rule's state; not to be changed.
+        noise
+            Draws for the samples asked for.
+
+        Returns
+        -------
+        dict
+            One estimate for each projection, with a sample axis S in front where samples
+            differ.
+        """
+
+    def randomness(self) -> frozenset[str]:
+        """Sources of randomness with these options; by default those on the card."""
+        return self.card.randomness
+
+    def initial_state(self, network: Network, seed: int) -> State:
+        """State before any learning; feedback weights come from the stream ``feedback``."""
+        return {}
+
+    def advance(self, state: State, network: Network) -> State:
+        """State for the weights of ``network``, after they were changed by learning."""
+        return state
+
+    def reference(
+        self, network: Network, objective: Objective, batch: Batch, clean: Activity
+    ) -> dict[str, Array] | None:
+        """Gradient the rule is judged against; None for that of the objective."""
+        return None
+
+    def unsupported(self, network: Network, objective: Objective) -> str | None:
+        """Why the rule cannot run on this network with this objective; None if it can."""
+        return None
+
+
+class SampledAction(Rule):
+    """A rule that learns from one sampled action for each example.
+
+    Actions of different examples are independent, so mean and variance over actions follow
+    exactly from one response per action.
+    """
+
+    @abstractmethod
+    def policy(self, clean: Activity) -> Array:
+        """Probability of each action, ``(B, A)``."""
+
+    @abstractmethod
+    def respond(
+        self, network: Network, batch: Batch, clean: Activity, state: State, actions: Array
+    ) -> Estimates:
+        """Estimates ``(S, B, N)`` for actions ``(S, B)``, examples not yet summed."""
+
+    def estimate(
+        self,
+        network: Network,
+        objective: Objective,
+        batch: Batch,
+        clean: Activity,
+        state: State,
+        noise: Noise,
+    ) -> Estimates:
+        """Estimate from one sampled action per example."""
+        return self.respond(network, batch, clean, state, noise.actions(self.policy(clean)))

@@ -1,0 +1,82 @@
+"""Weight perturbation: noise on every weight, correlated with the loss."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from plausibench.architectures.network import Activity, Network
+from plausibench.kernels.errors import choose, flag, positive
+from plausibench.objectives.batch import Batch
+from plausibench.objectives.objective import Objective
+from plausibench.rules.estimate import Directional, Estimates
+from plausibench.rules.noise import LAWS, Noise
+from plausibench.rules.rule import Rule, RuleCard, State
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class WeightPerturbation(Rule):
+    """Weight perturbation (Jabri & Flower 1992; Cauwenberghs 1993; Spall 1992).
+
+    One noise vector is shared by the whole batch.
+
+    Parameters
+    ----------
+    sigma
+        Standard deviation of the noise on the weights.
+    antithetic
+        Whether the loss is compared with that under the opposite noise (True) or without.
+    noise
+        Law of the noise: gaussian or rademacher.
+    """
+
+    sigma: float = 1e-3
+    antithetic: bool = True
+    noise: str = "gaussian"
+
+    card: ClassVar[RuleCard] = RuleCard(
+        summary="each synapse correlates its own noise with the change of the global loss",
+        equation="g = (F(w + sigma xi) - F(w - sigma xi)) / (2 sigma) xi",
+        randomness=frozenset({"rule"}),
+        unbiased=True,
+        exact_when="in expectation as sigma -> 0; for gaussian noise on a quadratic at any sigma",
+        bias_order=2,
+        variance_law="P_l |g|^2 + (k4 - 2) |g_l|^2 per parameter; (P - 2 + k4) |g|^2 in all",
+        synapse_knows="its own noise, one global scalar",
+        expected=("low", "high"),
+        forward_passes=2.0,
+        cites="Jabri & Flower 1992; Cauwenberghs 1993; Werfel, Xie & Seung 2005",
+        notes="one-sided (antithetic=false) has bias of order sigma and more variance",
+    )
+
+    def __post_init__(self) -> None:
+        positive("sigma", self.sigma)
+        flag("antithetic", self.antithetic)
+        choose("noise", self.noise, LAWS)
+
+    def estimate(
+        self,
+        network: Network,
+        objective: Objective,
+        batch: Batch,
+        clean: Activity,
+        state: State,
+        noise: Noise,
+    ) -> Estimates:
+        xi = noise.parameters(network.parameters, self.noise)
+
+        def loss(amplitude: float) -> Array:
+            disturbed = {
+                name: network.parameters[name] + amplitude * drawn for name, drawn in xi.items()
+            }
+            passed = network.forward(batch.inputs, parameters=disturbed, clean=clean)
+            return objective.losses(passed.output, batch.targets).mean(axis=-1)
+
+        if self.antithetic:
+            change = (loss(self.sigma) - loss(-self.sigma)) / (2 * self.sigma)
+        else:
+            undisturbed = objective.losses(clean.output, batch.targets).mean(axis=-1)
+            change = (loss(self.sigma) - undisturbed) / self.sigma
+        return {name: Directional(change, drawn) for name, drawn in xi.items()}
