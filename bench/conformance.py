@@ -21,7 +21,7 @@ from plausibench.architectures.network import Network
 from plausibench.bench import registry
 from plausibench.bench.draws import WITHIN, Setting, formed_blocks, prepare, reference_of
 from plausibench.bench.exact import exact
-from plausibench.bench.measure import estimates, measure, one_blas_thread
+from plausibench.bench.measurement import estimates, measure, one_blas_thread
 from plausibench.bench.moments import BLOCK
 from plausibench.kernels.errors import InputError, choose, refusal
 from plausibench.kernels.streams import generator

@@ -146,7 +146,8 @@ def interval(values: Array, level: float = 0.95) -> tuple[float, float, float]:
     groups = left_out.size
     if groups < 2:
         return value, float("nan"), float("nan")
-    spread = np.sqrt((groups - 1) / groups * ((left_out - left_out.mean()) ** 2).sum())
+    with np.errstate(invalid="ignore", over="ignore"):
+        spread = np.sqrt((groups - 1) / groups * ((left_out - left_out.mean()) ** 2).sum())
     half = student_quantile(level, groups - 1) * float(spread)
     return value, value - half, value + half
 

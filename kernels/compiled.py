@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import numba
@@ -29,12 +30,13 @@ def kernel(function: Function) -> Function:
     callable
         The compiled function, with the same signature.
     """
+    compiled: Any = partial(numba.njit, error_model="numpy", nogil=True)
     if _kept:
         try:
-            return numba.njit(error_model="numpy", nogil=True, cache=True)(function)
-        except RuntimeError:  # no file to compare with: typed at a prompt
+            return compiled(cache=True)(function)
+        except RuntimeError:  # its source is in no file: typed at a prompt
             pass
-    return numba.njit(error_model="numpy", nogil=True)(function)
+    return compiled()(function)
 
 
 def _writable(folder: str) -> bool:
@@ -49,4 +51,5 @@ def _writable(folder: str) -> bool:
 
 # Without this check numba would turn to folders beside the sources, where code that was compiled
 # with an older version of another file is taken for current.
-_kept = _writable(numba.config.CACHE_DIR)
+config: Any = numba.config
+_kept = _writable(config.CACHE_DIR)

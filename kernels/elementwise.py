@@ -20,7 +20,7 @@ from numba import types
 from numba.extending import overload
 
 from plausibench.kernels.compiled import kernel
-from plausibench.kernels.errors import choose, refusal
+from plausibench.kernels.errors import refusal
 
 Array = np.ndarray
 
@@ -116,7 +116,7 @@ def perturb(code: int, drive: Array, noise: Array, amplitude: float, out: Array)
 def _check(code: int, out: Array) -> None:
     """Refuse what compiled code would misread."""
     if not IDENTITY <= code <= SOFTPLUS:
-        choose("code", code, CODES.values())
+        raise refusal("code", code, f"one of CODES, a whole number from 0 to {SOFTPLUS}")
     if out.dtype.char not in "df":
         raise refusal("type of out", out.dtype, "float64 or float32")
     if not out.flags.c_contiguous:
@@ -301,7 +301,7 @@ F2, F3, F4, F5, F6, F7, F8 = (REAL(1 / math.factorial(n)) for n in range(2, 9))
 
 
 @kernel
-def _exponential_single(x: float) -> tuple[float, float]:
+def _exponential_single(x: np.float32) -> tuple[np.float32, np.float32]:
     x = F_LOWEST if x < F_LOWEST else x
     shifted = x * F_TURNS + F_SHIFT
     whole = shifted - F_SHIFT
@@ -330,7 +330,7 @@ B0, B1, B2, B3, B4 = (REAL(2 / (2 * n + 1)) for n in range(5))
 
 
 @kernel
-def _artanh_single(q: float) -> float:
+def _artanh_single(q: np.float32) -> np.float32:
     q2 = q * q
     return ((B2 + B3 * q) + B4 * q2) * q2 + B1 * q + B0
 

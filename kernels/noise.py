@@ -19,6 +19,7 @@ from plausibench.kernels.compiled import kernel
 from plausibench.kernels.errors import refusal
 
 Array = np.ndarray
+Word = np.uint64
 
 
 def normal(key: int, samples: Array, rows: Array, out: Array) -> None:
@@ -96,7 +97,7 @@ def _check(key: int, samples: Array, rows: Array, out: Array) -> None:
 
 
 @kernel
-def _normal(key: int, samples: Array, rows: Array, out: Array) -> None:
+def _normal(key: Word, samples: Array, rows: Array, out: Array) -> None:
     for s in range(samples.size):
         sample = samples[s]
         for r in range(rows.size):
@@ -111,7 +112,7 @@ def _normal(key: int, samples: Array, rows: Array, out: Array) -> None:
 
 
 @kernel
-def _uniform(key: int, samples: Array, rows: Array, out: Array) -> None:
+def _uniform(key: Word, samples: Array, rows: Array, out: Array) -> None:
     for s in range(samples.size):
         sample = samples[s]
         for r in range(rows.size):
@@ -123,7 +124,7 @@ def _uniform(key: int, samples: Array, rows: Array, out: Array) -> None:
 
 
 @kernel
-def _rademacher(key: int, samples: Array, rows: Array, out: Array) -> None:
+def _rademacher(key: Word, samples: Array, rows: Array, out: Array) -> None:
     for s in range(samples.size):
         sample = samples[s]
         for r in range(rows.size):
@@ -132,25 +133,25 @@ def _rademacher(key: int, samples: Array, rows: Array, out: Array) -> None:
                 word, a, b, c, d = _next(a, b, c, d)
                 part = out[s, r, start : start + 64]
                 for n in range(part.size):  # bit n of the word: 0 is 1, 1 is -1
-                    part[n] = 1.0 - 2.0 * ((word >> np.uint64(n)) & np.uint64(1))
+                    part[n] = 1.0 - 2.0 * ((word >> Word(n)) & Word(1))
 
 
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 divided by the golden ratio, made odd
+GOLDEN = Word(0x9E3779B97F4A7C15)  # 2^64 divided by the golden ratio, made odd
 
 
 @kernel
-def _mix(x: int) -> int:
+def _mix(x: Word) -> Word:
     """One-to-one map of 64-bit words in which every bit of the result depends on all of ``x``."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    x = (x ^ (x >> Word(30))) * Word(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> Word(27))) * Word(0x94D049BB133111EB)
+    return x ^ (x >> Word(31))
 
 
 @kernel
-def _state(key: int, sample: int, row: int) -> tuple[int, int, int, int]:
+def _state(key: Word, sample: int, row: Word) -> tuple[Word, Word, Word, Word]:
     """State of the generator of a row: words 1 to 4 of splitmix64."""
     seed = _mix(key + GOLDEN)
-    seed = _mix(seed + np.uint64(sample) * GOLDEN)
+    seed = _mix(seed + Word(sample) * GOLDEN)
     seed = _mix(seed + row * GOLDEN)
     first = seed + GOLDEN
     second = first + GOLDEN
@@ -159,10 +160,10 @@ def _state(key: int, sample: int, row: int) -> tuple[int, int, int, int]:
 
 
 @kernel
-def _next(a: int, b: int, c: int, d: int) -> tuple[int, int, int, int, int]:
+def _next(a: Word, b: Word, c: Word, d: Word) -> tuple[Word, Word, Word, Word, Word]:
     """One word of xoshiro256++, and the state after it."""
     word = _rotate(a + d, 23) + a
-    shifted = b << np.uint64(17)
+    shifted = b << Word(17)
     c ^= a
     d ^= b
     b ^= c
@@ -171,13 +172,13 @@ def _next(a: int, b: int, c: int, d: int) -> tuple[int, int, int, int, int]:
 
 
 @kernel
-def _rotate(x: int, count: int) -> int:
-    return (x << np.uint64(count)) | (x >> np.uint64(64 - count))
+def _rotate(x: Word, count: int) -> Word:
+    return (x << Word(count)) | (x >> Word(64 - count))
 
 
 @kernel
-def _fraction(word: int) -> float:
-    return (word >> np.uint64(11)) * 2.0**-53
+def _fraction(word: Word) -> float:
+    return (word >> Word(11)) * 2.0**-53
 
 
 def _edges() -> Array:
@@ -202,28 +203,28 @@ EDGES = _edges()
 # A place in a layer is an odd number from -2^53 to 2^53, so 0 is not drawn and signs are even.
 WIDTHS = EDGES[:-1] / 2.0**53
 INNER = (EDGES[1:] / EDGES[:-1] * 2.0**53).astype(np.int64)
-HEIGHTS = np.exp(-(EDGES**2) / 2)
+HEIGHTS = np.array([_density(edge) for edge in EDGES])
 
 
 @kernel
-def _place(word: int) -> tuple[float, int, bool]:
+def _place(word: Word) -> tuple[float, Word, bool]:
     """Place in a layer, the layer, and whether the density is above the layer there."""
-    layer = word & np.uint64(255)
+    layer = word & Word(255)
     place = (np.int64(word) >> 10) | 1
     return place * WIDTHS[layer], layer, abs(place) < INNER[layer]
 
 
 @kernel
 def _outside(
-    x: float, layer: int, a: int, b: int, c: int, d: int
-) -> tuple[float, int, int, int, int]:
+    x: float, layer: Word, a: Word, b: Word, c: Word, d: Word
+) -> tuple[float, Word, Word, Word, Word]:
     """One normal number when the first place is not inside, and the state after it."""
     while True:
         if layer == 0:
             beyond, a, b, c, d = _tail(a, b, c, d)
             return math.copysign(beyond, x), a, b, c, d
         word, a, b, c, d = _next(a, b, c, d)
-        step = HEIGHTS[layer + np.uint64(1)] - HEIGHTS[layer]
+        step = HEIGHTS[layer + Word(1)] - HEIGHTS[layer]
         if HEIGHTS[layer] + step * _fraction(word) < math.exp(-x * x / 2):
             return x, a, b, c, d
         word, a, b, c, d = _next(a, b, c, d)
@@ -233,7 +234,7 @@ def _outside(
 
 
 @kernel
-def _tail(a: int, b: int, c: int, d: int) -> tuple[float, int, int, int, int]:
+def _tail(a: Word, b: Word, c: Word, d: Word) -> tuple[float, Word, Word, Word, Word]:
     """One normal number above `TAIL`, by rejection from an exponential (Marsaglia, 1964)."""
     while True:
         word, a, b, c, d = _next(a, b, c, d)

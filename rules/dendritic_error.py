@@ -12,7 +12,7 @@ from plausibench.kernels.errors import Divergence, choose, integer, number, posi
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
-from plausibench.rules.estimate import Estimates, outers
+from plausibench.rules.estimate import Estimates, Outer
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, RuleCard, State
 from plausibench.rules.settling import settle
@@ -77,7 +77,12 @@ class DendriticError(Rule):
     with :math:`r_k = f_k(u_k)`, :math:`v^B_k = W_k r_{k-1} + b_k` and
     :math:`v^A_k = W^{td}_k r_{k+1} + W^{PI}_k f_{k+1}(u^I_k)`. All voltages settle together,
     from rest. Each synapse then compares the rate of its neuron with the rate that the basal
-    dendrite alone predicts, :math:`[f_k(u_k) - f_k(c_k v^B_k)] r_{k-1}^T`.
+    dendrite alone predicts, :math:`[f_k(u_k) - f_k(c_k v^B_k)] r_{k-1}^T`. Where apical currents
+    do not load the soma, :math:`g_A v^A_k` replaces :math:`g_A (v^A_k - u_k)`.
+
+    The circuit oscillates without end where nudging and weights are both strong, as after
+    training; weaker nudging settles it, a shorter step at times. Inside, voltages are float64
+    for any network: the signal is a small difference of rates.
 
     The state holds the top-down weights ``(N_k, N_(k+1))`` under the name of the projection
     they run against, and for every population but the output the weights of its interneurons:
@@ -113,7 +118,7 @@ class DendriticError(Rule):
     dendrite: float = 1.0
     feedback: str = "symmetric"
     scale: str = "declared"
-    step: float = 0.5
+    step: float = 0.3
     tolerance: float = 1e-12
     steps: int = 10_000
 
@@ -122,21 +127,26 @@ class DendriticError(Rule):
         equation="post_k = -(f_k(u_k) - f_k(c_k vB_k)) c_k ... c_L / s_k,  pre_k = r_(k-1)",
         randomness=frozenset({"feedback"}),
         unbiased=False,
-        exact_when="symmetric feedback, as nudging -> 0",
+        exact_when="symmetric feedback, in the limit nudging -> 0",
         bias_order=1,
         variance_law="0 for given feedback",
-        synapse_knows="pre, somatic and basal voltage of its neuron",
+        synapse_knows=(
+            "pre, somatic and basal voltage of its neuron; symmetric feedback also needs the "
+            "transposed weights above"
+        ),
         questioned=True,
         expected=("low", "low"),
         forward_passes=200.0,
         cites="Sacramento, Costa, Bengio & Senn 2018",
         notes=(
-            "symmetric feedback and the self-predicting lateral weights are set, not learned: "
-            "an idealisation of fast and perfect interneuron plasticity; "
-            "s_L = g_som / (G_L + g_som), s_k = s_(k+1) g_A / G_k (1 - lambda_k), "
-            "lambda_k = g_I / (g_l + g_D + g_I), G_k the conductance of the soma; "
-            "the output is pulled towards u_L - dF/da_L, which is the paper's target for the "
-            "squared error of a linear output and one gradient step on the output otherwise"
+            "c_k attenuates the forward pass, s_k the signal, to first order: "
+            "s_L = g_som / (G_L + g_som), s_k = s_(k+1) (g_A / G_k) (1 - g_I / G_I), "
+            "G the total conductances of soma and interneuron. "
+            "Lateral weights are set to the self-predicting state after every change of the "
+            "network, as if interneurons learned fast and perfectly: an idealisation. "
+            "The output is pulled towards u_L - dF/da_L of the clean pass: the paper's target for "
+            "the squared error of a linear output, one gradient step on the output otherwise. "
+            "Cost: about 100 steps of four products for each projection between populations"
         ),
     )
 
@@ -149,6 +159,9 @@ class DendriticError(Rule):
         positive("step", self.step)
         positive("tolerance", self.tolerance)
         integer("steps", self.steps, least=1)
+
+    def randomness(self) -> frozenset[str]:
+        return self.card.randomness if self.feedback == "random" else frozenset()
 
     def initial_state(self, network: Network, seed: int) -> State:
         state = {}
@@ -202,16 +215,21 @@ class DendriticError(Rule):
         Divergence
             If the circuit does not settle.
         """
-        neurons, top = _neurons(network), network.output.name
+        neurons, top, dtype = _neurons(network), network.output.name, network.dtype
         predicted = neurons[top].attenuation * clean.drive[top]
         targets = predicted - objective.error(clean.output, batch.targets)
         flow = self.settled(network, batch.inputs, state, targets).flow
-        signals = {
-            name: (factor / batch.size)
-            * (neurons[name].activate(flow.drive[name]) - flow.activity[name])
-            for name, factor in self.factors(network).items()
+        signals = {}
+        for name, factor in self.factors(network).items():
+            predicted = neurons[name].activate(flow.drive[name])
+            signals[name] = (factor / batch.size) * (predicted - flow.activity[name])
+        return {
+            p.name: Outer(
+                signals[p.target].astype(dtype, copy=False),
+                flow.presynaptic(p).astype(dtype, copy=False),
+            )
+            for p in network.projections
         }
-        return outers(network, flow, signals)
 
     def factors(self, network: Network) -> dict[str, float]:
         """Return what the update of each population is multiplied by.
@@ -265,53 +283,46 @@ class DendriticError(Rule):
         Divergence
             If an example has not settled after ``steps`` steps.
         """
-        dtype, examples = network.dtype, len(inputs)
-        nudging = 0.0 if targets is None else self.nudging
+        examples, nudging = len(inputs), self.nudging
         if targets is None:
-            targets = np.zeros((examples, network.output.size))
+            nudging, targets = 0.0, np.zeros((examples, network.output.size))
         wiring = self._wiring(network, state, nudging)
-        voltage, drive, rate = (np.empty((examples, wiring.bias.size), dtype) for _ in range(3))
-        apical = np.empty((examples, wiring.sizes[1:-1].sum()), dtype)
+        inputs = np.ascontiguousarray(inputs, np.float64)
+        targets = np.ascontiguousarray(targets, np.float64)
+        voltage, drive, rate = (np.empty((examples, wiring.bias.size)) for _ in range(3))
+        apical = np.empty((examples, wiring.sizes[1:-1].sum()))
         steps = settle(
-            *wiring,
-            np.ascontiguousarray(inputs, dtype),
-            np.ascontiguousarray(targets, dtype),
-            dtype.type(self.tolerance),
-            self.steps,
-            voltage,
-            drive,
-            rate,
-            apical,
+            *wiring, inputs, targets, self.tolerance, self.steps, voltage, drive, rate, apical
         )
         if steps < 0:
             raise Divergence(
                 f"dendritic_error: a voltage still changed by more than {self.tolerance:g} after "
-                f"{self.steps} steps of {self.step:g}"
+                f"{self.steps} steps of {self.step:g}; weaker nudging or a shorter step may help"
             )
-
         names, hidden = list(_neurons(network)), [p.name for p in network.hidden]
         soma, interneurons = _split(wiring, voltage)
         basal, firing = _split(wiring, drive)[0], _split(wiring, rate)[0]
         dendrites = np.split(apical, np.cumsum(wiring.sizes[1:-2]), axis=1)
-        activity = {INPUT: inputs, CONSTANT: np.ones((examples, 1), dtype)}
+        activity = {INPUT: inputs, CONSTANT: np.ones((examples, 1))}
         activity |= dict(zip(names, firing, strict=True))
         return Circuit(
             soma=dict(zip(names, soma, strict=True)),
-            apical=dict(zip(hidden, dendrites, strict=bool(hidden))),
+            # One empty part where there is no hidden population.
+            apical=dict(zip(hidden, dendrites, strict=False)),
             interneuron=dict(zip(hidden, interneurons, strict=True)),
             flow=Activity(dict(zip(names, basal, strict=True)), activity, firing[-1]),
             steps=steps,
         )
 
     def _wiring(self, network: Network, state: State, nudging: float) -> Wiring:
-        neurons, dtype = _neurons(network), network.dtype
-        conductances = []
-        for name, own in neurons.items():
-            top = name == network.output.name
-            inner = own.leak + self.dendrite + self.interneuron_nudging
-            outer = (own.conductance + nudging, own.basal, nudging) if top else (
-                own.conductance, own.basal, own.apical)
-            conductances.append((*outer, inner, self.dendrite, self.interneuron_nudging))
+        neurons = _neurons(network)
+        conductances = np.empty((len(neurons), 6))
+        for row, own in zip(conductances, neurons.values(), strict=True):
+            row[:3] = own.conductance, own.basal, own.apical
+            pull = own.leak + self.dendrite + self.interneuron_nudging
+            row[3:] = pull, self.dendrite, self.interneuron_nudging
+        top = neurons[network.output.name]
+        conductances[-1, :3] = top.conductance + nudging, top.basal, nudging
         weights, bias = _synapses(network, network.populations[0].name)
         upward, downward, biases = [weights], [np.empty((0, 0))], [bias]
         for p in network.returning:
@@ -323,10 +334,10 @@ class DendriticError(Rule):
         return Wiring(
             sizes=np.array([network.inputs, *(p.size for p in network.populations)]),
             codes=np.array([own.rate.code for own in neurons.values()]),
-            conductances=np.array(conductances, dtype) * dtype.type(self.step),
-            upward=np.concatenate([matrix.T.ravel() for matrix in upward], dtype=dtype),
-            downward=np.concatenate([matrix.T.ravel() for matrix in downward], dtype=dtype),
-            bias=np.concatenate(biases, dtype=dtype),
+            conductances=self.step * conductances,
+            upward=np.concatenate([matrix.T.ravel() for matrix in upward], dtype=np.float64),
+            downward=np.concatenate([matrix.T.ravel() for matrix in downward], dtype=np.float64),
+            bias=np.concatenate(biases, dtype=np.float64),
         )
 
 
@@ -354,7 +365,5 @@ def _synapses(network: Network, name: str) -> tuple[Array, Array]:
 def _split(wiring: Wiring, rows: Array) -> tuple[list[Array], list[Array]]:
     """Parts of the kernel's rows that belong to neurons and to interneurons, by population."""
     widths = [wiring.sizes[1], *np.repeat(wiring.sizes[2:], 2)]
-    parts = [
-        np.ascontiguousarray(part) for part in np.split(rows, np.cumsum(widths)[:-1], axis=1)
-    ]
+    parts = [np.ascontiguousarray(part) for part in np.split(rows, np.cumsum(widths)[:-1], axis=1)]
     return [parts[0], *parts[1::2]], parts[2::2]

@@ -34,7 +34,7 @@ def settle(
     """Integrate from rest until no voltage changes by more than ``tolerance`` in a step.
 
     Examples do not see one another, so a result does not depend on the rest of the batch. All
-    real arguments have one floating-point type.
+    arrays are C-contiguous, of float64 but for the first two.
 
     Parameters
     ----------
@@ -103,14 +103,22 @@ def settle(
                 end = start + size
                 other = targets[example] if layer == layers - 1 else a[dendrite : dendrite + size]
                 dendrite += size
-                moving += flow(
-                    u[start:end], v[start:end], other, conductances[layer, :3], tolerance,
+                moving += drift(
+                    u[start:end],
+                    v[start:end],
+                    other,
+                    conductances[layer, :3],
+                    tolerance,
                     change[start:end],
                 )
                 if layer > 0:
                     predicted, start, end = u[start:end], end, end + size
-                    moving += flow(
-                        u[start:end], v[start:end], predicted, conductances[layer, 3:], tolerance,
+                    moving += drift(
+                        u[start:end],
+                        v[start:end],
+                        predicted,
+                        conductances[layer, 3:],
+                        tolerance,
                         change[start:end],
                     )
                 start = end
@@ -144,7 +152,7 @@ def add_product(vector: Array, matrix: Array, out: Array) -> None:
 
 
 @kernel
-def flow(
+def drift(
     soma: Array, dendrite: Array, other: Array, conductances: Array, tolerance: float, out: Array
 ) -> int:
     """Write the change of somatic voltages to ``out``; count those larger than ``tolerance``."""

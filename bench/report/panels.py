@@ -1,0 +1,206 @@
+"""What the pictures share: choosing rows, placing values, panels and notes."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from plausibench.bench.report.aggregate import aggregate, settings
+from plausibench.bench.report.scale import Scale
+from plausibench.bench.report.style import LINES, Style, label
+from plausibench.kernels.errors import InputError, choose, show
+
+UNITS = ("task", "architecture", "objective", "rule", "seed", "protocol", "status", "reason")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A value on a :class:`~plausibench.bench.report.scale.Scale`.
+
+    Attributes
+    ----------
+    place
+        Where the marker is.
+    low, high
+        Ends of the interval's bar; equal to ``place`` where there is none.
+    bound
+        Whether the marker is an upper bound.
+    zero
+        Whether it lies on the strip for zeros.
+    """
+
+    place: float
+    low: float
+    high: float
+    bound: bool = False
+    zero: bool = False
+
+
+def mark(row: pd.Series, scale: Scale) -> Mark | None:
+    """Place an aggregated value; None for one that cannot be drawn."""
+    if row["state"] == "zero":
+        return Mark(scale.zero, scale.zero, scale.zero, zero=True)
+    if row["state"] == "bounded":
+        bound = float(row["bound"])
+        return Mark(bound, bound, bound, bound=True) if bound > 0 else None
+    value = float(row["value"])
+    if not value > 0:
+        return None
+    low, high = float(row["low"]), float(row["high"])
+    if not np.isfinite(low + high):
+        return Mark(value, value, value)
+    return Mark(value, max(low, scale.floor), high)
+
+
+def fit(rows: pd.DataFrame, *, strip: bool | None = None) -> Scale:
+    """Scale on which all of the aggregated values fit."""
+    shown = rows["value"].where(rows["state"] == "resolved", rows["bound"])
+    # A bar that reaches far down does not stretch the axis; it ends at the break.
+    low = np.maximum(rows["low"], shown / 30).where(rows["state"] == "resolved")
+    high = rows["high"].where(rows["state"] == "resolved")
+    zeros = bool((rows["state"] == "zero").any()) if strip is None else strip
+    return Scale.fit(pd.concat([shown, low, high]), strip=zeros)
+
+
+def point(
+    axes: Axes, look: Style, x: Mark, y: Mark, *, filled: bool = True, alpha: float = 1.0
+) -> None:
+    """Draw a marker with bars for its intervals and arrows for its bounds."""
+    colour = look.colour
+    axes.plot([x.low, x.high], [y.place] * 2, color=colour, linewidth=1.1, alpha=alpha, zorder=3)
+    axes.plot([x.place] * 2, [y.low, y.high], color=colour, linewidth=1.1, alpha=alpha, zorder=3)
+    for bounded, away in ((x.bound, (-11, 0)), (y.bound, (0, -11))):
+        if bounded:
+            axes.annotate(
+                "",
+                (x.place, y.place),
+                away,
+                textcoords="offset points",
+                arrowprops={
+                    "arrowstyle": "<|-",
+                    "color": colour,
+                    "linewidth": 1.1,
+                    "mutation_scale": 5,
+                    "shrinkA": 0,
+                    "shrinkB": 0,
+                },
+                zorder=3,
+            )
+    axes.plot(
+        [x.place],
+        [y.place],
+        marker=look.marker,
+        markersize=6.5 if look.marker == "*" else 5,
+        markerfacecolor=colour if filled else "white",
+        markeredgecolor=colour,
+        markeredgewidth=0.9,
+        linestyle="none",
+        zorder=5 if filled else 4,
+    )
+
+
+def lanes(places: Sequence[float], gap: float) -> list[int]:
+    """Lane of each place, so that places in one lane are at least ``gap`` apart."""
+    found = [0] * len(places)
+    last: list[float] = []
+    for index in np.argsort(places, kind="stable"):
+        free = [n for n, place in enumerate(last) if places[index] - place >= gap]
+        if free:
+            found[index] = free[0]
+            last[free[0]] = places[index]
+        else:
+            found[index] = len(last)
+            last.append(places[index])
+    return found
+
+
+def select(
+    frame: pd.DataFrame,
+    kinds: Iterable[str],
+    quantities: Iterable[str],
+    projection: str = "all",
+    protocols: Sequence[str] | None = None,
+    steps: Sequence[int] | None = None,
+) -> pd.DataFrame:
+    """Aggregate the rows that a picture shows.
+
+    Raises
+    ------
+    InputError
+        If a projection, protocol or step is not in the frame, or the frame holds more than
+        one setting.
+    """
+    if settings(frame).nunique() > 1:
+        found = ", ".join(settings(frame).unique())
+        raise InputError(f"frame: it holds several settings ({found}); give the rows of one")
+    chosen = frame["kind"].isin(list(kinds)) & frame["quantity"].isin(list(quantities))
+    if frame[chosen].empty:
+        return aggregate(frame[chosen])
+    choose("projection", projection, frame.loc[chosen, "projection"].unique())
+    chosen &= frame["projection"] == projection
+    for protocol in protocols or ():
+        choose("protocols", protocol, frame["protocol"].unique())
+    if protocols is not None:
+        chosen &= frame["protocol"].isin(list(protocols))
+    known = sorted(frame["step"].unique())
+    for step in steps or ():
+        if step not in known:
+            listed = ", ".join(map(str, known))
+            raise InputError(f"steps: {show(step)} is not a checkpoint; choose from {listed}")
+    if steps is not None:
+        chosen &= frame["step"].isin(list(steps))
+    return aggregate(frame[chosen])
+
+
+def protocols_of(rows: pd.DataFrame) -> list[str]:
+    """Protocols in the order in which to show them."""
+    present = set(rows["protocol"])
+    return [p for p in LINES if p in present] + sorted(present - set(LINES))
+
+
+def step_title(step: int) -> str:
+    """Title of a checkpoint."""
+    return "at initialisation" if step == 0 else f"after {step} steps"
+
+
+def title(axes: Axes, text: str) -> None:
+    """Title of a panel, left-aligned above it."""
+    axes.set_title(text, loc="left", pad=4)
+
+
+def notes(units: pd.DataFrame | None, rows: pd.DataFrame) -> list[str]:
+    """Sentences that name what a picture lacks: runs that did not end, seeds without a value."""
+    found = []
+    if units is not None and len(units):
+        setting = rows[["task", "architecture", "objective"]].drop_duplicates()
+        here = units[units["task"].isin(setting["task"])]
+        here = here[here["protocol"].isin(rows["protocol"])] if len(rows) else here
+        for status, verb in (
+            ("diverged", "Diverged"),
+            ("failed", "Failed"),
+            ("unsupported", "Cannot run"),
+        ):
+            names = _counted(here, status)
+            if names:
+                found.append(f"{verb}: {'; '.join(names)}.")
+    lost = rows[rows["state"] == "missing"]
+    if len(lost):
+        names = sorted({label(rule) for rule in lost["rule"]})
+        found.append(f"Without a finite value at some points: {', '.join(names)}.")
+    bare = rows[(rows["state"] != "missing") & rows["low"].isna() & (rows["method"] != "exact")]
+    if len(bare):
+        names = sorted({label(rule) for rule in bare["rule"]})
+        found.append(f"Without an interval at some points: {', '.join(names)}.")
+    return found
+
+
+def _counted(units: pd.DataFrame, status: str) -> list[str]:
+    names = []
+    for (rule, protocol), group in units.groupby(["rule", "protocol"], sort=False):
+        bad = int((group["status"] == status).sum())
+        if bad:
+            share = "" if bad == len(group) else f", {bad} of {len(group)} seeds"
+            names.append(f"{label(str(rule))} ({LINES.get(str(protocol), protocol)}{share})")
+    return names
