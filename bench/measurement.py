@@ -266,7 +266,10 @@ def _from_moments(moments: Moments, samples: int, about: dict[str, Any]) -> Meas
         }
         for quantity in QUANTITIES:
             value, low, high = interval(values[name][quantity])
-            rows.append(_row(name, quantity, value, low, high, extra))
+            row = _row(name, quantity, value, low, high, extra)
+            if not np.isfinite([value, low, high]).all() and row["flag"] != "diverged":
+                row["flag"] = ", ".join(filter(None, [row["flag"], "unresolved"]))
+            rows.append(row)
     mean = {
         name: moments.reference[name]
         + moments.total[name].sum(axis=0).reshape(moments.reference[name].shape) / samples

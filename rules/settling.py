@@ -79,10 +79,10 @@ def settle(
         v[:] = bias
         add_product(inputs[example], upward[:first], v[: sizes[1]])
         taken = -1
-        for count in range(steps):
+        for count in range(steps + 1):
             # Rates and dendrites of all populations, at the same voltages.
             a[:] = 0
-            sender, start, end = 0, 0, sizes[1]
+            start, end = 0, sizes[1]
             dendrite, up, down = 0, first, 0
             activate(codes[0], u[:end], r[:end])
             for layer in range(1, layers):

@@ -94,6 +94,8 @@ def statistics(draws, reference):
     mean2 = mean @ mean - variance / count
     along = draws @ reference
     along2 = along.mean() ** 2 - along.var(ddof=1) / count
+    if mean2 <= 0:
+        mean2 = np.nan  # the length of the mean is not resolved
     return {
         "bias_squared": bias / g2,
         "variance": variance / g2,
@@ -101,7 +103,7 @@ def statistics(draws, reference):
         "magnitude_bias": np.sqrt(mean2 / g2) - 1,
         "scale_free_bias": 1 - along2 / (g2 * mean2),
         "gain": along.mean() / g2,
-        "progress": along2 / (g2 * (mean2 + variance)),
+        "progress": along2 / (g2 * np.sum(draws * draws) / count),
         "absolute_bias_squared": bias,
         "absolute_variance": variance,
     }

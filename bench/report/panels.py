@@ -93,7 +93,7 @@ def point(
         [y.place],
         marker=look.marker,
         markersize=6.5 if look.marker == "*" else 5,
-        markerfacecolor=colour if filled else "white",
+        markerfacecolor=colour if filled else "none",
         markeredgecolor=colour,
         markeredgewidth=0.9,
         linestyle="none",
@@ -101,18 +101,21 @@ def point(
     )
 
 
-def lanes(places: Sequence[float], gap: float) -> list[int]:
-    """Lane of each place, so that places in one lane are at least ``gap`` apart."""
-    found = [0] * len(places)
-    last: list[float] = []
-    for index in np.argsort(places, kind="stable"):
-        free = [n for n, place in enumerate(last) if places[index] - place >= gap]
-        if free:
-            found[index] = free[0]
-            last[free[0]] = places[index]
-        else:
-            found[index] = len(last)
-            last.append(places[index])
+def lanes(places: Sequence[float], gap: float) -> list[tuple[int, int]]:
+    """Lane of each place, and lanes in its cluster: no two of a lane are closer than ``gap``."""
+    found = [(0, 1)] * len(places)
+    order = np.argsort(places, kind="stable")
+    clusters = np.split(order, np.flatnonzero(np.diff(np.array(places)[order]) >= gap) + 1)
+    for cluster in clusters:
+        last: list[float] = []
+        chosen = []
+        for index in cluster:
+            free = [n for n, place in enumerate(last) if places[index] - place >= gap]
+            lane = free[0] if free else len(last)
+            last[lane : lane + 1] = [places[index]]
+            chosen.append(lane)
+        for index, lane in zip(cluster, chosen, strict=True):
+            found[index] = (lane, len(last))
     return found
 
 
@@ -204,3 +207,11 @@ def _counted(units: pd.DataFrame, status: str) -> list[str]:
             share = "" if bad == len(group) else f", {bad} of {len(group)} seeds"
             names.append(f"{label(str(rule))} ({LINES.get(str(protocol), protocol)}{share})")
     return names
+
+
+def averaged(rows: pd.DataFrame) -> str:
+    """Sentence for captions that says what values and intervals are."""
+    seeds = int(rows["seeds"].max())
+    if seeds == 1:
+        return "One seed, with the measurement's own 95 % intervals."
+    return f"Means over {seeds} seeds with 95 % intervals (Student's t)."

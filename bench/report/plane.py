@@ -1,16 +1,15 @@
 """The measured plane of bias and variance (Fig. 2 of Richards et al. 2019, which is a sketch)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.patches import FancyBboxPatch
 
-from plausibench.bench import registry
-from plausibench.bench.report import panels, style
+from plausibench.bench.report import panels, sketch, style
 from plausibench.bench.report.panels import Mark
-from plausibench.bench.report.scale import Scale
+from plausibench.bench.report.scale import ZERO, Scale
 from plausibench.bench.report.style import Picture, Style
 from plausibench.kernels.errors import InputError, choose
 
@@ -20,7 +19,16 @@ LABELS = {
     "scale_free": "squared bias with the best scale for each parameter",
 }
 VARIANCE = r"variance $\mathrm{tr\,Cov}\,\hat{g}\, / \|g\|^2$"
-SKETCH = "0.62"
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A rule's point in one panel."""
+
+    rule: str
+    kind: str
+    x: Mark
+    y: Mark
 
 
 def plane(
@@ -69,120 +77,44 @@ def plane(
     up = panels.fit(rows[rows["quantity"] == "variance"])
     columns, lines = sorted(rows["step"].unique()), panels.protocols_of(rows)
     rules = style.ordered(rows["rule"], looks)
-    sketched = sketch(rules)
+    grid = {
+        (protocol, step): _placed(
+            rows[(rows["protocol"] == protocol) & (rows["step"] == step)], bias, looks, across, up
+        )
+        for protocol in lines
+        for step in columns
+    }
+    taken = [
+        (across.fraction(p.x.place), up.fraction(p.y.place)) for ps in grid.values() for p in ps
+    ]
+    sketched = sketch.places(rules)
+    boxes, ghosts = sketch.layout(sketched, looks, across, up, taken)
     with style.theme():
         width = style.COLUMN if len(columns) == 1 else style.PAGE
-        height = {1: 2.5, 2: 2.9}.get(len(columns), 2.25)
+        height = {1: 2.5, 2: 2.9}.get(len(columns), 2.2)
         figure, part = style.canvas(
             width,
             0.25 + height * len(lines),
-            [*map(style.handle, map(looks.__getitem__, rules)), *_keys(rows, bool(sketched))],
+            [*(style.handle(looks[rule]) for rule in rules), *_keys(rows, bool(sketched))],
             panels.notes(units, rows),
         )
-        grid = part.subplots(len(lines), len(columns), sharex=True, sharey=True, squeeze=False)
-        for line, protocol in enumerate(lines):
-            for column, step in enumerate(columns):
-                axes = grid[line, column]
-                across.apply(axes, "x")
-                up.apply(axes, "y")
-                _sketch(axes, sketched, looks, across, up)
-                here = rows[(rows["protocol"] == protocol) & (rows["step"] == step)]
-                _points(axes, here, bias, looks, across, up)
-                name = style.LINES.get(protocol, protocol)
-                panels.title(axes, f"{name}, {panels.step_title(step)}")
+        shape = (len(lines), len(columns))
+        drawn = part.subplots(*shape, sharex=True, sharey=True, squeeze=False).flat
+        for axes, ((protocol, step), points) in zip(drawn, grid.items(), strict=True):
+            across.apply(axes, "x")
+            up.apply(axes, "y")
+            sketch.draw(axes, boxes, ghosts)
+            _draw(axes, points, looks)
+            panels.title(axes, f"{style.LINES.get(protocol, protocol)}, {panels.step_title(step)}")
         part.supxlabel(LABELS[axis], fontsize=8)
         part.supylabel(VARIANCE, fontsize=8)
     return Picture("plane" if axis == "raw" else "plane-scale_free", figure, _caption(axis, rows))
 
 
-def sketch(rules: Sequence[str]) -> dict[tuple[str, str], list[tuple[str, bool]]]:
-    """Place (bias, variance) on the scale none, low, high, with the rules there.
-
-    Returns
-    -------
-    dict
-        Place to (selector, whether the figure questions it), for rules without options.
-    """
-    found: dict[tuple[str, str], list[tuple[str, bool]]] = {}
-    known = registry.entries("rule")
-    for rule in rules:
-        if rule in known:
-            card = registry.find("rule", rule).card  # type: ignore[attr-defined]
-            if card.expected is not None:
-                found.setdefault(card.expected, []).append((rule, card.questioned))
-    return found
-
-
-def _sketch(
-    axes: Axes,
-    sketched: dict[tuple[str, str], list[tuple[str, bool]]],
-    looks: dict[str, Style],
-    across: Scale,
-    up: Scale,
-) -> None:
-    """Faint regions with faint markers: the sketch has no scale, only none, low and high."""
-    for (bias, variance), rules in sketched.items():
-        left, right = _span(bias, across)
-        bottom, top = _span(variance, up)
-        axes.add_patch(
-            FancyBboxPatch(
-                (left, bottom),
-                right - left,
-                top - bottom,
-                boxstyle="round,pad=0,rounding_size=0.03",
-                transform=axes.transAxes,
-                facecolor="0.93",
-                edgecolor="none",
-                zorder=-4,
-            )
-        )
-        for number, (rule, questioned) in enumerate(rules):
-            x, y = right - 0.055 - 0.085 * number, top - 0.06
-            look = looks[rule]
-            axes.plot(
-                [x],
-                [y],
-                transform=axes.transAxes,
-                marker=look.marker,
-                markersize=4.5,
-                color=look.colour,
-                alpha=0.35,
-                markeredgewidth=0,
-                linestyle="none",
-                zorder=-2,
-            )
-            if questioned:
-                axes.text(
-                    x,
-                    y - 0.035,
-                    "?",
-                    transform=axes.transAxes,
-                    color=SKETCH,
-                    fontsize=style.SMALL,
-                    ha="center",
-                    va="top",
-                    zorder=-2,
-                )
-
-
-def _span(place: str, scale: Scale) -> tuple[float, float]:
-    middle = scale.share + (1 - scale.share) / 2
-    return {
-        "none": (0.015, max(scale.share * 0.84, 0.1)),
-        "low": (0.015, middle - 0.015),
-        "high": (middle + 0.015, 0.985),
-    }[place]
-
-
-def _points(
-    axes: Axes,
-    rows: pd.DataFrame,
-    bias: str,
-    looks: dict[str, Style],
-    across: Scale,
-    up: Scale,
-) -> None:
-    pairs = []
+def _placed(
+    rows: pd.DataFrame, bias: str, looks: dict[str, Style], across: Scale, up: Scale
+) -> list[Placed]:
+    found = []
     for kind in ("conditional", "marginal"):
         of_kind = rows[rows["kind"] == kind]
         for rule in style.ordered(of_kind["rule"], looks):
@@ -190,39 +122,43 @@ def _points(
             if bias in own.index and "variance" in own.index:
                 x, y = panels.mark(own.loc[bias], across), panels.mark(own.loc["variance"], up)
                 if x is not None and y is not None:
-                    pairs.append((rule, kind, x, y))
-    placed = _spread([(x, y) for _, _, x, y in pairs], across, up)
-    where = {pair[:2]: marks for pair, marks in zip(pairs, placed, strict=True)}
-    for (rule, kind), (x, y) in where.items():
-        panels.point(axes, looks[rule], x, y, filled=kind == "conditional")
-        other = where.get((rule, "marginal"))
-        if kind == "conditional" and other is not None:
+                    found.append(Placed(rule, kind, x, y))
+    return _spread(found, across, up)
+
+
+def _spread(points: list[Placed], across: Scale, up: Scale) -> list[Placed]:
+    """Move markers that would hide each other apart, within the width of the strips."""
+    spread = list(points)
+    flat = [n for n, p in enumerate(points) if p.y.zero]
+    for n, zero in _apart(flat, [across.fraction(points[n].x.place) for n in flat], up):
+        spread[n] = replace(spread[n], y=zero)
+    upright = [n for n, p in enumerate(points) if p.x.zero and not p.y.zero]
+    for n, zero in _apart(upright, [up.fraction(points[n].y.place) for n in upright], across):
+        spread[n] = replace(spread[n], x=zero)
+    return spread
+
+
+def _apart(members: list[int], along: list[float], scale: Scale) -> Iterator[tuple[int, Mark]]:
+    for member, (lane, count) in zip(members, panels.lanes(along, 0.075), strict=True):
+        offset = (lane - (count - 1) / 2) * min(0.3, 0.6 / max(count - 1, 1))
+        place = scale.value((ZERO + offset) * scale.share)
+        yield member, Mark(place, place, place, zero=True)
+
+
+def _draw(axes: Axes, points: list[Placed], looks: dict[str, Style]) -> None:
+    held = {p.rule: p for p in points if p.kind == "conditional"}
+    for p in points:
+        look = looks[p.rule]
+        panels.point(axes, look, p.x, p.y, filled=p.kind == "conditional")
+        if p.kind == "marginal" and p.rule in held:
             axes.plot(
-                [x.place, other[0].place],
-                [y.place, other[1].place],
-                color=looks[rule].colour,
+                [held[p.rule].x.place, p.x.place],
+                [held[p.rule].y.place, p.y.place],
+                color=look.colour,
                 linewidth=0.7,
                 alpha=0.6,
                 zorder=1,
             )
-
-
-def _spread(marks: list[tuple[Mark, Mark]], across: Scale, up: Scale) -> list[tuple[Mark, Mark]]:
-    """Move markers that would hide each other apart, within the width of the strips."""
-    spread = list(marks)
-    flat = [n for n, (_, y) in enumerate(marks) if y.zero]
-    upright = [n for n, (x, y) in enumerate(marks) if x.zero and not y.zero]
-    for members, scale, along, other in ((flat, up, across, 0), (upright, across, up, 1)):
-        places = [along.fraction(marks[n][other].place) for n in members]
-        chosen = panels.lanes(places, 0.075)
-        count = max(chosen, default=0) + 1
-        for n, lane in zip(members, chosen, strict=True):
-            x, y = spread[n]
-            offset = 0.42 + (lane - (count - 1) / 2) * min(0.34, 0.68 / max(count - 1, 1))
-            place = scale.value(offset * scale.share)
-            moved = Mark(place, place, place, zero=True)
-            spread[n] = (x, moved) if other == 0 else (moved, y)
-    return spread
 
 
 def _keys(rows: pd.DataFrame, sketched: bool) -> list[Line2D]:

@@ -7,8 +7,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-STRIP = 0.15
+STRIP = 0.16
 """Width of the strip, as a share of the whole axis."""
+ZERO = 0.45
+"""Where zeros are drawn, as a share of the strip."""
+BREAK = 0.9
+"""Where the axis is broken, as a share of the strip."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,12 @@ class Scale:
     @property
     def zero(self) -> float:
         """Where zeros are drawn: the middle of the strip."""
-        return self.value(0.42 * self.share)
+        return self.value(ZERO * self.share)
 
     @property
     def floor(self) -> float:
         """Where a bar that goes to zero ends: at the break, or the lower end of the axis."""
-        return self.value(0.84 * self.share)
+        return self.value(BREAK * self.share)
 
     def apply(self, axes: Axes, which: str) -> None:
         """Set scale, limits, ticks and the break of the axis ``x`` or ``y``."""
@@ -66,7 +70,9 @@ class Scale:
             axes.set_yscale("log")
             axes.set_ylim(*limits)
         stride = -(-(self.high - self.low) // 5)
-        decades = list(range(self.high, self.low - 1, -stride))[::-1]
+        # Beside the strip there is no room for the label of the lowest decade.
+        least = self.low + 1 if self.strip else self.low
+        decades = range(self.high, least - 1, -stride)
         ticks = [10.0**decade for decade in decades]
         labels = [_power(decade) for decade in decades]
         if self.strip:
@@ -77,9 +83,9 @@ class Scale:
         axis.set_minor_locator(NullLocator())
 
     def _break(self, axes: Axes, which: str) -> None:
-        edge = 0.9 * self.share
-        span = axes.axvspan if which == "x" else axes.axhspan
-        span(self.value(0.0), self.floor, color="0.955", linewidth=0, zorder=-3)
+        edge = BREAK * self.share
+        line = axes.axvline if which == "x" else axes.axhline
+        line(self.value(edge), color="0.6", linewidth=0.6, linestyle=(0, (1, 2)), zorder=-1)
         for place, colour, width in ((edge, "white", 3.0), (edge - 0.012, "0.15", 0.7)):
             _slash(axes, which, place, colour, width)
         _slash(axes, which, edge + 0.012, "0.15", 0.7)

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
+from matplotlib.textpath import TextToPath
 
 from plausibench.kernels.errors import InputError, choose
 
@@ -134,11 +137,19 @@ def styles(rules: Iterable[str]) -> dict[str, Style]:
 
 
 def label(selector: str, width: int = 34) -> str:
-    """Readable name of a rule: ``a_b[c=1]`` becomes ``a b (c=1)``; long options are cut."""
+    """Readable name of a rule: ``a_b[c=1,d=word]`` becomes ``a b (c=1, word)``; long ones are cut.
+
+    An option that is a word stands without its name.
+    """
     name, bracket, options = selector.partition("[")
     text = name.replace("_", " ").strip()
     if bracket:
-        text += f" ({options.removesuffix(']')})"
+        parts = [part.partition("=") for part in options.removesuffix("]").split(",")]
+        said = [
+            value if value.isalpha() and value not in ("true", "false") else f"{key}{equals}{value}"
+            for key, equals, value in parts
+        ]
+        text += f" ({', '.join(said)})"
     text = " ".join(text.split())
     if len(text) > width:
         text = f"{text[: width - 1]}…"
@@ -193,11 +204,10 @@ def canvas(
     -------
     figure, panels
     """
-    longest = max((len(str(entry.get_label())) for entry in entries), default=1)
-    columns = max(1, int(width / (0.058 * longest + 0.38)))
+    columns = _columns([str(entry.get_label()) for entry in entries], width)
     rows = -(-len(entries) // columns)
-    lines = [line for note in notes for line in textwrap.wrap(note, int(width / 0.058))]
-    lower = 0.145 * rows + 0.125 * len(lines) + 0.08
+    lines = [line for note in notes for line in textwrap.wrap(note, int(width / 0.056))]
+    lower = 0.137 * rows + 0.125 * len(lines) + 0.08
     figure = Figure(figsize=(width, height + lower), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)  # type: ignore[union-attr]
     panels, below = figure.subfigures(2, 1, height_ratios=[height, lower])
@@ -206,13 +216,24 @@ def canvas(
         loc="upper center",
         ncols=columns,
         borderaxespad=0,
-        handlelength=1.6,
+        handlelength=1.4,
         handletextpad=0.5,
-        columnspacing=1.2,
+        columnspacing=1.1,
         labelspacing=0.35,
     )
     below.text(0.02, 0.02, "\n".join(map(escape, lines)), fontsize=SMALL, va="bottom", color="0.25")
     return figure, panels
+
+
+def _columns(labels: Sequence[str], width: float) -> int:
+    """The most columns of a legend, filled column by column, that fit a width in inches."""
+    font = FontProperties(family="DejaVu Sans", size=SMALL)
+    measure = TextToPath().get_text_width_height_descent
+    widths = [measure(text, font, ismath=False)[0] / 72 + 0.33 for text in labels]
+    for count in range(min(5, len(labels)), 1, -1):
+        if sum(max(part) for part in np.array_split(widths, count)) <= width:
+            return count
+    return 1
 
 
 def handle(look: Style, *, line: bool = False) -> Line2D:

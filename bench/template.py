@@ -1,0 +1,160 @@
+"""The commented plug-in that ``plausibench new-rule`` writes: a rule that runs at once."""
+
+import keyword
+import re
+from pathlib import Path
+
+from plausibench.bench import registry
+from plausibench.kernels.errors import InputError, show
+
+NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z][a-z0-9]*)*")
+
+TEMPLATE = '''"""@NAME@: a learning rule of my own.
+
+    plausibench check @NAME@ --plugin @FILE@
+    plausibench run --plugin @FILE@ --rules backprop --rules @NAME@
+
+As written it is node perturbation, one-sided. Change estimate() and the card, and run the two
+lines above again.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from plausibench.kernels.errors import positive
+from plausibench.rules.estimate import outers
+from plausibench.rules.rule import Rule, RuleCard
+
+
+@dataclass(frozen=True)  # fields are options: @NAME@[sigma=0.01]
+class @CLASS@(Rule):
+    sigma: float = 1e-3
+
+    # What the rule claims. "check" measures bias and its order, and that randomness is as declared.
+    card: ClassVar[RuleCard] = RuleCard(
+        summary="each neuron correlates its own noise with the change of the loss",
+        equation="post_l = (F(sigma xi) - F(0)) / sigma xi_l,  pre_l = a_(l-1)",
+        randomness=frozenset({"rule"}),  # of: feedback, rule, action, spike; empty if none
+        unbiased=True,  # is the mean estimate the gradient, up to bias_order?
+        bias_order=2,  # power of sigma with which the bias vanishes; leave out if there is none
+        exact_when="in expectation as sigma -> 0",
+        variance_law="grows with the number of neurons",
+        synapse_knows="pre, the noise of its neuron, one global scalar for each example",
+        cites="Author & Author 2026",
+    )
+
+    def __post_init__(self):
+        positive("sigma", self.sigma)  # refuses other values in one sentence
+
+    # Returns the estimate of the gradient, not the change of the weights: no minus sign, no
+    # learning rate. B examples, S samples of the estimator, N neurons of a population.
+    def estimate(self, network, objective, batch, clean, state, noise):
+        # One array (S, B, N) for each population; clean.drive holds their inputs (B, N). All
+        # randomness comes from here, so that every example keeps its noise in any order.
+        xi = noise.examples(clean.drive)
+        noisy = network.forward(batch.inputs, drive_noise=xi, amplitude=self.sigma, clean=clean)
+        before = objective.losses(clean.output, batch.targets)  # (B,)
+        change = (objective.losses(noisy.output, batch.targets) - before) / self.sigma  # (S, B)
+        # A post factor (S, B, N) for each population. The pre factor is its presynaptic activity,
+        # and the estimate of a projection is the sum over examples of post times pre.
+        post = {name: change[..., None] * drawn / batch.size for name, drawn in xi.items()}
+        return outers(network, clean, post)
+
+    # A rule that sends errors back instead gets its post factors from
+    #     error = objective.error(clean.output, batch.targets) / batch.size
+    #     network.credit(clean, {network.output.name: error}, feedback)
+    # where feedback, {projection name: weights}, comes from the state that
+    # initial_state(self, network, seed) returns.
+'''
+
+
+def template(name: str, file: str | None = None) -> str:
+    """Text of a plug-in file that defines the rule ``name``.
+
+    Parameters
+    ----------
+    name
+        Registry name, for example ``my_rule``.
+    file
+        How the text names its own file; by default ``<name>.py``.
+
+    Raises
+    ------
+    InputError
+        If the name is not in snake case, is a word of Python, or is taken.
+    """
+    checked = check_name(name)
+    fill = {"@NAME@": checked, "@CLASS@": class_name(checked), "@FILE@": file or f"{checked}.py"}
+    text = TEMPLATE
+    for mark, value in fill.items():
+        text = text.replace(mark, value)
+    return text
+
+
+def check_name(name: str) -> str:
+    """Return the name if a new rule can have it.
+
+    Raises
+    ------
+    InputError
+        If the name is not in snake case, is a word of Python, or is taken.
+    """
+    if not NAME.fullmatch(name):
+        near = snake_case(name)
+        hint = f", such as {near!r}" if near else ""
+        raise InputError(
+            f"name: {show(name)} is not lower-case words that begin with a letter, joined by "
+            f"single underscores{hint}"
+        )
+    if keyword.iskeyword(name):
+        raise InputError(f"name: {show(name)} is a word of Python; choose another")
+    taken = registry.entries("rule").get(name)
+    if taken is not None:
+        raise InputError(
+            f"name: {show(name)} is taken by a rule ({taken.origin}); choose another, "
+            f"such as 'my_{name}'"
+        )
+    return name
+
+
+def snake_case(name: str) -> str:
+    """Nearest allowed name, or an empty text if there is none."""
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z][a-z0-9]*", name)
+    return "_".join(word.lower() for word in words)
+
+
+def class_name(name: str) -> str:
+    """``my_rule`` -> ``MyRule``, which the registry turns back into ``my_rule``."""
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def write_template(name: str, out: Path, *, force: bool = False) -> Path:
+    """Write the plug-in file of a new rule, and return its path.
+
+    Parameters
+    ----------
+    name
+        Registry name of the rule.
+    out
+        The file, or a folder that gets ``<name>.py``.
+    force
+        Whether to replace a file that is there.
+
+    Raises
+    ------
+    InputError
+        If the name cannot be used, or the file is there or cannot be written.
+    """
+    check_name(name)
+    path = out / f"{name}.py" if out.is_dir() else out
+    if path.suffix != ".py":
+        raise InputError(f"out: {show(str(out))} is not an existing folder or a file named *.py")
+    text = template(name, str(path))
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise InputError(f"out: {path} is there already; --force replaces it") from error
+    except OSError as error:
+        raise InputError(f"out: {path} cannot be written ({error.strerror})") from error
+    return path
