@@ -15,7 +15,7 @@ from plausibench.bench.draws import WITHIN, Setting, draw_block, prepare, refere
 from plausibench.bench.exact import exact
 from plausibench.bench.measurement import one_blas_thread
 from plausibench.bench.moments import BLOCK
-from plausibench.bench.statistics import interval
+from plausibench.bench.statistics import GROUPS, interval
 from plausibench.bench.tasks.task import Task
 from plausibench.kernels.errors import integer
 from plausibench.kernels.streams import stream
@@ -62,9 +62,9 @@ class Units:
     error: Array
     batches: int
 
-    def drop(self, unit: int) -> "Units":
-        """The design without one unit."""
-        keep = np.arange(len(self.gram)) != unit
+    def without(self, group: int, groups: int) -> "Units":
+        """The design without every unit of a group; unit i is in group i mod ``groups``."""
+        keep = np.arange(len(self.gram)) % groups != group
         return Units(
             self.gram[np.ix_(keep, keep)],
             self.between[keep],
@@ -194,7 +194,8 @@ def budget_rows(
             units = design.feedback_units(feedbacks, batches)
         else:
             units = design.batch_units(feedbacks * batches)
-    left_out = [units.drop(unit).components() for unit in range(len(units.gram))]
+    groups = min(GROUPS, len(units.gram))
+    left_out = [units.without(group, groups).components() for group in range(groups)]
     all_units = units.components()
     redrawn = sorted({"data"} | (rule.randomness() & (WITHIN | {"feedback"})))
     rows = []

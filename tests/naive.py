@@ -107,3 +107,127 @@ def statistics(draws, reference):
         "absolute_bias_squared": bias,
         "absolute_variance": variance,
     }
+
+
+def batch_forward(network, inputs, noise=None, parameters=None):
+    """Activities and drives of a batch, one matrix product a layer; noise adds to the drives."""
+    parameters = network.parameters if parameters is None else parameters
+    activities, drives = [inputs], []
+    for number, (_, _, name) in enumerate(layers(network), start=1):
+        weights = parameters[f"layer{number}.weights"]
+        bias = parameters.get(f"layer{number}.bias", 0)
+        drives.append(activities[-1] @ weights.T + bias)
+        disturbed = drives[-1] if noise is None else drives[-1] + noise[f"layer{number}"]
+        activities.append(activation(name)[0](disturbed))
+    return activities, drives
+
+
+def batch_losses(name, output, targets):
+    """Loss of each example."""
+    return np.array([losses(name, o, t) for o, t in zip(output, targets, strict=True)])
+
+
+def outer_products(network, posts, activities):
+    """Gradient estimate from post factors (B, N) per layer and presynaptic activities."""
+    estimate = {}
+    for number, post in enumerate(posts, start=1):
+        estimate[f"layer{number}.weights"] = post.T @ activities[number - 1]
+        if f"layer{number}.bias" in network.parameters:
+            estimate[f"layer{number}.bias"] = post.sum(axis=0)
+    return estimate
+
+
+def node_perturbation(network, objective, batch, xi, sigma=1e-3, antithetic=True):
+    """One draw: change of each example's loss, times its noise, times presynaptic activity."""
+    activities, _ = batch_forward(network, batch.inputs)
+
+    def disturbed(sign):
+        noise = {name: sign * sigma * drawn for name, drawn in xi.items()}
+        output = batch_forward(network, batch.inputs, noise)[0][-1]
+        return batch_losses(objective, output, batch.targets)
+
+    if antithetic:
+        change = (disturbed(1) - disturbed(-1)) / (2 * sigma)
+    else:
+        change = (disturbed(1) - disturbed(0)) / sigma
+    posts = [change[:, None] * xi[p.name] / batch.size for p in network.populations]
+    return outer_products(network, posts, activities)
+
+
+def weight_perturbation(network, objective, batch, xi, sigma=1e-3, antithetic=True):
+    """One draw: change of the batch's loss times the noise of each weight."""
+
+    def disturbed(sign):
+        moved = {name: w + sign * sigma * xi[name] for name, w in network.parameters.items()}
+        output = batch_forward(network, batch.inputs, parameters=moved)[0][-1]
+        return batch_losses(objective, output, batch.targets).mean()
+
+    if antithetic:
+        change = (disturbed(1) - disturbed(-1)) / (2 * sigma)
+    else:
+        change = (disturbed(1) - disturbed(0)) / sigma
+    return {name: change * drawn for name, drawn in xi.items()}
+
+
+def returned(network, batch, output_error, feedback=None, direct=None):
+    """Estimate from an error on the outputs (B, N), returned by W^T, feedback, or directly."""
+    stack = layers(network)
+    activities, drives = batch_forward(network, batch.inputs)
+    slopes = [activation(name)[1](z) for (_, _, name), z in zip(stack, drives, strict=True)]
+    posts = [output_error * slopes[-1] / batch.size]
+    for index in range(len(stack) - 2, -1, -1):
+        if direct is not None:
+            arriving = posts[-1] @ direct[index].T
+        else:
+            matrix = stack[index + 1][0].T if feedback is None else feedback[index]
+            arriving = posts[0] @ matrix.T
+        posts.insert(0, arriving * slopes[index])
+    return outer_products(network, posts, activities)
+
+
+def softmax(output):
+    """Rows of probabilities."""
+    shifted = np.exp(output - output.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def attention_gated(network, batch, actions):
+    """One draw for chosen actions (B,): f = (1 - pi) / pi if rewarded, else -1."""
+    policy = softmax(batch_forward(network, batch.inputs)[0][-1])
+    error = np.zeros_like(policy)
+    for b, action in enumerate(actions):
+        chance = policy[b, action]
+        error[b, action] = -(1 - chance) / chance if action == batch.targets[b] else 1.0
+    return returned(network, batch, error)
+
+
+def brainprop(network, batch, actions):
+    """One draw for chosen actions (B,): the reward-prediction error of the chosen value."""
+    values = batch_forward(network, batch.inputs)[0][-1]
+    error = np.zeros_like(values)
+    for b, action in enumerate(actions):
+        error[b, action] = values[b, action] - (action == batch.targets[b])
+    return returned(network, batch, error)
+
+
+class RunningStatistics:
+    """Bias and variance as they are usually measured: every estimate formed, summed, squared."""
+
+    def __init__(self, reference):
+        self.reference, self.count, self.squares = reference, 0, 0.0
+        self.total = {name: np.zeros_like(g) for name, g in reference.items()}
+
+    def add(self, estimate):
+        self.count += 1
+        for name, g in self.reference.items():
+            d = estimate[name] - g
+            self.total[name] += d
+            self.squares += (d * d).sum()
+
+    def relative(self):
+        """Relative squared bias (U-statistic) and relative variance."""
+        length = sum((total**2).sum() for total in self.total.values())
+        g2 = sum((g**2).sum() for g in self.reference.values())
+        k = self.count
+        variance = (self.squares - length / k) / (k - 1)
+        return (length - self.squares) / (k * (k - 1)) / g2, variance / g2

@@ -1,7 +1,8 @@
 """Plain numpy twin of the settling microcircuit, readable beside the equations."""
 
-import naive
 import numpy as np
+
+import naive
 
 
 def settle(network, rule, state, x, target=None):

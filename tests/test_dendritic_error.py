@@ -378,7 +378,7 @@ class TestDivergence:
     def test_strong_nudging_of_strong_weights_oscillates(self):
         network = self.strong()
         batch = classes(network)
-        with pytest.raises(Divergence, match="after 500 steps of 0.3"):
+        with pytest.raises(Divergence, match=r"after 500 steps of 0\.3"):
             estimate(DendriticError(steps=500), network, batch)
         weak = estimate(DendriticError(nudging=1e-3, steps=500), network, batch)
         exact = gradient(network, MeanSquaredError(), batch)

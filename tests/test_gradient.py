@@ -36,7 +36,10 @@ def test_agrees_with_finite_differences(architecture, options, objective, record
     network = bench.make("architecture", architecture, seed=1, **options)
     generator = np.random.default_rng(2)
     network = network.with_parameters(
-        {name: a + 0.3 * generator.standard_normal(a.shape) for name, a in network.parameters.items()}
+        {
+            name: a + 0.3 * generator.standard_normal(a.shape)
+            for name, a in network.parameters.items()
+        }
     )
     batch, goal = random_batch(objective), bench.make("objective", objective)
 

@@ -47,7 +47,9 @@ def flat(arrays, samples):
 def agree(frame, draws, reference):
     """Compare every number of a measurement with the definition applied to the draws."""
     samples = len(next(iter(draws.values())))
-    parts = {name: (a.reshape(samples, -1), reference[name].reshape(-1)) for name, a in draws.items()}
+    parts = {
+        name: (a.reshape(samples, -1), reference[name].reshape(-1)) for name, a in draws.items()
+    }
     whole = (flat(draws, samples), np.concatenate([g for _, g in parts.values()]))
     twins = {name: naive.statistics(*part) for name, part in {**parts, "all": whole}.items()}
     lengths = {name: g @ g for name, (_, g) in parts.items()}
@@ -62,8 +64,15 @@ def agree(frame, draws, reference):
         # Relative to the quantity, or to the size of what was subtracted to get it.
         scale = max(abs(twin), twins[row.projection]["variance"] / samples, 1e-3)
         if row.quantity.startswith("absolute"):
-            scale *= max(1e-3, parts.get(row.projection, whole)[1] @ parts.get(row.projection, whole)[1])
-        assert abs(row.value - twin) <= 1e-9 * scale, (row.projection, row.quantity, row.value, twin)
+            scale *= max(
+                1e-3, parts.get(row.projection, whole)[1] @ parts.get(row.projection, whole)[1]
+            )
+        assert abs(row.value - twin) <= 1e-9 * scale, (
+            row.projection,
+            row.quantity,
+            row.value,
+            twin,
+        )
 
 
 @pytest.mark.parametrize(("name", "options", "architecture", "objective"), CASES, ids=NAMES)
@@ -80,7 +89,9 @@ def test_measure_agrees_with_individual_draws(name, options, architecture, objec
         for projection, array in draws.items():
             assert (array == array[0]).all()
             d = (array[0] - found.reference[projection]).reshape(-1)
-            assert found.value("absolute_bias_squared", projection) == pytest.approx(d @ d, rel=1e-9)
+            assert found.value("absolute_bias_squared", projection) == pytest.approx(
+                d @ d, rel=1e-9
+            )
             assert found.value("variance", projection) == 0
 
 
@@ -171,7 +182,9 @@ def test_single_precision_is_close():
     network, batch = cell()
     rule = bench.make("rule", "node_perturbation", sigma=0.03)
     arguments = (rule, network, CROSS_ENTROPY, batch)
-    assert bench.estimates(*arguments, samples=2, dtype="float32")["layer1.bias"].dtype == np.float32
+    assert (
+        bench.estimates(*arguments, samples=2, dtype="float32")["layer1.bias"].dtype == np.float32
+    )
     single = bench.measure(*arguments, samples=500, dtype="float32")
     double = bench.measure(*arguments, samples=500)
     assert single.value("variance") == pytest.approx(double.value("variance"), rel=1e-3)
@@ -269,9 +282,7 @@ def peak_memory(samples):
     return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
 
 
-@pytest.mark.parametrize(
-    "samples", [20_000, pytest.param(100_000, marks=pytest.mark.acceptance)]
-)
+@pytest.mark.parametrize("samples", [20_000, pytest.param(100_000, marks=pytest.mark.acceptance)])
 def test_memory_does_not_grow_with_samples(samples, record_figure):
     ratio = peak_memory(samples) / peak_memory(1000)
     record_figure(f"peak memory, {samples} samples against 1000", ratio, "within 5 %")

@@ -46,7 +46,10 @@ SQUARED_ERROR = bench.make("objective", "mean_squared_error")
 def test_backprop_is_the_gradient():
     network, batch = mlp([5, 7, 4, 3]), classes(5, 3)
     exact = bench.gradient(network, CROSS_ENTROPY, batch)
-    assert relative_error(one(bench.make("rule", "backprop"), network, CROSS_ENTROPY, batch), exact) == 0
+    assert (
+        relative_error(one(bench.make("rule", "backprop"), network, CROSS_ENTROPY, batch), exact)
+        == 0
+    )
 
 
 class TestFeedbackAlignment:
@@ -75,7 +78,9 @@ class TestFeedbackAlignment:
             feedback = [state["layer2.weights"], state["layer3.weights"]]
             signals = naive.backpropagate(network, batch.inputs[b], error, feedback)
             for number, signal in enumerate(signals, start=1):
-                twin[f"layer{number}.weights"] += np.outer(signal, activities[number - 1]) / batch.size
+                twin[f"layer{number}.weights"] += (
+                    np.outer(signal, activities[number - 1]) / batch.size
+                )
                 twin[f"layer{number}.bias"] += signal / batch.size
         assert relative_error(found, twin) < 1e-12
 
@@ -172,7 +177,9 @@ class TestBrainprop:
         found = bench.measure(rule, network, SQUARED_ERROR, batch, method="exact")
         exact = bench.gradient(network, SQUARED_ERROR, batch)
         error = relative_error({name: 3 * mean for name, mean in found.mean.items()}, exact)
-        record_figure("BrainProp, n times enumerated mean against squared-error gradient", error, "1e-12")
+        record_figure(
+            "BrainProp, n times enumerated mean against squared-error gradient", error, "1e-12"
+        )
         assert error < 1e-12
 
     def test_uniform_policy_has_the_closed_form_of_the_variance(self):
@@ -218,7 +225,9 @@ def drive_noise(network, batch, law="gaussian", samples=4, seed=0):
 
 class TestPerturbation:
     @pytest.mark.parametrize(("antithetic", "order"), [(True, 2), (False, 1)])
-    def test_node_perturbation_tends_to_the_forward_gradient(self, antithetic, order, record_figure):
+    def test_node_perturbation_tends_to_the_forward_gradient(
+        self, antithetic, order, record_figure
+    ):
         network, batch = mlp([5, 7, 4, 3]), classes(5, 3)
         xi = drive_noise(network, batch)
         exact = directional_derivative(network, CROSS_ENTROPY, batch, xi)
@@ -235,7 +244,9 @@ class TestPerturbation:
             assert errors[-1] < 1e-5
 
     @pytest.mark.parametrize(("antithetic", "order"), [(True, 2), (False, 1)])
-    def test_weight_perturbation_tends_to_the_forward_gradient(self, antithetic, order, record_figure):
+    def test_weight_perturbation_tends_to_the_forward_gradient(
+        self, antithetic, order, record_figure
+    ):
         network, batch = mlp([3, 4, 3]), classes(3, 3)
         exact = bench.gradient(network, CROSS_ENTROPY, batch)
         errors = []

@@ -150,7 +150,10 @@ def test_effective_dimension_of_white_noise_is_its_dimension(size):
     generator = np.random.default_rng(8)
     reference = np.ones(size) / np.sqrt(size)
     found = [
-        1 / effective_dimension(group_sums(synthetic(0, np.ones(size), 200, generator, reference), reference))
+        1
+        / effective_dimension(
+            group_sums(synthetic(0, np.ones(size), 200, generator, reference), reference)
+        )
         for _ in range(60)
     ]
     assert 1 / np.mean(found) == pytest.approx(size, rel=0.15)
