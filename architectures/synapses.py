@@ -23,6 +23,11 @@ class Synapse(ABC):
     def shape(self) -> tuple[int, ...]:
         """Shape of the weights."""
 
+    @property
+    @abstractmethod
+    def factors(self) -> tuple[int, int]:
+        """Sizes of the postsynaptic and the presynaptic factor of the outer product."""
+
     @abstractmethod
     def drive(self, weights: Array, pre: Array) -> Array:
         """Postsynaptic drive."""
@@ -70,6 +75,10 @@ class DenseSynapse(Synapse):
     def shape(self) -> tuple[int, ...]:
         return (self.outputs, self.inputs)
 
+    @property
+    def factors(self) -> tuple[int, int]:
+        return (self.outputs, self.inputs)
+
     def drive(self, weights: Array, pre: Array) -> Array:
         if weights.ndim == 2 and pre.ndim > 2:
             # One large product is several times faster than one small product per sample.
@@ -111,6 +120,10 @@ class BiasSynapse(Synapse):
     @property
     def shape(self) -> tuple[int, ...]:
         return (self.outputs,)
+
+    @property
+    def factors(self) -> tuple[int, int]:
+        return (self.outputs, 1)
 
     def drive(self, weights: Array, pre: Array) -> Array:
         return weights[..., None, :] * pre

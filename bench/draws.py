@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from plausibench.architectures.network import Activity, Network
+from plausibench.architectures.network import Activity, Network, Projection
 from plausibench.bench.moments import BLOCK
 from plausibench.kernels.errors import InputError, refusal
 from plausibench.kernels.streams import stream
@@ -116,40 +116,39 @@ def _checked(setting: Setting, estimates: Estimates, samples: int) -> Estimates:
             f"{rule}.estimate: returned {given}; allowed is one estimate for each of {names}"
         )
     return {
-        p.name: _with_samples(rule, p.name, p.synapse.shape, estimates[p.name], samples)
+        p.name: _with_samples(rule, p, estimates[p.name], samples)
         for p in setting.network.projections
     }
 
 
-def _with_samples(
-    rule: str, name: str, shape: tuple[int, ...], estimate: Estimate, samples: int
-) -> Estimate:
+def _with_samples(rule: str, p: Projection, estimate: Estimate, samples: int) -> Estimate:
+    shape = p.synapse.shape
     if isinstance(estimate, Outer):
         post, pre = np.asarray(estimate.post), np.asarray(estimate.pre)
+        outputs, inputs = p.synapse.factors
         fits = (
             post.ndim in (2, 3)
             and pre.ndim in (2, 3)
-            and post.shape[-1] == shape[0]
-            and pre.shape[-1] == (shape[1] if len(shape) > 1 else 1)
+            and (post.shape[-1], pre.shape[-1]) == (outputs, inputs)
             and post.shape[-2] == pre.shape[-2]
+            and all(factor.ndim == 2 or factor.shape[0] == samples for factor in (post, pre))
         )
-        if fits and post.ndim == 2:
-            post = np.broadcast_to(post, (samples, *post.shape))
-        if fits and post.shape[0] == samples and (pre.ndim == 2 or pre.shape[0] == samples):
-            return Outer(post, pre)
+        if fits and post.ndim == pre.ndim == 2:
+            # All samples are alike: formed once.
+            return Dense(np.broadcast_to(p.synapse.outer(post, pre), (samples, *shape)))
+        if fits:
+            return Outer(np.broadcast_to(post, (samples, *post.shape[-2:])), pre)
         raise InputError(
-            f"{rule}.estimate: {name} has post {np.shape(estimate.post)} and pre "
-            f"{np.shape(estimate.pre)}; allowed are post ({samples}, B, {shape[0]}) and pre "
-            f"(B, {shape[1] if len(shape) > 1 else 1})"
+            f"{rule}.estimate: {p.name} has post {np.shape(estimate.post)} and pre "
+            f"{np.shape(estimate.pre)}; allowed are post ({samples}, B, {outputs}) and pre "
+            f"(B, {inputs})"
         )
     if isinstance(estimate, Dense):
         array = np.asarray(estimate.array)
-        if array.shape == shape:
-            array = np.broadcast_to(array, (samples, *shape))
-        if array.shape == (samples, *shape):
-            return Dense(array)
+        if array.shape in (shape, (samples, *shape)):
+            return Dense(np.broadcast_to(array, (samples, *shape)))
         raise InputError(
-            f"{rule}.estimate: {name} has shape {array.shape}; allowed is {(samples, *shape)}"
+            f"{rule}.estimate: {p.name} has shape {array.shape}; allowed is {(samples, *shape)}"
         )
     if isinstance(estimate, Directional):
         direction = np.asarray(estimate.direction)
@@ -157,10 +156,10 @@ def _with_samples(
         if direction.shape == (samples, *shape) and coefficient.shape == (samples,):
             return Directional(coefficient, direction)
         raise InputError(
-            f"{rule}.estimate: {name} has coefficient {coefficient.shape} and direction "
+            f"{rule}.estimate: {p.name} has coefficient {coefficient.shape} and direction "
             f"{direction.shape}; allowed are ({samples},) and {(samples, *shape)}"
         )
-    raise refusal(f"{rule}.estimate[{name}]", estimate, "an Outer, Dense or Directional estimate")
+    raise refusal(f"{rule}.estimate[{p.name}]", estimate, "an Outer, Dense or Directional estimate")
 
 
 def formed_blocks(

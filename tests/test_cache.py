@@ -1,0 +1,210 @@
+"""Compiled code is kept where only the sources that made it look for it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pytest
+
+from plausibench.kernels import cache
+from plausibench.kernels.compiled import kernel
+
+SAY = """
+import os, sys
+import plausibench.kernels
+print(os.environ.get("NUMBA_CACHE_DIR"), "numba" in sys.modules)
+"""
+COMPUTE = """
+import numpy as np
+from plausibench.kernels.elementwise import activate
+drive = np.full(3, 0.5)
+activate(1, drive, drive)
+print(drive[0] == np.tanh(0.5))
+"""
+
+
+def run(code, **environment):
+    """Output of ``code`` in a fresh Python, to which no cache folder is handed down."""
+    kept = {name: value for name, value in os.environ.items() if name != cache.VARIABLE}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=kept | {name: str(value) for name, value in environment.items()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def sources(tmp_path):
+    """Root of a copy of this package's compiled building blocks, with two kernels more."""
+    package = tmp_path / "root" / "plausibench"
+    shutil.copytree(
+        Path(cache.__file__).parent, package / "kernels", ignore=shutil.ignore_patterns("__py*")
+    )
+    for name, body in {"inner": "2 * x", "outer": "inner(x) + 1"}.items():
+        (package / "kernels" / f"{name}.py").write_text(
+            "from plausibench.kernels.compiled import kernel\n"
+            + ("from plausibench.kernels.inner import inner\n" if name == "outer" else "")
+            + f"@kernel\ndef {name}(x):\n    return {body}\n"
+        )
+    return package
+
+
+# The place
+
+
+def test_numba_is_pointed_to_a_folder_of_these_sources_before_it_is_imported(tmp_path):
+    expected = tmp_path / "plausibench" / cache.digest()
+    assert run(SAY, XDG_CACHE_HOME=tmp_path) == f"{expected} False"
+
+
+def test_compiled_code_is_kept_there_and_used_again(tmp_path):
+    folder = tmp_path / "plausibench" / cache.digest()
+    assert run(COMPUTE, XDG_CACHE_HOME=tmp_path) == "True"
+    kept = {path: path.stat().st_mtime_ns for path in folder.rglob("*.nbc")}
+    assert kept
+    assert run(COMPUTE, XDG_CACHE_HOME=tmp_path) == "True"
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.nbc")} == kept
+
+
+def test_choice_of_the_user_stays(tmp_path):
+    assert run(SAY, XDG_CACHE_HOME=tmp_path, NUMBA_CACHE_DIR="mine") == "mine False"
+
+
+def test_choice_of_a_parent_with_other_sources_is_replaced(tmp_path):
+    expected = tmp_path / "plausibench" / cache.digest()
+    inherited = tmp_path / "plausibench" / "0" * 32
+    assert run(SAY, XDG_CACHE_HOME=tmp_path, NUMBA_CACHE_DIR=inherited) == f"{expected} False"
+
+
+def test_numba_imported_earlier_is_told_too(tmp_path):
+    # Nothing is said to other processes, and the kernels are kept in the same folder.
+    assert run("import numba" + SAY, XDG_CACHE_HOME=tmp_path) == "None True"
+    assert run("import numba" + COMPUTE, XDG_CACHE_HOME=tmp_path) == "True"
+    assert any((tmp_path / "plausibench" / cache.digest()).rglob("*.nbc"))
+
+
+@pytest.mark.parametrize("variable", ["XDG_CACHE_HOME", "NUMBA_CACHE_DIR"])
+def test_without_a_writable_place_code_is_compiled_anew(variable, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.touch()
+    before = snapshot()
+    assert run(COMPUTE, **{variable: blocked / "folder"}) == "True"
+    assert snapshot() == before
+
+
+def snapshot():
+    """Compiled code beside the sources, where nothing may be kept."""
+    return sorted(Path(cache.__file__).parent.rglob("*.nb[ci]"))
+
+
+def test_without_a_home_no_place_is_named(monkeypatch):
+    monkeypatch.delenv(cache.VARIABLE, raising=False)
+    monkeypatch.delitem(sys.modules, "numba")
+    monkeypatch.setattr(cache, "home", homeless)
+    cache.prepare()
+    assert cache.VARIABLE not in os.environ
+
+
+def homeless():
+    raise RuntimeError("Could not determine home directory.")
+
+
+# The digest
+
+
+def write(root, files):
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+BEFORE = {"kernels/__init__.py": "", "kernels/a.py": "1", "rules/__init__.py": "", "rules/b.py": ""}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kernels/a.py": "2"},
+        {"rules/b.py": "1"},
+        {"rules/c.py": ""},
+        {"rules/deep/d.py": ""},
+        {"kernels/a.py": "", "rules/b.py": "1"},
+        {"bench/__init__.py": ""},
+    ],
+)
+def test_digest_follows_every_source(change, tmp_path):
+    write(tmp_path, BEFORE)
+    before = cache.digest(tmp_path)
+    write(tmp_path, change)
+    assert cache.digest(tmp_path) != before
+
+
+def test_digest_follows_names(tmp_path):
+    write(tmp_path, BEFORE)
+    before = cache.digest(tmp_path)
+    (tmp_path / "kernels" / "a.py").rename(tmp_path / "kernels" / "c.py")
+    assert cache.digest(tmp_path) != before
+
+
+def test_digest_sees_nothing_but_sources(tmp_path):
+    write(tmp_path, BEFORE)
+    before = cache.digest(tmp_path)
+    write(
+        tmp_path,
+        {"kernels/__pycache__/a.pyc": "1", "rules/notes.md": "1", "results/x.py": "1", "y.py": "1"},
+    )
+    assert cache.digest(tmp_path) == before
+
+
+def test_digest_follows_the_version_of_numba(tmp_path, monkeypatch):
+    write(tmp_path, BEFORE)
+    before = cache.digest(tmp_path)
+    monkeypatch.setattr(cache, "version", lambda package: "0.0")
+    assert cache.digest(tmp_path) != before
+
+
+def test_digest_takes_less_than_20_milliseconds():
+    times = []
+    for _ in range(10):
+        start = perf_counter()
+        cache.digest()
+        times.append(perf_counter() - start)
+    assert min(times) < 0.02
+
+
+def test_kernel_that_calls_an_edited_file_is_not_stale(sources, tmp_path):
+    code = "from plausibench.kernels.outer import outer, __file__; print(__file__, outer(3))"
+    place = {"PYTHONPATH": sources.parent, "XDG_CACHE_HOME": tmp_path / "cache"}
+    assert run(code, **place) == f"{sources / 'kernels' / 'outer.py'} 7"
+    inner = sources / "kernels" / "inner.py"
+    inner.write_text(inner.read_text().replace("2 * x", "9 * x"))
+    assert run(code, **place) == f"{sources / 'kernels' / 'outer.py'} 28"
+    assert len(list((tmp_path / "cache" / "plausibench").iterdir())) == 2
+
+
+# The decorator
+
+
+def test_kernels_divide_like_numpy_and_release_the_lock():
+    @kernel
+    def divide(x, y):
+        return x / y
+
+    assert divide(1.0, 0.0) == np.inf
+    assert divide.targetoptions["nogil"]
+    assert not divide.targetoptions.get("fastmath")
+
+
+def test_function_without_a_file_is_compiled():
+    names = {}
+    exec("def double(x): return 2 * x", names)
+    assert kernel(names["double"])(4) == 8
