@@ -19,7 +19,7 @@ from plausibench.bench.draws import (
     reference_of,
 )
 from plausibench.bench.exact import Exact, exact, unavailable
-from plausibench.bench.moments import BLOCK, BlockSums, Moments, block_sums
+from plausibench.bench.moments import BLOCK, BlockSums, Moments
 from plausibench.bench.statistics import (
     LEAST_DIMENSION,
     LEAST_SAMPLES,
@@ -167,10 +167,10 @@ def measure(
             answer = exact(setting, sources)
         if answer is not None:
             return _from_exact(answer, g, about)
-        moments = Moments(g)
-        for block in _blocks(setting, moments.reference, samples, sources, threads):
+        moments = Moments(setting.network, setting.clean, g)
+        for block in _blocks(setting, moments, samples, sources, threads):
             moments.add(block)
-    return _from_moments(moments, samples, about)
+    return _from_moments(moments, g, samples, about)
 
 
 def estimates(
@@ -230,7 +230,7 @@ def one_blas_thread() -> Any:
 
 def _blocks(
     setting: Setting,
-    reference: dict[str, Array],
+    moments: Moments,
     samples: int,
     redraw: frozenset[str],
     threads: int,
@@ -238,7 +238,7 @@ def _blocks(
     def one(index: int) -> BlockSums:
         drawn = draw_block(setting, index, redraw)
         valid = min(BLOCK, samples - index * BLOCK)
-        return block_sums(setting.network, drawn, reference, index, valid)
+        return moments.block(drawn, index, valid)
 
     indices = iter(range(-(-samples // BLOCK)))
     if threads == 1:
@@ -250,8 +250,10 @@ def _blocks(
             yield from pool.map(one, window)
 
 
-def _from_moments(moments: Moments, samples: int, about: dict[str, Any]) -> Measurement:
-    sums = moments.sums()
+def _from_moments(
+    moments: Moments, reference: dict[str, Array], samples: int, about: dict[str, Any]
+) -> Measurement:
+    sums, mean = moments.results()
     values = {name: quantities(part) for name, part in sums.items()}
     _combine(values, {name: part.reference for name, part in sums.items()})
     rows = []
@@ -270,12 +272,7 @@ def _from_moments(moments: Moments, samples: int, about: dict[str, Any]) -> Meas
             if not np.isfinite([value, low, high]).all() and row["flag"] != "diverged":
                 row["flag"] = ", ".join(filter(None, [row["flag"], "unresolved"]))
             rows.append(row)
-    mean = {
-        name: moments.reference[name]
-        + moments.total[name].sum(axis=0).reshape(moments.reference[name].shape) / samples
-        for name in moments.reference
-    }
-    return Measurement(rows, moments.reference, mean)
+    return Measurement(rows, reference, mean)
 
 
 def _from_exact(answer: Exact, reference: dict[str, Array], about: dict[str, Any]) -> Measurement:

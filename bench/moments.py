@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plausibench.architectures.network import Network, Projection
+from plausibench.architectures.network import Activity, Network, Projection
 from plausibench.bench.deviations import dense_deviations, directional_deviations
 from plausibench.bench.statistics import GROUPS, GroupSums, whole
 from plausibench.rules.estimate import Directional, Estimate, Outer, form_one
@@ -17,118 +17,173 @@ BLOCK = 16
 
 
 @dataclass(frozen=True)
+class Factors:
+    """What all samples share at a projection, computed once.
+
+    Attributes
+    ----------
+    projection
+        The projection.
+    reference
+        Reference gradient, float64.
+    pre
+        Presynaptic activity of the clean pass, ``(B, N_in)``.
+    gram
+        Inner products ``pre pre^T``, flat, ``(B B,)``.
+    along
+        Factor R with ``<outer(post, pre), reference> = <post, R>``, flat, ``(B N_out,)``.
+    pays
+        Whether the Gram matrix costs less than forming the outer products.
+    """
+
+    projection: Projection
+    reference: Array
+    pre: Array
+    gram: Array
+    along: Array
+    pays: bool
+
+    @classmethod
+    def of(cls, projection: Projection, clean: Activity, reference: Array) -> "Factors":
+        """Compute the shared factors."""
+        synapse, pre = projection.synapse, clean.presynaptic(projection)
+        wide = pre.astype(np.float64, copy=False)
+        direct, gram = synapse.outer_cost(len(pre))
+        return cls(
+            projection,
+            reference,
+            pre,
+            synapse.pre_gram(wide).reshape(-1),
+            synapse.project(reference, wide).reshape(-1),
+            gram < direct,
+        )
+
+    def sums(self, estimate: Estimate, valid: int) -> "Sums":
+        """Sums of d = estimate - reference over the first ``valid`` samples of a block."""
+        if isinstance(estimate, Outer) and self.pays and estimate.pre is self.pre:
+            return self._by_gram(estimate.post, valid)
+        total, squares, cross = np.zeros(self.reference.size), np.empty(valid), np.empty(valid)
+        flat = self.reference.reshape(-1)
+        if isinstance(estimate, Directional):
+            directions = estimate.direction[:valid].reshape(valid, -1)
+            coefficients = np.asarray(estimate.coefficient, dtype=np.float64)
+            directional_deviations(coefficients, directions, flat, total, squares, cross)
+        else:
+            # Formed for the whole block, padding included, so that the products' bits do not
+            # depend on how many samples were asked for.
+            formed = form_one(self.projection.synapse, estimate)[:valid].reshape(valid, -1)
+            dense_deviations(np.ascontiguousarray(formed), flat, total, squares, cross)
+        return Sums(total, None, squares, cross)
+
+    def _by_gram(self, post: Array, valid: int) -> "Sums":
+        """|post^T pre|^2 = <post post^T, pre pre^T>: examples squared instead of weights."""
+        samples = len(post)
+        gram = (post @ post.swapaxes(-1, -2)).reshape(samples, -1)
+        length = (gram @ self.gram)[:valid]
+        along = (post.reshape(samples, -1) @ self.along)[:valid]
+        g2 = float((self.reference * self.reference).sum())
+        return Sums(None, post[:valid].sum(axis=0), length - 2 * along + g2, along - g2)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over the samples of a block at one projection.
+
+    Attributes
+    ----------
+    total
+        Sum of the deviations ``(P,)``, or None where only the post factors were summed.
+    posts
+        Sum of the post factors ``(B, N_out)``, or None.
+    squares, cross
+        ``|d|^2`` and ``d . g`` of each sample.
+    """
+
+    total: Array | None
+    posts: Array | None
+    squares: Array
+    cross: Array
+
+
+@dataclass(frozen=True)
 class BlockSums:
-    """Sums over the samples of one block: per parameter, and ``(d . g)^2`` of the whole net."""
+    """Sums over the samples of one block at every projection."""
 
     index: int
     count: int
-    total: dict[str, Array]
-    squares: dict[str, float]
-    cross_squares: dict[str, float]
-    whole_cross_squares: float
-
-
-def block_sums(
-    network: Network,
-    estimates: Mapping[str, Estimate],
-    reference: Mapping[str, Array],
-    index: int,
-    valid: int,
-) -> BlockSums:
-    """Sum the deviations of the first ``valid`` samples of a block.
-
-    Parameters
-    ----------
-    estimates
-        With a sample axis of at least ``valid``; further samples are padding.
-    reference
-        Reference gradient per parameter, float64.
-    """
-    total, squares, cross_squares = {}, {}, {}
-    whole_cross = np.zeros(valid)
-    for p in network.projections:
-        total[p.name], q, cross = deviations(p, estimates[p.name], reference[p.name], valid)
-        squares[p.name] = float(q.sum())
-        cross_squares[p.name] = float((cross * cross).sum())
-        whole_cross += cross
-    return BlockSums(
-        index, valid, total, squares, cross_squares, float((whole_cross * whole_cross).sum())
-    )
-
-
-def deviations(
-    projection: Projection, estimate: Estimate, reference: Array, valid: int
-) -> tuple[Array, Array, Array]:
-    """Sum of d = estimate - g over samples ``(P,)``, and ``|d|^2`` and ``d . g`` per sample."""
-    flat = np.ascontiguousarray(reference, dtype=np.float64).reshape(-1)
-    total, squares, cross = np.zeros(flat.size), np.empty(valid), np.empty(valid)
-    if isinstance(estimate, Directional):
-        directions = estimate.direction[:valid].reshape(valid, -1)
-        coefficients = np.asarray(estimate.coefficient, dtype=np.float64)
-        directional_deviations(coefficients, directions, flat, total, squares, cross)
-        return total, squares, cross
-    if isinstance(estimate, Outer) and _gram_pays(projection, estimate):
-        return _gram_deviations(projection, estimate, reference, valid)
-    # Formed for the whole block, padding included, so that the products' bits do not depend
-    # on how many samples were asked for.
-    array = form_one(projection.synapse, estimate)
-    formed = np.ascontiguousarray(array[:valid]).reshape(valid, -1)
-    dense_deviations(formed, flat, total, squares, cross)
-    return total, squares, cross
-
-
-def _gram_pays(projection: Projection, estimate: Outer) -> bool:
-    if estimate.pre.ndim != 2 or estimate.post.dtype != np.float64:
-        return False
-    direct, gram = projection.synapse.outer_cost(estimate.pre.shape[0])
-    return gram < direct
-
-
-def _gram_deviations(
-    projection: Projection, estimate: Outer, reference: Array, valid: int
-) -> tuple[Array, Array, Array]:
-    """|post^T pre|^2 = <post post^T, pre pre^T>: examples squared instead of weights."""
-    synapse, post, pre = projection.synapse, estimate.post, estimate.pre
-    gram = post @ post.swapaxes(-1, -2)
-    length = np.einsum("kbc,bc->k", gram, synapse.pre_gram(pre))[:valid]
-    along = np.einsum("kbn,bn->k", post, synapse.project(reference, pre))[:valid]
-    g2 = float((reference * reference).sum())
-    total = synapse.outer(post[:valid].sum(axis=0), pre) - valid * reference
-    return total.reshape(-1), length - 2 * along + g2, along - g2
+    sums: dict[str, Sums]
 
 
 class Moments:
     """Sums over samples in 20 groups; block i belongs to group i mod 20.
 
     Memory is 20 vectors of the size of the gradient, whatever the number of samples.
+
+    Parameters
+    ----------
+    network
+        Where the estimates are drawn.
+    clean
+        The clean pass that the samples share.
+    reference
+        Reference gradient per parameter.
     """
 
-    def __init__(self, reference: Mapping[str, Array]) -> None:
-        self.reference = {
-            name: np.asarray(array, dtype=np.float64) for name, array in reference.items()
+    def __init__(self, network: Network, clean: Activity, reference: Mapping[str, Array]) -> None:
+        self.factors = {
+            p.name: Factors.of(p, clean, np.ascontiguousarray(reference[p.name], np.float64))
+            for p in network.projections
         }
         self.count = np.zeros(GROUPS)
         self.whole_cross_squares = np.zeros(GROUPS)
-        self.total = {name: np.zeros((GROUPS, g.size)) for name, g in self.reference.items()}
-        self.squares = {name: np.zeros(GROUPS) for name in self.reference}
-        self.cross_squares = {name: np.zeros(GROUPS) for name in self.reference}
+        self.squares = {name: np.zeros(GROUPS) for name in self.factors}
+        self.cross_squares = {name: np.zeros(GROUPS) for name in self.factors}
+        self._total: dict[str, Array] = {}
+        self._posts: dict[str, Array] = {}
+
+    def block(self, estimates: Mapping[str, Estimate], index: int, valid: int) -> BlockSums:
+        """Sum the first ``valid`` samples of a block; the others are padding."""
+        sums = {
+            name: factors.sums(estimates[name], valid) for name, factors in self.factors.items()
+        }
+        return BlockSums(index, valid, sums)
 
     def add(self, block: BlockSums) -> None:
         """Add a block; the caller adds blocks in the order of their index."""
         group = block.index % GROUPS
         self.count[group] += block.count
-        self.whole_cross_squares[group] += block.whole_cross_squares
-        for name in self.reference:
-            self.total[name][group] += block.total[name]
-            self.squares[name][group] += block.squares[name]
-            self.cross_squares[name][group] += block.cross_squares[name]
+        whole_cross = np.zeros(block.count)
+        for name, sums in block.sums.items():
+            self.squares[name][group] += sums.squares.sum()
+            self.cross_squares[name][group] += (sums.cross * sums.cross).sum()
+            whole_cross += sums.cross
+            for kept, one in ((self._total, sums.total), (self._posts, sums.posts)):
+                if one is not None:
+                    if name not in kept:
+                        kept[name] = np.zeros((GROUPS, *one.shape))
+                    kept[name][group] += one
+        self.whole_cross_squares[group] += (whole_cross * whole_cross).sum()
 
-    def sums(self) -> dict[str, GroupSums]:
-        """Sums per parameter, and under ``all`` for the whole net, of the groups with samples."""
+    def total(self, name: str) -> Array:
+        """Sum of the deviations in each group, ``(20, P)``."""
+        if name in self._total:
+            return self._total[name]
+        factors = self.factors[name]
+        total = factors.projection.synapse.outer(self._posts[name], factors.pre)
+        total = total.reshape(GROUPS, -1)
+        for group, count in enumerate(self.count):
+            total[group] -= count * factors.reference.reshape(-1)
+        return total
+
+    def results(self) -> tuple[dict[str, GroupSums], dict[str, Array]]:
+        """Sums of the groups that have samples, and the mean estimate, per parameter.
+
+        The sums also have an entry ``all`` for the whole net.
+        """
         used = self.count > 0
-        parts = {}
-        for name, reference in self.reference.items():
-            total, g = self.total[name][used], reference.reshape(-1)
+        parts, mean = {}, {}
+        for name, factors in self.factors.items():
+            total, g = self.total(name)[used], factors.reference.reshape(-1)
             parts[name] = GroupSums(
                 count=self.count[used],
                 gram=total @ total.T,
@@ -137,4 +192,5 @@ class Moments:
                 cross_squares=self.cross_squares[name][used],
                 reference=float(g @ g),
             )
-        return {**parts, "all": whole(parts, self.whole_cross_squares[used])}
+            mean[name] = (g + total.sum(axis=0) / self.count.sum()).reshape(factors.reference.shape)
+        return {**parts, "all": whole(parts, self.whole_cross_squares[used])}, mean

@@ -49,7 +49,8 @@ class NodePerturbation(Rule):
         expected=("low", "high"),
         forward_passes=2.0,
         cites="Williams 1992; Werfel, Xie & Seung 2005; Fiete & Seung 2006",
-        notes="one-sided (antithetic=false) has bias of order sigma; |delta|^2 sums all layers",
+        notes="one-sided (antithetic=false): the same mean, since the noise is symmetric, but single draws "
+        "err by order sigma and vary more; |delta|^2 sums all layers",
     )
 
     def __post_init__(self) -> None:

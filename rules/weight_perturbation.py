@@ -48,7 +48,8 @@ class WeightPerturbation(Rule):
         expected=("low", "high"),
         forward_passes=2.0,
         cites="Jabri & Flower 1992; Cauwenberghs 1993; Werfel, Xie & Seung 2005",
-        notes="one-sided (antithetic=false) has bias of order sigma and more variance",
+        notes="one-sided (antithetic=false): the same mean, since the noise is symmetric, but single draws "
+        "err by order sigma, and the variance gains a term in sigma^2",
     )
 
     def __post_init__(self) -> None:

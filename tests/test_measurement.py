@@ -3,15 +3,15 @@
 import subprocess
 import sys
 
-import naive
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import naive
 from plausibench import bench
 from plausibench.bench.deviations import dense_deviations, directional_deviations
-from plausibench.bench.moments import deviations
+from plausibench.bench.moments import Factors
 from plausibench.bench.statistics import QUANTITIES
 from plausibench.rules.estimate import Outer
 
@@ -59,7 +59,8 @@ def agree(frame, draws, reference):
     for row in frame.itertuples():
         twin = twins[row.projection][row.quantity]
         if np.isnan(twin):
-            assert np.isnan(row.value) and "unresolved" in row.flag
+            assert np.isnan(row.value)
+            assert "unresolved" in row.flag
             continue
         # Relative to the quantity, or to the size of what was subtracted to get it.
         scale = max(abs(twin), twins[row.projection]["variance"] / samples, 1e-3)
@@ -107,17 +108,17 @@ def test_sums_of_outer_products_agree_with_formed_ones(sizes):
 def test_gram_is_used_where_it_pays():
     network, batch = cell(sizes=(40, 60, 50, 3), examples=4)
     generator = np.random.default_rng(0)
+    clean = network.forward(batch.inputs)
     for p in network.projections:
-        post = generator.standard_normal((16, 4, p.synapse.shape[0]))
-        pre = generator.standard_normal((4, *(p.synapse.shape[1:] or (1,))))
-        direct, gram = p.synapse.outer_cost(4)
         reference = generator.standard_normal(p.synapse.shape)
-        total, squares, cross = deviations(p, Outer(post, pre), reference, 16)
-        d = (p.synapse.outer(post, pre) - reference).reshape(16, -1)
-        np.testing.assert_allclose(total, d.sum(axis=0), rtol=1e-11, atol=1e-11)
-        np.testing.assert_allclose(squares, (d**2).sum(axis=1), rtol=1e-12)
-        np.testing.assert_allclose(cross, d @ reference.reshape(-1), rtol=1e-10, atol=1e-10)
-        assert (gram < direct) == (len(p.synapse.shape) == 2)
+        factors = Factors.of(p, clean, reference)
+        assert factors.pays == (len(p.synapse.shape) == 2)
+        post = generator.standard_normal((16, 4, p.synapse.shape[0]))
+        sums = factors.sums(Outer(post, clean.presynaptic(p)), 16)
+        assert (sums.posts is not None) == factors.pays
+        d = (p.synapse.outer(post, clean.presynaptic(p)) - reference).reshape(16, -1)
+        np.testing.assert_allclose(sums.squares, (d**2).sum(axis=1), rtol=1e-12)
+        np.testing.assert_allclose(sums.cross, d @ reference.reshape(-1), rtol=1e-10, atol=1e-10)
 
 
 @given(st.integers(1, 9), st.integers(1, 40), st.integers(0, 2**31), st.booleans())
@@ -199,7 +200,8 @@ def test_frame_has_the_documented_columns():
     assert set(frame["projection"]) == {"all", *network.parameters}
     assert set(frame["quantity"]) == set(QUANTITIES)
     assert set(frame["redrawn"]) == {"rule"}
-    assert (frame["low"] <= frame["value"]).all() and (frame["value"] <= frame["high"]).all()
+    assert (frame["low"] <= frame["value"]).all()
+    assert (frame["value"] <= frame["high"]).all()
 
 
 def test_doubtful_intervals_are_flagged():

@@ -1,10 +1,13 @@
 """The estimators: identities, unbiasedness, and coverage of their intervals."""
 
-import naive
 import numpy as np
 import pytest
 
-from plausibench.bench.moments import Moments, BlockSums
+import naive
+from plausibench.architectures.network import Network, Population, Projection
+from plausibench.architectures.neurons import Pointwise
+from plausibench.architectures.synapses import BiasSynapse
+from plausibench.bench.moments import Moments
 from plausibench.bench.statistics import (
     GROUPS,
     QUANTITIES,
@@ -13,6 +16,7 @@ from plausibench.bench.statistics import (
     interval,
     quantities,
 )
+from plausibench.rules.estimate import Dense
 
 
 def group_sums(draws, reference, groups=GROUPS):
@@ -78,29 +82,27 @@ def test_each_left_out_group_equals_the_statistics_without_it():
 
 
 def test_merging_shards_equals_the_whole():
+    """All sums add up, the gram matrix of the groups' sums included."""
     generator = np.random.default_rng(4)
-    reference = {"a": generator.standard_normal(6)}
-    draws = synthetic(0.3, np.ones(6), 96, generator, reference["a"])
-
-    def block(index):
-        d = draws[index * 16 : (index + 1) * 16] - reference["a"]
-        cross = d @ reference["a"]
-        return BlockSums(
-            index,
-            16,
-            {"a": d.sum(axis=0)},
-            {"a": float((d**2).sum())},
-            {"a": float((cross**2).sum())},
-            float((cross**2).sum()),
-        )
-
-    whole = Moments(reference)
+    reference = generator.standard_normal(6)
+    draws = synthetic(0.3, np.ones(6), 96, generator, reference)
+    network = Network(
+        "linear",
+        1,
+        (Population("layer1", 6, Pointwise("identity")),),
+        (Projection("bias", "constant", "layer1", BiasSynapse(6)),),
+        {"bias": reference},
+    )
+    moments = Moments(network, network.forward(np.zeros((1, 1))), {"bias": reference})
     for index in range(6):
-        whole.add(block(index))
-    found = quantities(whole.sums()["a"])
-    twin = naive.statistics(draws, reference["a"])
+        estimates = {"bias": Dense(draws[index * 16 : (index + 1) * 16])}
+        moments.add(moments.block(estimates, index, 16))
+    sums, mean = moments.results()
+    found = quantities(sums["bias"])
+    twin = naive.statistics(draws, reference)
     for name in QUANTITIES:
         assert found[name][0] == pytest.approx(twin[name], rel=1e-11), name
+    np.testing.assert_allclose(mean["bias"], draws.mean(axis=0), rtol=1e-12)
 
 
 def test_a_negative_value_is_not_clipped():

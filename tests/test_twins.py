@@ -1,11 +1,11 @@
 """Every rule against its naive twin, given the same noise, on many shapes and seeds."""
 
-import naive
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import naive
 from plausibench import bench
 from plausibench.rules.noise import Noise
 

@@ -1,0 +1,104 @@
+"""Every command and snippet of the README runs, and public names are documented."""
+
+import inspect
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from plausibench import bench
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# make runs these tests; the acceptance tests run make, from a fresh clone.
+ELSEWHERE = ("make",)
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands():
+    lines = [
+        line.split("  #")[0].strip() for block in blocks("bash") for line in block.splitlines()
+    ]
+    return [line for line in lines if line and not line.startswith(ELSEWHERE)]
+
+
+def plugin():
+    return next(block for block in blocks("python") if "(Rule)" in block)
+
+
+def test_readme_has_its_parts():
+    assert len(commands()) >= 9
+    assert len(blocks("python")) == 2
+    code = [
+        line for line in plugin().splitlines() if line.strip() and not line.strip().startswith("#")
+    ]
+    assert len(code) < 30
+    for image in re.findall(r"!\[.*?\]\((.*?)\)", README):
+        assert (ROOT / image).is_file(), image
+
+
+def test_commands_of_the_readme_run(tmp_path):
+    """In order, in one folder, as a reader would type them; sampling is made short."""
+    (tmp_path / "sign_feedback.py").write_text(plugin(), encoding="utf-8")
+    for command in commands():
+        words = shlex.split(command)
+        assert words[0] == "plausibench", command
+        if words[1] == "run":
+            words += ["--samples", "200", "--averaging-samples", "64", "--checkpoints", "0"]
+        done = subprocess.run(
+            [sys.executable, "-m", "plausibench.bench.cli", *words[1:]],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    table = (tmp_path / "results" / "signs").exists()
+    assert table
+
+
+def test_snippets_of_the_readme_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), {"__name__": "snippet"})
+
+
+@pytest.mark.parametrize("name", bench.__all__)
+def test_public_names_are_documented(name):
+    thing = getattr(bench, name)
+    assert inspect.getdoc(thing), name
+    if inspect.isclass(thing):
+        methods = {
+            key: value
+            for key, value in vars(thing).items()
+            if inspect.isfunction(value) and not key.startswith("_")
+        }
+        for key, method in methods.items():
+            assert inspect.getdoc(method), f"{name}.{key}"
+
+
+def test_documented_parameters_are_those_of_the_signature():
+    for name in bench.__all__:
+        thing = getattr(bench, name)
+        if not inspect.isfunction(thing):
+            continue
+        text = inspect.getdoc(thing) or ""
+        if "Parameters\n---" not in text:
+            continue
+        section = text.split("Parameters\n")[1].split("\n\n")[0].splitlines()[1:]
+        listed = [
+            word.strip().lstrip("*")
+            for line in section
+            if line and not line.startswith(" ")
+            for word in line.split(":")[0].split(",")
+        ]
+        real = list(inspect.signature(thing).parameters)
+        if set(real) & {"arguments", "options"} and name != "make":
+            continue  # passes on what its rows function takes, listed there
+        assert listed == real, name
