@@ -11,13 +11,13 @@ if not __name__.startswith("plausibench."):
 
 if TYPE_CHECKING:
     from plausibench.bench.averaging import averaging_curve
-    from plausibench.bench.variance_budget import budget
     from plausibench.bench.combinations import compatibility
     from plausibench.bench.measurement import Measurement, estimates, measure
-    from plausibench.bench.step import progress
     from plausibench.bench.quick import gradient, initial_state, loss
     from plausibench.bench.registry import load_plugin, make
+    from plausibench.bench.step import progress
     from plausibench.bench.training import train
+    from plausibench.bench.variance_budget import budget
     from plausibench.kernels.errors import InputError
     from plausibench.objectives.batch import Batch
 

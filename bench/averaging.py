@@ -12,6 +12,7 @@ from plausibench.architectures.network import Network
 from plausibench.bench.draws import WITHIN, formed_blocks, prepare, reference_of
 from plausibench.bench.measurement import one_blas_thread, redraw_set
 from plausibench.bench.statistics import student_quantile
+from plausibench.bench.vectors import vector, vectors
 from plausibench.kernels.errors import integer
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
@@ -21,6 +22,56 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = np.ndarray
+
+LEAST_RUNS = 4
+"""Fewer runs give no interval."""
+
+
+def averaging_curve(
+    rule: Rule,
+    network: Network,
+    objective: Objective,
+    batch: Batch,
+    samples: int = 1024,
+    seed: int = 0,
+    *,
+    state: State | None = None,
+    redraw: Iterable[str] = WITHIN,
+) -> "pd.DataFrame":
+    """Cosine between the mean of K estimates and the reference, for K = 1, 2, 4, ...
+
+    Parameters
+    ----------
+    rule, network, objective, batch
+        The cell; neither weights nor state are changed.
+    samples
+        Draws in all; the largest K is the largest power of 2 that is not above it. A rule
+        without randomness is drawn once.
+    seed
+        Root of the random streams.
+    state
+        State of the rule; by default its initial state from the same seed.
+    redraw
+        Which sources of randomness are redrawn for every sample.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``averaged`` (K), ``cosine`` (mean over disjoint runs of K samples), ``low``
+        and ``high`` (95 %, Student's t over runs; NaN with fewer than 4 runs), ``runs``,
+        ``redrawn`` and ``reference``.
+
+    Raises
+    ------
+    InputError
+        If an argument is not allowed or the parts do not fit.
+    """
+    import pandas as pd
+
+    rows = averaging_rows(
+        rule, network, objective, batch, samples, seed, state=state, redraw=redraw
+    )
+    return pd.DataFrame(rows)
 
 
 def averaging_rows(
@@ -36,78 +87,47 @@ def averaging_rows(
 ) -> list[dict[str, Any]]:
     """Rows of :func:`averaging_curve`."""
     integer("samples", samples, least=1)
-    sources = redraw_set(redraw)
-    setting = prepare(rule, network, objective, batch, state, seed)
-    if not rule.randomness() & sources:
-        samples = 1
+    sources = redraw_set(redraw) & rule.randomness()
     with one_blas_thread():
-        _, reference = reference_of(setting)
-        g = np.concatenate([reference[name].reshape(-1) for name in reference])
+        setting = prepare(rule, network, objective, batch, state, seed)
+        name, reference = reference_of(setting)
         cosines = _cosines(
             (
-                np.concatenate(
-                    [block[name].reshape(len(block[name]), -1) for name in reference], axis=1
-                )
-                for block in formed_blocks(setting, samples, sources)
+                vectors(network, block)
+                for block in formed_blocks(setting, samples if sources else 1, sources)
             ),
-            g,
+            vector(network, reference),
         )
-    return [_row(2**level, np.array(values)) for level, values in enumerate(cosines)]
-
-
-def averaging_curve(*arguments: Any, **options: Any) -> "pd.DataFrame":
-    """Cosine between the mean of K estimates and the reference, for K = 1, 2, 4, ...
-
-    Parameters
-    ----------
-    *arguments, **options
-        Those of :func:`averaging_rows`: rule, network, objective, batch, samples, seed,
-        state, redraw.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``averaged`` (K), ``cosine`` (mean over disjoint runs of K samples), ``low``
-        and ``high`` (95 %, Student's t over runs; NaN with fewer than 4 runs), ``runs``.
-    """
-    import pandas as pd
-
-    return pd.DataFrame(averaging_rows(*arguments, **options))
+    about = {"redrawn": "+".join(sorted(sources)) or "nothing", "reference": name}
+    return [
+        {"averaged": 2**level, **_mean(np.array(values)), **about}
+        for level, values in enumerate(cosines)
+    ]
 
 
 def _cosines(blocks: Iterable[Array], g: Array) -> list[list[float]]:
-    """Sum samples pairwise up a binary tree; memory is one vector per level."""
-    waiting: list[Array | None] = []
+    """Sum samples pairwise up a binary tree; memory is one block and one vector per level."""
+    waiting: list[Array] = []
     cosines: list[list[float]] = []
     length = np.sqrt(g @ g)
     for block in blocks:
-        for sample in block:
-            total, level = sample.astype(np.float64), 0
-            while True:
-                if level == len(waiting):
-                    waiting.append(None)
-                    cosines.append([])
-                norm = np.sqrt(total @ total)
-                with np.errstate(invalid="ignore", divide="ignore"):
-                    cosines[level].append(float(total @ g / (norm * length)))
-                partner = waiting[level]
-                if partner is None:
-                    waiting[level] = total
-                    break
-                waiting[level] = None
-                total, level = partner + total, level + 1
+        sums, level = block, 0
+        while len(sums):
+            if level == len(waiting):
+                waiting.append(sums[:0])
+                cosines.append([])
+            norms = np.sqrt(np.einsum("kp,kp->k", sums, sums))
+            with np.errstate(invalid="ignore", divide="ignore"):
+                cosines[level] += (sums @ g / (norms * length)).tolist()
+            listed = np.concatenate([waiting[level], sums])
+            paired = len(listed) - len(listed) % 2
+            waiting[level] = listed[paired:].copy()
+            sums, level = listed[0:paired:2] + listed[1:paired:2], level + 1
     return cosines
 
 
-def _row(averaged: int, values: Array) -> dict[str, Any]:
-    mean, runs = float(values.mean()), values.size
-    half = float("nan")
-    if runs >= 4:
+def _mean(values: Array) -> dict[str, Any]:
+    mean, runs, half = float(values.mean()), values.size, float("nan")
+    if runs >= LEAST_RUNS:
         half = student_quantile(0.95, runs - 1) * float(values.std(ddof=1)) / np.sqrt(runs)
-    return {
-        "averaged": averaged,
-        "cosine": mean,
-        "low": mean - half,
-        "high": mean + half,
-        "runs": runs,
-    }
+    return {"cosine": mean, "low": mean - half, "high": mean + half, "runs": runs}

@@ -5,22 +5,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from plausibench.bench.averaging import averaging_rows
-from plausibench.bench.variance_budget import budget_rows
 from plausibench.bench.draws import WITHIN
 from plausibench.bench.measurement import measure, one_blas_thread
 from plausibench.bench.optimisers import make_optimiser
-from plausibench.bench.step import progress_rows
 from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
+from plausibench.bench.step import progress_rows
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training import Checkpoint, alignment, evaluate, trajectory
 from plausibench.bench.unit import Unit, build_network
+from plausibench.bench.variance_budget import budget_rows
 from plausibench.kernels.errors import Divergence
 from plausibench.kernels.streams import stream
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
-from plausibench.rules.backprop import Backprop
 from plausibench.rules.rule import Rule
 
 Rows = list[dict[str, Any]]
@@ -50,20 +51,21 @@ def measure_unit(unit: Unit, spec: Spec) -> Result:
     """
     rows: Rows = []
     times: Rows = []
+    status, reason = "done", ""
     try:
-        with one_blas_thread():
+        # On the way to divergence numbers overflow; that is looked for, not warned of.
+        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             for cell in _cells(unit, spec):
                 started = time.perf_counter()
                 for kind, rows_of in KINDS.items():
-                    new = [_complete(cell, kind, row) for row in rows_of(cell)]
-                    rows += new
+                    rows += [_complete(cell, kind, row) for row in rows_of(cell)]
                 step = cell.checkpoint.step
                 times.append({"step": step, "seconds": time.perf_counter() - started})
     except Divergence as error:
-        return "diverged", str(error), rows, times
+        status, reason = "diverged", str(error)
     except Exception as error:  # noqa: BLE001 -- whatever a component raises is a result
-        return "failed", f"{type(error).__name__}: {error}", rows, times
-    return "done", "", rows, times
+        status, reason = "failed", f"{type(error).__name__}: {error}"
+    return status, " ".join(reason.split()), rows, times
 
 
 def _cells(unit: Unit, spec: Spec) -> Iterator[Cell]:
@@ -71,9 +73,8 @@ def _cells(unit: Unit, spec: Spec) -> Iterator[Cell]:
     network = build_network(unit.architecture, task, spec.hidden, unit.seed)
     objective: Objective = select("objective", unit.objective).make()
     rule: Rule = select("rule", unit.rule).make()
-    own = unit.protocol == "own"
-    trainer = rule if own else Backprop()
-    rate = spec.rate(unit.rule if own else "backprop")
+    trainer: Rule = select("rule", unit.trainer).make()
+    optimise = make_optimiser(spec.optimiser, spec.rate(unit.trainer))
     batch = task.batch(spec.batch_size, seed=stream(unit.seed, "measured"))
     for checkpoint in trajectory(
         trainer,
@@ -81,7 +82,7 @@ def _cells(unit: Unit, spec: Spec) -> Iterator[Cell]:
         network,
         objective,
         task,
-        make_optimiser(spec.optimiser, rate),
+        optimise,
         spec.checkpoints,
         spec.training_batch_size,
         unit.seed,
@@ -108,10 +109,13 @@ def _complete(cell: Cell, kind: str, row: dict[str, Any]) -> dict[str, Any]:
 def _training(cell: Cell) -> Rows:
     network, state = cell.checkpoint.network, cell.checkpoint.state
     found = evaluate(network, cell.objective, cell.task)
-    found["alignment"] = alignment(
-        cell.rule, network, cell.objective, cell.batch, state, cell.unit.seed
-    )
-    return [{"quantity": name, "value": value} for name, value in found.items()]
+    aligned = alignment(cell.rule, network, cell.objective, cell.batch, state, cell.unit.seed)
+    sources = cell.rule.randomness() & WITHIN
+    drawn = {"samples": 1, "redrawn": "+".join(sorted(sources)), "method": "sampled"}
+    return [
+        *({"quantity": name, "value": value} for name, value in found.items()),
+        {"quantity": "alignment", "value": aligned} | (drawn if sources else {}),
+    ]
 
 
 def _cost(cell: Cell) -> Rows:
@@ -159,14 +163,14 @@ def _averaging(cell: Cell) -> Rows:
         cell.unit.seed,
         state=cell.checkpoint.state,
     )
+    columns = ("low", "high", "redrawn", "reference")
     return [
         {
             "quantity": "cosine",
             "value": row["cosine"],
-            "low": row["low"],
-            "high": row["high"],
             "samples": row["averaged"],
-            "method": "sampled",
+            "method": "exact" if row["redrawn"] == "nothing" else "sampled",
+            **{name: row[name] for name in columns},
         }
         for row in rows
     ]
@@ -180,6 +184,7 @@ def _budget(cell: Cell) -> Rows:
         cell.task,
         cell.checkpoint.network,
         cell.objective,
+        feedbacks=10,
         batch_size=cell.spec.batch_size,
         seed=cell.unit.seed,
     )

@@ -7,7 +7,7 @@ import numpy as np
 from plausibench.architectures.synapses import Synapse
 from plausibench.bench.draws import WITHIN, Setting, draw_block
 from plausibench.rules.estimate import Outer, form_one
-from plausibench.rules.rule import SampledAction
+from plausibench.rules.rule import Rule, SampledAction
 
 Array = np.ndarray
 
@@ -22,14 +22,19 @@ class Exact:
     method: str
 
 
+def is_exact(rule: Rule, redraw: frozenset[str]) -> bool:
+    """Whether mean and variance over what is redrawn need no sampling."""
+    sources = rule.randomness() & redraw
+    return not sources or (sources == {"action"} and isinstance(rule, SampledAction))
+
+
 def exact(setting: Setting, redraw: frozenset[str]) -> Exact | None:
     """Exact mean and variance over what is redrawn; None where only sampling can tell."""
-    sources = setting.rule.randomness() & redraw
-    if not sources:
-        return _deterministic(setting)
-    if sources == {"action"} and isinstance(setting.rule, SampledAction):
+    if not is_exact(setting.rule, redraw):
+        return None
+    if isinstance(setting.rule, SampledAction) and setting.rule.randomness() & redraw:
         return _enumerated(setting, setting.rule)
-    return None
+    return _deterministic(setting)
 
 
 def unavailable(setting: Setting, redraw: frozenset[str]) -> str:

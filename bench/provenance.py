@@ -3,7 +3,6 @@
 import hashlib
 import os
 import platform
-import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from plausibench.bench import registry
 
 ENGINE = ("kernels", "objectives", "architectures", "rules", "bench")
-NOT_ENGINE = ("bench/cli", "bench/report", "bench/conformance", "bench/template", "bench/tasks/")
+NOT_ENGINE = ("bench/cli", "bench/report", "bench/conformance", "bench/template")
 LIBRARIES = ("plausibench", "numpy", "numba", "scipy", "pandas", "seaborn", "matplotlib")
 
 
@@ -37,12 +36,6 @@ def engine_digest() -> str:
 
 def _source(target: str) -> str:
     return target.partition(":")[0].removeprefix("plausibench.").replace(".", "/") + ".py"
-
-
-def component_digest(kind: str, name: str) -> str:
-    """Digest of the file that defines a component."""
-    module = sys.modules[registry.find(kind, name).__module__]
-    return hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()
 
 
 def provenance(command: list[str]) -> dict[str, Any]:

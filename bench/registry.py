@@ -2,14 +2,15 @@
 
 import hashlib
 import importlib
-import importlib.util
 import inspect
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from plausibench import architectures, objectives, rules
@@ -62,6 +63,7 @@ class Entry:
 
 
 _PLUGINS: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
+_DIGESTS: dict[str, str] = {}
 
 
 def entries(kind: str) -> dict[str, Entry]:
@@ -149,29 +151,55 @@ def configure(kind: str, name: str, component: type, options: Mapping[str, Any])
             raise InputError(f"{kind} {name}: the option {option} must be given")
     try:
         return component(**options)
-    except InputError as error:
+    except (TypeError, ValueError) as error:
         raise InputError(f"{kind} {name}: {error}") from error
+
+
+def load_plugins(paths: Iterable[str | Path]) -> None:
+    """Load plug-in files that are to be used together.
+
+    Raises
+    ------
+    InputError
+        As :func:`load_plugin`, and if two of them define the same name.
+    """
+    seen: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
+    for path in paths:
+        for entry in load_plugin(path):
+            _refuse_taken(entry, seen[entry.kind])
+            seen[entry.kind][entry.name] = entry
+
+
+def _refuse_taken(entry: Entry, others: Mapping[str, Entry]) -> None:
+    taken = others.get(entry.name)
+    if taken is not None and taken.origin != entry.origin:
+        raise InputError(
+            f"plugin: {entry.origin} defines {entry.kind} {entry.name}, a name that is taken by "
+            f"{taken.origin}; rename the class"
+        )
 
 
 def load_plugin(path: str | Path) -> list[Entry]:
     """Load a plug-in file and register the components it defines under their snake-case names.
 
+    A file that was edited is loaded again, and replaces what it defined before.
+
     Raises
     ------
     InputError
         If the file is missing, fails to import, defines no component, or takes a name that
-        is built in.
+        is built in or installed.
     """
     file = Path(path)
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise InputError(f"plugin: {show(str(path))} is not a file")
-    module = _import_file(file)
+    module, origin = _import_file(file), str(file.resolve())
     found = [
-        Entry(kind, snake(name), value, str(file))
+        Entry(kind, snake(value.__name__), value, origin)
         for name, value in vars(module).items()
         if isinstance(value, type) and value.__module__ == module.__name__
         for kind, base in bases().items()
-        if issubclass(value, base) and not inspect.isabstract(value)
+        if issubclass(value, base) and not inspect.isabstract(value) and name == value.__name__
     ]
     if not found:
         raise InputError(
@@ -179,36 +207,59 @@ def load_plugin(path: str | Path) -> list[Entry]:
             "Architecture, Objective or Task with all abstract methods written"
         )
     for entry in found:
-        if entry.name in _installed(entry.kind):
-            raise InputError(
-                f"plugin: {file} defines {entry.kind} {entry.name}, a name that is taken by "
-                f"{_installed(entry.kind)[entry.name].origin}; rename the class"
-            )
+        _refuse_taken(entry, _installed(entry.kind))
         _component(entry.kind, entry.load(), str(file))
+    for kind, known in _PLUGINS.items():
+        _PLUGINS[kind] = {name: entry for name, entry in known.items() if entry.origin != origin}
     for entry in found:
         _PLUGINS[entry.kind][entry.name] = entry
     return found
 
 
-def _import_file(file: Path) -> Any:
+def _import_file(file: Path) -> ModuleType:
+    try:
+        source = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"plugin: {file} cannot be read ({error.strerror})") from error
     # The digest keeps two files of one name apart, and an edited file from its older self.
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-    name = f"plausibench_plugin_{file.stem}_{digest}"
+    digest = hashlib.sha256(source).hexdigest()
+    name = f"plausibench_plugin_{file.stem}_{digest[:12]}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise InputError(f"plugin: {file} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(name)
+    module.__file__ = str(file.resolve())
+    _DIGESTS[name] = digest
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        # Compiled from the bytes that were digested: cached bytecode is taken for current if a
+        # file was edited within a second and kept its size.
+        exec(compile(source, module.__file__, "exec", dont_inherit=True), vars(module))
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise InputError(
             f"plugin: {file} cannot be imported ({type(error).__name__}: {error})"
         ) from error
     return module
+
+
+def digest(component: type) -> str:
+    """Digest of the sources of a component: of its file, as it was loaded if that is a plug-in.
+
+    Of an installed component, of all sources of its package.
+    """
+    module = component.__module__
+    if module not in _DIGESTS:
+        package = module.partition(".")[0]
+        folders = getattr(sys.modules[package], "__path__", ())
+        if package == "plausibench" or not folders:
+            sources = [Path(str(sys.modules[module].__file__))]
+        else:
+            sources = sorted(file for folder in folders for file in Path(folder).rglob("*.py"))
+        total = hashlib.sha256()
+        for file in sources:
+            total.update(file.read_bytes() + b"\0")
+        _DIGESTS[module] = total.hexdigest()
+    return _DIGESTS[module]
 
 
 @cache
@@ -230,6 +281,12 @@ def _component(kind: str, loaded: Any, origin: str) -> type:
             f"{kind}: {getattr(loaded, '__name__', loaded)!r} from {origin} is not a dataclass "
             f"derived from {base.__name__}"
         )
+    for name in inspect.get_annotations(base):
+        if not hasattr(loaded, name):
+            raise InputError(
+                f"{kind}: {loaded.__name__} from {origin} lacks {name}, which every "
+                f"{base.__name__} has"
+            )
     return loaded
 
 

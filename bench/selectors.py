@@ -3,8 +3,10 @@
 One text serves as selector on the command line, key of a result, and label in a picture.
 """
 
-from dataclasses import MISSING, dataclass, fields
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_args
 
 from plausibench.bench import registry
 from plausibench.kernels.errors import InputError, show
@@ -40,37 +42,20 @@ def select(kind: str, text: str) -> Selector:
     InputError
         If the text, the name, an option or its value is not allowed.
     """
-    name, options = _parse(kind, text)
+    name, given = _parse(kind, text)
     component = registry.find(kind, name)
     known = {f.name: f for f in fields(component) if f.init}
-    for key in options:
-        if key not in known:
-            registry.configure(kind, name, component, options)
-    typed = {key: _value(value) for key, value in options.items()}
-    checked = _check(kind, name, component, typed, known)
-    return Selector(kind, name, checked)
-
-
-def _check(
-    kind: str, name: str, component: type, options: dict[str, Any], known: dict[str, Any]
-) -> tuple[tuple[str, Any], ...]:
-    needed = [
-        key
-        for key, field in known.items()
-        if field.default is MISSING and field.default_factory is MISSING and key not in options
-    ]
-    if needed == ["sizes"]:
-        # Layer sizes that are not named follow from the task; two layers check the rest.
-        made = registry.configure(kind, name, component, {**options, "sizes": (1, 1)})
-    else:
-        made = registry.configure(kind, name, component, options)
-    chosen = []
-    for key, field in known.items():
-        if key in options:
-            value = getattr(made, key)
-            if field.default is MISSING or value != field.default:
-                chosen.append((key, value))
-    return tuple(chosen)
+    options = {
+        key: _value(value, known[key].type) if key in known else value
+        for key, value in given.items()
+    }
+    # Layer sizes that are not named follow from the task; two layers check the rest.
+    stand_in = {"sizes": (1, 1)} if kind == "architecture" and "sizes" in known else {}
+    made = registry.configure(kind, name, component, {**stand_in, **options})
+    chosen = [(key, getattr(made, key)) for key in known if key in options]
+    return Selector(
+        kind, name, tuple((key, value) for key, value in chosen if value != known[key].default)
+    )
 
 
 def _parse(kind: str, text: str) -> tuple[str, dict[str, str]]:
@@ -96,18 +81,23 @@ def _parse(kind: str, text: str) -> tuple[str, dict[str, str]]:
     return name.strip(), options
 
 
-def _value(text: str) -> Any:
-    """Booleans, whole numbers, numbers, layer sizes such as 64-32-10, or text."""
+def _value(text: str, declared: Any) -> Any:
+    """Booleans, whole numbers, numbers, layer sizes such as 64-32-10, or text.
+
+    A field that is declared as text stays text, and a whole number in one declared as float
+    becomes a float, so that 1 and 1.0 name the same component.
+    """
+    if set(get_args(declared) or [declared]) <= {str, Path, "str"}:
+        return text
     lowered = text.lower()
     if lowered in ("true", "false"):
         return lowered == "true"
-    for read in (int, float):
-        try:
-            return read(text)
-        except ValueError:
-            continue
+    with suppress(ValueError, OverflowError):
+        return float(int(text)) if declared in (float, "float") else int(text)
+    with suppress(ValueError):
+        return float(text)
     parts = text.split("-")
-    if len(parts) > 1 and all(part.isdigit() for part in parts):
+    if len(parts) > 1 and all(part.isdecimal() for part in parts):
         return tuple(int(part) for part in parts)
     return text
 

@@ -6,8 +6,10 @@ import numpy as np
 
 from plausibench.architectures.network import Network
 from plausibench.bench.draws import WITHIN, Setting, formed_blocks, prepare, reference_of
-from plausibench.bench.measurement import measure, one_blas_thread
-from plausibench.bench.statistics import student_quantile
+from plausibench.bench.exact import exact
+from plausibench.bench.measurement import one_blas_thread
+from plausibench.bench.statistics import interval, student_quantile
+from plausibench.bench.vectors import vector, vectors
 from plausibench.kernels.errors import integer
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
@@ -17,9 +19,57 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = np.ndarray
+Arrays = dict[str, Array]
 
 STEP = 1e-3
 """Length of the step for second differences, relative to the length of the weights."""
+
+
+def progress(
+    rule: Rule,
+    network: Network,
+    objective: Objective,
+    batch: Batch,
+    samples: int = 64,
+    seed: int = 0,
+    *,
+    state: State | None = None,
+) -> "pd.DataFrame":
+    """Step size that decreases the loss most, and the decrease predicted and realised.
+
+    To second order a step ``-eta`` times the estimate changes F on average by
+    ``-eta g.mu + eta^2 / 2 E[estimate^T H estimate]``, least at ``eta* = g.mu / E[...]``.
+
+    Parameters
+    ----------
+    rule, network, objective, batch
+        The cell; neither weights nor state are changed.
+    samples
+        Draws, from 2 to 64, each of which costs two passes for the second difference of F
+        along it and one for the realised decrease. A deterministic rule is drawn once.
+    seed
+        Root of the random streams; the draws are those of ``estimates``.
+    state
+        State of the rule; by default its initial state from the same seed.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``quantity``, ``value``, ``low``, ``high`` (95 % over draws), ``samples``,
+        ``redrawn``, ``reference`` and ``method``. Quantities: ``best_step`` (0 where the mean
+        estimate points uphill, NaN without positive curvature along the estimates),
+        ``predicted_decrease``, and the means over draws of ``linear_decrease`` (first order)
+        and ``realised_decrease``, both at the best step.
+
+    Raises
+    ------
+    InputError
+        If an argument is not allowed or the parts do not fit.
+    """
+    import pandas as pd
+
+    rows = progress_rows(rule, network, objective, batch, samples, seed, state=state)
+    return pd.DataFrame(rows)
 
 
 def progress_rows(
@@ -34,87 +84,76 @@ def progress_rows(
 ) -> list[dict[str, Any]]:
     """Rows of :func:`progress`."""
     integer("samples", samples, least=2, most=64)
-    setting = prepare(rule, network, objective, batch, state, seed)
-    if not rule.randomness() & WITHIN:
-        samples = 2
+    sources = rule.randomness() & WITHIN
     with one_blas_thread():
-        _, g = reference_of(setting, "objective")
-        mean = measure(
-            rule, network, objective, batch, 64, seed, state=state, reference="objective"
-        ).mean
-        draws = [
-            {name: block[name][k] for name in g}
-            for block in formed_blocks(setting, samples, WITHIN)
-            for k in range(len(next(iter(block.values()))))
-        ]
-        curvature = np.array([_curvature(setting, draw) for draw in draws])
-        slope = sum(float((g[name] * mean[name]).sum()) for name in g)
-        # Without positive curvature there is no best step.
-        step = slope / curvature.mean() if curvature.mean() > 0 else float("nan")
-        realised = np.array([_decrease(setting, draw, step) for draw in draws])
-    linear = step * np.array([sum(float((g[n] * draw[n]).sum()) for n in g) for draw in draws])
-    predicted = 0.5 * step * slope
+        setting = prepare(rule, network, objective, batch, state, seed)
+        name, reference = reference_of(setting, "objective")
+        g = vector(network, reference)
+        blocks = list(formed_blocks(setting, samples if sources else 1, WITHIN))
+        slopes = np.concatenate([vectors(network, block) @ g for block in blocks])
+        curvatures = np.concatenate([curvature(setting, block) for block in blocks])
+        answer = exact(setting, WITHIN)
+        along = slopes if answer is None else np.full(len(slopes), vector(network, answer.mean) @ g)
+        step, predicted = _best(_leave_one_out(along), _leave_one_out(curvatures))
+        realised = np.concatenate([decrease(setting, block, step[0]) for block in blocks])
+    about = {
+        "samples": len(slopes),
+        "redrawn": "+".join(sorted(sources)) or "nothing",
+        "reference": name,
+        "method": "sampled" if sources else "exact",
+    }
+    found = {
+        "best_step": interval(step),
+        "predicted_decrease": interval(predicted),
+        "linear_decrease": _mean(step[0] * slopes),
+        "realised_decrease": _mean(realised),
+    }
     return [
-        _row("best_step", np.full(1, step)),
-        _row("predicted_decrease", np.full(1, predicted)),
-        _row("linear_decrease", linear),
-        _row("realised_decrease", realised),
+        # One draw of a deterministic rule says it all.
+        {"quantity": quantity, "value": value, **about}
+        | ({"low": low, "high": high} if sources else {"low": value, "high": value})
+        for quantity, (value, low, high) in found.items()
     ]
 
 
-def progress(*arguments: Any, **options: Any) -> "pd.DataFrame":
-    """Step size that decreases the loss most, and the decrease predicted and realised.
-
-    To second order a step ``-eta`` times the estimate changes F on average by
-    ``-eta g.mu + eta^2 / 2 E[estimate^T H estimate]``, least at ``eta* = g.mu / E[...]``.
-
-    Parameters
-    ----------
-    rule, network, objective, batch, samples, seed, state
-        As for ``measure``; at most 64 samples, each of which costs two passes for the second
-        difference of F along it and one for the realised decrease.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``quantity``, ``value``, ``low``, ``high``: ``best_step``,
-        ``predicted_decrease``, ``linear_decrease`` (first order, at the best step) and
-        ``realised_decrease``; intervals over draws, where the quantity is a mean over draws.
-
-    Raises
-    ------
-    InputError
-        If an argument is not allowed or the parts do not fit.
-    """
-    import pandas as pd
-
-    return pd.DataFrame(progress_rows(*arguments, **options))
-
-
-def _loss(setting: Setting, draw: dict[str, Array], step: float) -> float:
-    moved = {name: w - step * draw[name] for name, w in setting.network.parameters.items()}
+def decrease(setting: Setting, draws: Arrays, step: Array | float) -> Array:
+    """F(w) - F(w - step draw) for draws ``(S, *shape)``, with a step for all or one for each."""
+    steps = np.broadcast_to(step, len(next(iter(draws.values()))))
+    moved = {
+        name: weights - steps.reshape(-1, *(1,) * weights.ndim) * draws[name]
+        for name, weights in setting.network.parameters.items()
+    }
     output = setting.network.forward(setting.batch.inputs, parameters=moved).output
-    return float(setting.objective.losses(output, setting.batch.targets).mean())
+    before = setting.objective.losses(setting.clean.output, setting.batch.targets).mean()
+    return before - setting.objective.losses(output, setting.batch.targets).mean(axis=-1)
 
 
-def _curvature(setting: Setting, draw: dict[str, Array]) -> float:
-    """Second difference of F along a draw: draw^T H draw."""
-    length = np.sqrt(sum(float((a * a).sum()) for a in draw.values()))
-    weights = np.sqrt(sum(float((a * a).sum()) for a in setting.network.parameters.values()))
-    if length == 0:
-        return 0.0
-    h = STEP * float(weights) / float(length)
-    change = _loss(setting, draw, h) - 2 * _loss(setting, draw, 0.0) + _loss(setting, draw, -h)
-    return change / h**2
+def curvature(setting: Setting, draws: Arrays) -> Array:
+    """Second difference of F along each draw ``(S, *shape)``: draw^T H draw."""
+    rows, weights = vectors(setting.network, draws), setting.network.parameters
+    lengths = np.sqrt(np.einsum("kp,kp->k", rows, rows))
+    whole = np.linalg.norm(vector(setting.network, weights)) or 1.0
+    h = STEP * whole / np.where(lengths > 0, lengths, 1.0)
+    return -(decrease(setting, draws, h) + decrease(setting, draws, -h)) / h**2
 
 
-def _decrease(setting: Setting, draw: dict[str, Array], step: float) -> float:
-    return _loss(setting, draw, 0.0) - _loss(setting, draw, step)
+def _best(slopes: Array, curvatures: Array) -> tuple[Array, Array]:
+    """Best step and the decrease predicted for it; without curvature there is none."""
+    steps = np.maximum(slopes, 0) / np.where(curvatures > 0, curvatures, np.nan)
+    return steps, 0.5 * steps * slopes
 
 
-def _row(quantity: str, values: Array) -> dict[str, Any]:
-    value, half = float(values.mean()), float("nan")
-    if values.size > 1:
-        spread = float(values.std(ddof=1)) / np.sqrt(values.size)
-        half = student_quantile(0.95, values.size - 1) * spread
-    return {"quantity": quantity, "value": value, "low": value - half, "high": value + half}
+def _leave_one_out(values: Array) -> Array:
+    """Mean of all values, then without each; only the mean of a single one."""
+    if values.size == 1:
+        return values
+    return np.concatenate([[values.mean()], (values.sum() - values) / (values.size - 1)])
+
+
+def _mean(values: Array) -> tuple[float, float, float]:
+    mean = float(values.mean())
+    if values.size == 1:
+        return mean, float("nan"), float("nan")
+    spread = float(values.std(ddof=1)) / np.sqrt(values.size)
+    half = student_quantile(0.95, values.size - 1) * spread
+    return mean, mean - half, mean + half

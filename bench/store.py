@@ -9,15 +9,17 @@ Reading executes nothing that a file contains.
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plausibench.bench.spec import Spec
-from plausibench.kernels.errors import InputError
+from plausibench.kernels.errors import InputError, show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +44,10 @@ COLUMNS = (
     "flag",
 )
 NUMBERS = ("value", "low", "high", "effective_dimension")
+WHOLE = ("seed", "step", "samples", "order")
+TIMES = ("step", "seconds")
 STATUSES = ("done", "diverged", "failed", "unsupported")
+OWN = {"spec.toml", "provenance.json", "results", "timings"}
 
 Record = dict[str, Any]
 
@@ -54,11 +59,16 @@ def encode(record: Mapping[str, Any]) -> bytes:
 
 
 def _plain(value: Any) -> Any:
+    """Types of the standard library: numbers may come from numpy."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, float):
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
         return float(value) if math.isfinite(value) else None
     return value
 
@@ -76,13 +86,13 @@ class Run:
         Raises
         ------
         InputError
-            If it is no run directory, or was written by another version of the format.
+            If it is no run directory, is damaged, or was written by another version of the
+            format.
         """
         path = Path(path)
-        if not (path / "spec.toml").is_file() or not (path / "provenance.json").is_file():
-            raise InputError(
-                f"run: {path} is not a run directory; it lacks spec.toml or provenance.json"
-            )
+        for name in ("spec.toml", "provenance.json"):
+            if not os.path.isfile(path / name):
+                raise InputError(f"run: {show(str(path))} is not a run directory; it lacks {name}")
         run = cls(path)
         found = run.provenance.get("schema")
         if found != SCHEMA:
@@ -102,29 +112,23 @@ class Run:
             If the folder cannot be written, or holds something else.
         """
         path = Path(path)
-        if (path / "spec.toml").exists():
-            run = cls.open(path)
-            if run.spec != spec:
-                raise InputError(
-                    f"out: {path} holds a run with another specification; choose another folder "
-                    "or delete it"
-                )
-            return run
-        try:
-            for folder in ("results", "timings"):
-                (path / folder).mkdir(parents=True, exist_ok=True)
-            text = json.dumps({"schema": SCHEMA, **provenance}, indent=2) + "\n"
-            (path / "provenance.json").write_text(text, encoding="utf-8")
-            # The specification last: a folder that has it is complete.
-            spec.write(path / "spec.toml")
-        except OSError as error:
-            raise InputError(f"out: {path} cannot be written ({error.strerror})") from error
-        return cls(path)
+        with _writable(path):
+            if not os.path.exists(path / "spec.toml"):
+                path.mkdir(parents=True, exist_ok=True)
+                with _locked(path):
+                    _fill(path, spec, provenance)
+        run = cls.open(path)
+        if run.spec != spec:
+            raise InputError(
+                f"out: {path} holds a run with another specification; choose another folder "
+                "or delete it"
+            )
+        return run
 
     @cached_property
     def spec(self) -> Spec:
-        """What was asked for."""
-        return Spec.read(self.path / "spec.toml")
+        """What was asked for; neither plug-ins nor other components are loaded."""
+        return Spec.read(self.path / "spec.toml", components=False)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
@@ -132,7 +136,7 @@ class Run:
         file = self.path / "provenance.json"
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"run: {file} is damaged ({error})") from error
         if not isinstance(found, dict):
             raise InputError(f"run: {file} is damaged (not an object)")
@@ -151,16 +155,14 @@ class Run:
         """
         found: dict[tuple[Any, ...], Record] = {}
         lines: dict[str, bytes] = {}
-        for file in sorted((self.path / "results").glob("*.jsonl")):
-            for number, line, record in _lines(file):
-                _check(record, file, number)
-                done = record["status"] != "failed"
-                if done and lines.setdefault(record["key"], line) != line:
-                    raise InputError(
-                        f"run: {file} line {number} has another result for a key that is already "
-                        "there; the results come from different processors or versions"
-                    )
-                found[tuple(record["unit"][name] for name in IDENTITY)] = record
+        for place, line, record in _lines(self.path / "results", _is_record):
+            done = record["status"] != "failed"
+            if done and lines.setdefault(record["key"], line) != line:
+                raise InputError(
+                    f"run: {place} has another result for a key that is already there; the "
+                    "results come from different processors or versions"
+                )
+            found[_identity(record)] = record
         return sorted(found.values(), key=lambda record: record["order"])
 
     @cached_property
@@ -168,11 +170,7 @@ class Run:
         """Tidy long table of every value, ordered by the specification."""
         import pandas as pd
 
-        rows = [
-            {**{name: record["unit"][name] for name in IDENTITY}, **row}
-            for record in self.records()
-            for row in record["rows"]
-        ]
+        rows = [{**record["unit"], **row} for record in self.records() for row in record["rows"]]
         frame = pd.DataFrame(rows, columns=list(COLUMNS))
         for name in NUMBERS:
             frame[name] = frame[name].astype("float64")
@@ -194,13 +192,11 @@ class Run:
         """Wall seconds per unit and checkpoint; not part of the tables that reproduce."""
         import pandas as pd
 
-        rows = [
-            {**record["unit"], **row}
-            for file in sorted((self.path / "timings").glob("*.jsonl"))
-            for _, _, record in _lines(file)
-            for row in record["rows"]
-        ]
-        return pd.DataFrame(rows)
+        latest = {
+            _identity(record): record for _, _, record in _lines(self.path / "timings", _is_timing)
+        }
+        rows = [{**record["unit"], **row} for record in latest.values() for row in record["rows"]]
+        return pd.DataFrame(rows, columns=[*IDENTITY, *TIMES])
 
     @contextmanager
     def writing(self) -> Iterator["Writer"]:
@@ -209,81 +205,177 @@ class Run:
         Raises
         ------
         InputError
-            If another process is writing to it.
+            If another process is writing to it, or it cannot be written.
         """
-        import fcntl
-
-        lock = os.open(self.path / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
-        try:
+        with _locked(self.path):
+            writer = Writer(self.path)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise InputError(
-                    f"out: another process is writing to {self.path}; wait for it or choose "
-                    "another folder"
-                ) from error
-            yield Writer(self.path)
-        finally:
-            os.close(lock)
+                yield writer
+            finally:
+                writer.close()
 
 
 class Writer:
-    """Appends records to shards of its own process."""
+    """Appends to the shards of this process, from which a torn last line is dropped."""
 
     def __init__(self, path: Path) -> None:
-        self.results = path / "results" / "driver.jsonl"
-        self.timings = path / "timings" / "driver.jsonl"
-        for file in (self.results, self.timings):
-            _drop_torn_line(file)
+        self.path = path
+        with _writable(path):
+            self.results = _shard(path / "results")
+            self.timings = _shard(path / "timings")
 
     def add(self, record: Record, timing: Record) -> None:
-        """Append a record and its timing, each whole and synced to disk."""
-        _append(self.results, encode(record))
-        _append(self.timings, encode(timing))
+        """Append a record and its timing, each whole and synced to disk.
+
+        Raises
+        ------
+        InputError
+            If the disk is full or the like.
+        """
+        with _writable(self.path):
+            _append(self.results, encode(record))
+            _append(self.timings, encode(timing))
+
+    def close(self) -> None:
+        """Close the shards."""
+        os.close(self.results)
+        os.close(self.timings)
 
 
-def _append(file: Path, line: bytes) -> None:
-    handle = os.open(file, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
     try:
-        written = os.write(handle, line)
-        if written != len(line):
-            raise OSError(f"{file}: only {written} of {len(line)} bytes were written")
-        os.fsync(handle)
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"out: {show(str(path))} cannot be written ({reason})") from error
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep other processes from writing; the system lifts the lock when this process ends."""
+    import fcntl
+
+    with _writable(path):
+        lock = os.open(path / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        with _writable(path):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(
+                    f"out: another process is writing to {path}; wait for it or choose another "
+                    "folder"
+                ) from error
+        yield
     finally:
-        os.close(handle)
+        os.close(lock)
 
 
-def _drop_torn_line(file: Path) -> None:
-    with suppress(FileNotFoundError):
-        content = file.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            os.truncate(file, whole)
+def _fill(path: Path, spec: Spec, provenance: Mapping[str, Any]) -> None:
+    """Make a folder a run directory, unless another process has done so meanwhile."""
+    found = {name for name in os.listdir(path) if not name.startswith(".")}
+    if "spec.toml" in found:
+        return
+    # What an interruption just here leaves behind is no hindrance.
+    others = sorted(found - {"provenance.json"})
+    if others:
+        raise InputError(
+            f"out: {path} is no run directory but holds {others[0]!r}; choose a new or an empty "
+            "folder"
+        )
+    text = json.dumps({"schema": SCHEMA, **provenance}, indent=2) + "\n"
+    _publish(path / "provenance.json", text)
+    # The specification last: a folder that has it is complete.
+    _publish(path / "spec.toml", spec.toml())
 
 
-def _lines(file: Path) -> Iterator[tuple[int, bytes, Record]]:
-    content = file.read_bytes()
-    lines = content.split(b"\n")
-    # What follows the last line break is empty, or was torn by an interruption.
-    for number, line in enumerate(lines[:-1], start=1):
+def _publish(file: Path, text: str) -> None:
+    """Write a file that is either not there or whole, whenever the process is killed."""
+    draft = file.with_name(f".{file.name}.draft")
+    with draft.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(file)
+
+
+def _shard(folder: Path) -> int:
+    folder.mkdir(exist_ok=True)
+    file = folder / "driver.jsonl"
+    handle = os.open(file, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
+    os.ftruncate(handle, file.read_bytes().rfind(b"\n") + 1)
+    return handle
+
+
+def _append(handle: int, line: bytes) -> None:
+    written = os.write(handle, line)
+    if written != len(line):
+        raise OSError(f"only {written} of {len(line)} bytes were written")
+    os.fsync(handle)
+
+
+def _lines(folder: Path, good: Callable[[Any], bool]) -> Iterator[tuple[str, bytes, Record]]:
+    """Place, bytes and content of every line of a folder's shards."""
+    for file in sorted(folder.glob("*.jsonl")):
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"run: {file} line {number} is damaged ({error})") from error
-        yield number, line, record
+            lines = file.read_bytes().split(b"\n")
+        except OSError as error:
+            raise InputError(f"run: {file} cannot be read ({error.strerror})") from error
+        # What follows the last line break is empty, or was torn by an interruption.
+        for number, line in enumerate(lines[:-1], start=1):
+            place = f"{file} line {number}"
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise InputError(f"run: {place} is damaged ({error})") from error
+            if not good(record):
+                raise InputError(f"run: {place} is damaged (not a record of results)")
+            yield place, line, record
 
 
-def _check(record: Any, file: Path, number: int) -> None:
-    good = (
-        isinstance(record, dict)
-        and isinstance(record.get("key"), str)
-        and isinstance(record.get("unit"), dict)
-        and set(IDENTITY) <= set(record["unit"])
+def _identity(record: Record) -> tuple[Any, ...]:
+    return tuple(record["unit"][name] for name in IDENTITY)
+
+
+def _is_record(record: Any) -> bool:
+    return (
+        _is_of_unit(record, COLUMNS[len(IDENTITY) :])
         and record.get("status") in STATUSES
-        and isinstance(record.get("reason"), str)
-        and isinstance(record.get("order"), int)
-        and isinstance(record.get("rows"), list)
-        and all(isinstance(row, dict) for row in record["rows"])
+        and _fits("reason", record.get("reason"))
+        and _fits("order", record.get("order"))
     )
-    if not good:
-        raise InputError(f"run: {file} line {number} is damaged (not a record)")
+
+
+def _is_timing(record: Any) -> bool:
+    return _is_of_unit(record, TIMES)
+
+
+def _is_of_unit(record: Any, columns: tuple[str, ...]) -> bool:
+    return (
+        isinstance(record, dict)
+        and _fits("key", record.get("key"))
+        and _has(record.get("unit"), IDENTITY)
+        and isinstance(record.get("rows"), list)
+        and all(_has(row, columns) for row in record["rows"])
+    )
+
+
+def _has(row: Any, columns: tuple[str, ...]) -> bool:
+    """Whether a row has exactly these columns, each with a value of its type."""
+    return (
+        isinstance(row, dict)
+        and row.keys() == set(columns)
+        and all(_fits(name, row[name]) for name in columns)
+    )
+
+
+def _fits(column: str, value: Any) -> bool:
+    if column in WHOLE:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if column not in (*NUMBERS, "seconds"):
+        return isinstance(value, str)
+    if value is None:
+        return True
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    return real and abs(value) <= sys.float_info.max

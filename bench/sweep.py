@@ -2,27 +2,23 @@
 
 import hashlib
 import json
-import os
-import signal
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
-from multiprocessing import get_context
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
+from plausibench.architectures.network import Network
 from plausibench.bench import registry
-from plausibench.bench.cell import measure_unit
-from plausibench.bench.provenance import component_digest, engine_digest, provenance
+from plausibench.bench.provenance import engine_digest, provenance
 from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
 from plausibench.bench.store import SCHEMA, Record, Run
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.unit import Unit, build_network
+from plausibench.bench.workers import results
 from plausibench.kernels.errors import InputError, integer
+from plausibench.objectives.objective import Objective
+from plausibench.rules.rule import Rule
 
 OnDone = Callable[[Record, int, int], None]
 
@@ -33,13 +29,18 @@ def units(spec: Spec) -> list[Unit]:
     Raises
     ------
     InputError
-        If data are missing, or layer sizes do not match a task.
+        If data or a plug-in are missing, or sizes do not match a task.
     """
+    registry.load_plugins(spec.plugins)
     found = []
     for task_text in spec.tasks:
         task: Task = select("task", task_text).make()
         for size in ("batch_size", "training_batch_size"):
-            integer(size, getattr(spec, size), least=1, most=task.train.size)
+            if getattr(spec, size) > task.train.size:
+                raise InputError(
+                    f"{size}: {getattr(spec, size)} is more than the {task.train.size} training "
+                    f"examples of task {task_text}"
+                )
         for rule in spec.rules:
             for architecture, objective, reason in _pairs(spec, task, rule):
                 for seed in range(spec.seed, spec.seed + spec.seeds):
@@ -50,45 +51,65 @@ def units(spec: Spec) -> list[Unit]:
     return found
 
 
-def _pairs(spec: Spec, task: Task, rule_text: str) -> Iterator[tuple[str, str, str | None]]:
+def _pairs(spec: Spec, task: Task, rule_text: str) -> list[tuple[str, str, str | None]]:
     """Architectures and objectives for a rule, with the reason where it cannot run."""
-    rule = select("rule", rule_text).make()
-    refused = []
+    rule: Rule = select("rule", rule_text).make()
+    pairs = []
     for architecture in spec.architectures:
         network = build_network(architecture, task, spec.hidden, seed=0)
         for objective_text in spec.objectives:
-            objective = select("objective", objective_text).make()
-            reason = rule.unsupported(network, objective)
-            if reason is None:
-                try:
-                    objective.check(task.train.targets, network.output.size)
-                except InputError as error:
-                    reason = str(error)
+            objective: Objective = select("objective", objective_text).make()
+            reason = _reason(rule_text, rule, network, objective, task)
             if spec.pairing == "first" and reason is None:
-                yield architecture, objective_text, None
-                return
-            refused.append((architecture, objective_text, reason))
-    yield from refused if spec.pairing == "all" else refused[:1]
+                return [(architecture, objective_text, None)]
+            pairs.append((architecture, objective_text, reason))
+    return pairs if spec.pairing == "all" else pairs[:1]
+
+
+def _reason(
+    name: str, rule: Rule, network: Network, objective: Objective, task: Task
+) -> str | None:
+    """Why a rule cannot run on a network with an objective, on the targets of a task."""
+    try:
+        objective.check(task.train.targets, network.output.size)
+    except InputError as error:
+        return str(error)
+    try:
+        reason = rule.unsupported(network, objective)
+    except Exception as error:
+        raise InputError(
+            f"rule {name}: unsupported raises {type(error).__name__}: {error}"
+        ) from error
+    if reason is not None and not isinstance(reason, str):
+        raise InputError(
+            f"rule {name}: unsupported returns {reason!r}; allowed are a reason and None"
+        )
+    return reason
 
 
 def key(unit: Unit, spec: Spec) -> str:
     """Digest of everything the unit's result depends on."""
     settings = spec.as_dict()
-    for name in (*(f"{kind}s" for kind in registry.KINDS), "plugins", "seeds", "seed"):
+    chosen = ("tasks", "architectures", "objectives", "rules", "pairing", "protocols", "plugins")
+    for name in (*chosen, "seeds", "seed", "learning_rate", "learning_rates"):
         del settings[name]
-    del settings["protocols"], settings["pairing"], settings["learning_rates"]
+    components = [(kind, select(kind, getattr(unit, kind)).name) for kind in registry.KINDS]
+    task: Task = select("task", unit.task).make()
     depends = {
         "schema": SCHEMA,
         "unit": unit.identity(),
+        "reason": unit.reason,
         "settings": settings,
-        "rates": [spec.rate(unit.rule), spec.rate("backprop")],
+        "data": task.identity,
+        "rate": spec.rate(unit.trainer),
         "engine": engine_digest(),
         "components": [
-            component_digest(kind, select(kind, getattr(unit, kind)).name)
-            for kind in registry.KINDS
+            registry.digest(registry.find(kind, name))
+            for kind, name in (*components, ("rule", unit.trainer.partition("[")[0]))
         ],
     }
-    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:32]
+    text = json.dumps(depends, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def run(
@@ -130,77 +151,19 @@ def run(
         have = {r["key"] for r in directory.records() if r["status"] != "failed"}
         missing = [unit for unit in todo if keys[unit] not in have]
         done = len(todo) - len(missing)
-        for unit, result in _results(missing, spec, jobs):
-            status, reason, rows, times = result
-            record = {
-                "key": keys[unit],
-                "order": place[unit],
-                "unit": unit.identity(),
-                "status": status,
-                "reason": reason,
-                "rows": rows,
-            }
-            timing = {"key": keys[unit], "unit": unit.identity(), "rows": times}
-            writer.add(record, timing)
-            done += 1
-            if on_done is not None:
-                on_done(record, done, len(todo))
+        # Closed, so that an exception in this loop ends the workers at once.
+        with closing(results(missing, spec, jobs)) as found:
+            for unit, (status, reason, rows, times) in found:
+                shared = {"key": keys[unit], "unit": unit.identity()}
+                record = {
+                    **shared,
+                    "order": place[unit],
+                    "status": status,
+                    "reason": reason,
+                    "rows": rows,
+                }
+                writer.add(record, {**shared, "rows": times})
+                done += 1
+                if on_done is not None:
+                    on_done(record, done, len(todo))
     return Run(directory.path)
-
-
-Result = tuple[str, str, list[dict[str, Any]], list[dict[str, Any]]]
-
-
-def _results(todo: list[Unit], spec: Spec, jobs: int) -> Iterator[tuple[Unit, Result]]:
-    if jobs == 1 or len(todo) <= 1:
-        for unit in todo:
-            yield unit, _one(unit, spec)
-        return
-    with _workers(min(jobs, len(todo)), spec) as pool:
-        futures: dict[Future[Result], Unit] = {pool.submit(_one, u, spec): u for u in todo}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-
-
-def _one(unit: Unit, spec: Spec) -> Result:
-    """Compute a unit; whatever goes wrong in it is a recorded outcome."""
-    if unit.reason is not None:
-        return "unsupported", unit.reason, [], []
-    return measure_unit(unit, spec)
-
-
-@contextmanager
-def _workers(jobs: int, spec: Spec) -> Iterator[Executor]:
-    """Spawned processes with one thread each; they end with this process."""
-    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in threads}
-    os.environ.update(dict.fromkeys(threads, "1"))
-    pool = ProcessPoolExecutor(
-        jobs, get_context("spawn"), initializer=_start_worker, initargs=(os.getpid(), spec.plugins)
-    )
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _start_worker(driver: int, plugins: tuple[str, ...]) -> None:
-    # Ctrl-C reaches the whole group of processes; the driver alone decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
-    for path in plugins:
-        registry.load_plugin(path)
-
-
-def _end_with(driver: int) -> None:
-    while os.getppid() == driver:
-        time.sleep(0.5)
-    os._exit(1)

@@ -2,6 +2,7 @@
 
 import keyword
 import re
+import shlex
 from pathlib import Path
 
 from plausibench.bench import registry
@@ -149,7 +150,7 @@ def write_template(name: str, out: Path, *, force: bool = False) -> Path:
     path = out / f"{name}.py" if out.is_dir() else out
     if path.suffix != ".py":
         raise InputError(f"out: {show(str(out))} is not an existing folder or a file named *.py")
-    text = template(name, str(path))
+    text = template(name, shlex.quote(path.as_posix()))
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)

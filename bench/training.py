@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plausibench.architectures.network import Network
-from plausibench.bench.draws import prepare, reference_of
+from plausibench.bench.draws import WITHIN, formed_blocks, prepare, reference_of
 from plausibench.bench.measurement import one_blas_thread
 from plausibench.bench.optimisers import Optimiser, make_optimiser
 from plausibench.bench.tasks.task import Task
+from plausibench.bench.vectors import vector, vectors
 from plausibench.kernels.errors import Divergence, integer
 from plausibench.kernels.streams import stream
 from plausibench.objectives.batch import Batch
@@ -76,9 +77,9 @@ def trajectory(
     memory: dict[str, dict[str, Array]] = {}
     batches = task.batches(batch_size, seed=seed)
     noise_seed = stream(seed, "training")
-    last = max(checkpoints)
+    stops, last = set(checkpoints), max(checkpoints)
     for step in range(last + 1):
-        if step in checkpoints:
+        if step in stops:
             yield Checkpoint(step, network, state)
         if step == last:
             return
@@ -134,15 +135,11 @@ def alignment(
     rule: Rule, network: Network, objective: Objective, batch: Batch, state: State, seed: int
 ) -> float:
     """Cosine between one estimate and the rule's reference gradient of the same batch."""
-    setting = prepare(rule, network, objective, batch, state, seed)
-    _, reference = reference_of(setting)
-    estimate = _single(rule, network, objective, batch, state, stream(seed, "alignment"), 0)
-    dot = sum(float((estimate[name] * g).sum()) for name, g in reference.items())
-    lengths = [
-        sum(float((a * a).sum()) for a in arrays.values()) ** 0.5
-        for arrays in (estimate, reference)
-    ]
-    return dot / (lengths[0] * lengths[1]) if all(lengths) else float("nan")
+    setting = prepare(rule, network, objective, batch, state, stream(seed, "alignment"))
+    g = vector(network, reference_of(setting)[1])
+    (estimate,) = vectors(network, next(formed_blocks(setting, 1, WITHIN)))
+    lengths = float(np.linalg.norm(estimate) * np.linalg.norm(g))
+    return float(estimate @ g) / lengths if lengths else float("nan")
 
 
 @dataclass(frozen=True)
@@ -154,7 +151,7 @@ class Training:
     rows
         One dict per step and quantity: ``step``, ``quantity``, ``value``.
     network, state
-        After the last step that was finite.
+        At the last step that was evaluated.
     diverged
         Why training stopped early, or an empty text.
     """
@@ -211,7 +208,7 @@ def train(
     Returns
     -------
     Training
-        If the weights stop being finite the curve ends there and ``diverged`` says so.
+        If weights or loss stop being finite the curve ends there and ``diverged`` says so.
 
     Raises
     ------
@@ -220,24 +217,17 @@ def train(
     """
     integer("steps", steps, least=0)
     integer("evaluate_every", evaluate_every, least=1)
-    prepare(rule, network, objective, task.batch(batch_size, seed=0), None, seed)
-    stops = sorted({*range(0, steps, evaluate_every), steps})
+    optimise = make_optimiser(optimiser, learning_rate)
     probe = task.batch(batch_size, seed=stream(seed, "probe"))
+    stops = sorted({*range(0, steps, evaluate_every), steps})
     rows: list[dict[str, Any]] = []
-    reached, reason = Checkpoint(0, network, rule.initial_state(network, seed)), ""
-    with one_blas_thread():
+    # On the way to divergence numbers overflow; that is looked for, not warned of.
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
+        state = prepare(rule, network, objective, probe, None, seed).state
+        reached, reason = Checkpoint(0, network, state), ""
+        course = trajectory(rule, rule, network, objective, task, optimise, stops, batch_size, seed)
         try:
-            for reached in trajectory(
-                rule,
-                rule,
-                network,
-                objective,
-                task,
-                make_optimiser(optimiser, learning_rate),
-                stops,
-                batch_size,
-                seed,
-            ):
+            for reached in course:
                 found = evaluate(reached.network, objective, task)
                 found["alignment"] = alignment(
                     rule, reached.network, objective, probe, reached.state, seed

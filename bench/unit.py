@@ -1,9 +1,10 @@
 """The unit of work of a sweep, and the network it starts from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from plausibench.architectures.network import Network
+from plausibench.bench import registry
 from plausibench.bench.selectors import select
 from plausibench.bench.tasks.task import Task
 from plausibench.kernels.errors import InputError
@@ -23,6 +24,11 @@ class Unit:
     seed: int
     protocol: str
     reason: str | None = None
+
+    @property
+    def trainer(self) -> str:
+        """Rule that changes the weights; on shared weights that is backpropagation."""
+        return self.rule if self.protocol == "own" else "backprop"
 
     def identity(self) -> dict[str, Any]:
         """What tells the unit from others."""
@@ -45,11 +51,14 @@ def build_network(architecture: str, task: Task, hidden: tuple[int, ...], seed: 
         If named layer sizes do not match the task.
     """
     selector = select("architecture", architecture)
-    wanted = (task.inputs_size, *hidden, task.outputs_size)
-    given = dict(selector.options).get("sizes", wanted)
-    if (given[0], given[-1]) != (wanted[0], wanted[-1]):
+    derived = {}
+    if "sizes" in {f.name for f in fields(registry.find("architecture", selector.name))}:
+        derived["sizes"] = (task.inputs_size, *hidden, task.outputs_size)
+    network: Network = selector.make(seed=seed, **derived)
+    found, needed = (network.inputs, network.output.size), (task.inputs_size, task.outputs_size)
+    if found != needed:
         raise InputError(
-            f"sizes: {architecture} has {given[0]} inputs and {given[-1]} outputs, but task "
-            f"{task.name} needs {wanted[0]} and {wanted[-1]}"
+            f"sizes: {architecture} has {found[0]} inputs and {found[1]} outputs, but task "
+            f"{task.name} needs {needed[0]} and {needed[1]}"
         )
-    return selector.make(sizes=given, seed=seed)
+    return network

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plausibench.architectures.network import Network
-from plausibench.bench.draws import WITHIN, Setting, draw_block, prepare, reference_of
-from plausibench.bench.exact import exact
+from plausibench.bench.draws import WITHIN, Setting, formed_blocks, prepare, reference_of
+from plausibench.bench.exact import exact, is_exact
 from plausibench.bench.measurement import one_blas_thread
-from plausibench.bench.moments import BLOCK
 from plausibench.bench.statistics import GROUPS, interval
 from plausibench.bench.tasks.task import Task
+from plausibench.bench.vectors import vector, vectors
 from plausibench.kernels.errors import integer
 from plausibench.kernels.streams import stream
 from plausibench.objectives.objective import Objective
-from plausibench.rules.estimate import form
 from plausibench.rules.rule import Rule, State
 
 if TYPE_CHECKING:
@@ -110,20 +109,16 @@ class Design:
         setting = prepare(self.rule, self.network, self.objective, batch, state, own)
         answer = exact(setting, WITHIN)
         if answer is not None:
-            mean = flatten(answer.mean, setting)
+            mean = vector(self.network, answer.mean)
             return mean - self.reference, sum(answer.variance.values()), 0.0
         return self._sampled(setting)
 
     def _sampled(self, setting: Setting) -> tuple[Array, float, float]:
         total, squares = np.zeros(self.reference.size), 0.0
-        for index in range(-(-self.samples // BLOCK)):
-            valid = min(BLOCK, self.samples - index * BLOCK)
-            formed = form(setting.network, draw_block(setting, index, WITHIN))
-            for sample in range(valid):
-                d = flatten({name: a[sample] for name, a in formed.items()}, setting)
-                d -= self.reference
-                total += d
-                squares += float(d @ d)
+        for block in formed_blocks(setting, self.samples, WITHIN):
+            d = vectors(self.network, block) - self.reference
+            total += d.sum(axis=0)
+            squares += float(np.einsum("kp,kp->", d, d))
         variance = (squares - float(total @ total) / self.samples) / (self.samples - 1)
         return total / self.samples, variance, variance / self.samples
 
@@ -151,12 +146,6 @@ class Design:
             yield self.cell(state, number)
 
 
-def flatten(arrays: dict[str, Array], setting: Setting) -> Array:
-    """All parameters in one float64 vector, in forward order."""
-    parts = [arrays[p.name].reshape(-1) for p in setting.network.projections]
-    return np.concatenate(parts).astype(np.float64)
-
-
 def _units(
     means: list[Array],
     between: list[float],
@@ -166,6 +155,66 @@ def _units(
 ) -> Units:
     stacked = np.stack(means)
     return Units(stacked @ stacked.T, np.array(between), np.array(within), np.array(error), batches)
+
+
+def budget(
+    rule: Rule,
+    task: Task,
+    network: Network,
+    objective: Objective,
+    *,
+    feedbacks: int = 20,
+    batches: int = 4,
+    samples: int = 16,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> "pd.DataFrame":
+    """Split a rule's variance over what is redrawn: feedback > data > rule, action, spike.
+
+    Parameters
+    ----------
+    rule, task, network, objective
+        The cell; batches are drawn from the task, and the reference is the gradient over its
+        whole training set.
+    feedbacks, batches, samples
+        Sizes of the nested design: feedback draws, batches in each, samples in each batch.
+        A rule without random feedback gets ``feedbacks * batches`` batches instead; where the
+        mean and variance over samples are known exactly, none are drawn.
+    batch_size
+        Examples in a batch.
+    seed
+        Root of the random streams.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``quantity``, ``value``, ``low``, ``high``, ``samples`` (draws in all),
+        ``redrawn``, ``reference`` and ``method``. Relative to ``|g|^2``:
+        ``variance_feedback``, ``variance_data``, ``variance_within``, their sum
+        ``variance_total``, ``marginal_bias_squared`` (of the mean over everything) and
+        ``conditional_bias_squared`` (mean over feedback draws). Intervals are 95 %, by
+        jackknife over groups of the outermost units. A component may come out negative; it is
+        not clipped.
+
+    Raises
+    ------
+    InputError
+        If an argument is not allowed or the parts do not fit.
+    """
+    import pandas as pd
+
+    rows = budget_rows(
+        rule,
+        task,
+        network,
+        objective,
+        feedbacks=feedbacks,
+        batches=batches,
+        samples=samples,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    return pd.DataFrame(rows)
 
 
 def budget_rows(
@@ -184,69 +233,29 @@ def budget_rows(
     integer("feedbacks", feedbacks, least=3)
     integer("batches", batches, least=2)
     integer("samples", samples, least=2)
-    whole = prepare(rule, network, objective, task.full(), {}, seed)
     with one_blas_thread():
+        whole = prepare(rule, network, objective, task.full(), {}, seed)
         name, reference = reference_of(whole)
-        g = flatten(reference, whole)
+        g = vector(network, reference)
         design = Design(rule, task, network, objective, samples, batch_size, seed, g)
-        random_feedback = "feedback" in rule.randomness()
-        if random_feedback:
+        if "feedback" in rule.randomness():
             units = design.feedback_units(feedbacks, batches)
         else:
             units = design.batch_units(feedbacks * batches)
     groups = min(GROUPS, len(units.gram))
-    left_out = [units.without(group, groups).components() for group in range(groups)]
-    all_units = units.components()
-    redrawn = sorted({"data"} | (rule.randomness() & (WITHIN | {"feedback"})))
+    listed = [units, *(units.without(group, groups) for group in range(groups))]
+    components = [one.components() for one in listed]
+    drawn = feedbacks * batches * (1 if is_exact(rule, WITHIN) else samples)
+    about = {
+        "samples": drawn,
+        "redrawn": "+".join(sorted({"data"} | rule.randomness() & (WITHIN | {"feedback"}))),
+        "reference": name,
+        "method": "sampled",
+    }
     rows = []
     for quantity in QUANTITIES:
-        values = np.array([all_units[quantity], *(one[quantity] for one in left_out)])
-        value, low, high = interval(values / float(g @ g))
-        rows.append(
-            {
-                "quantity": quantity,
-                "value": value,
-                "low": low,
-                "high": high,
-                "samples": len(units.gram) * units.batches * samples,
-                "redrawn": "+".join(redrawn),
-                "reference": name,
-            }
-        )
+        values = np.array([one[quantity] for one in components])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value, low, high = interval(values / (g @ g))
+        rows.append({"quantity": quantity, "value": value, "low": low, "high": high, **about})
     return rows
-
-
-def budget(*arguments: Any, **options: Any) -> "pd.DataFrame":
-    """Split a rule's variance over what is redrawn: feedback > data > rule, action, spike.
-
-    Parameters
-    ----------
-    rule, task, network, objective
-        The cell; batches are drawn from the task, and the reference is the gradient over its
-        whole training set.
-    feedbacks, batches, samples
-        Sizes of the nested design: feedback draws, batches in each, samples in each batch.
-        A rule without random feedback gets ``feedbacks * batches`` batches instead.
-    batch_size
-        Examples in a batch.
-    seed
-        Root of the random streams.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``quantity``, ``value``, ``low``, ``high``, ``samples``, ``redrawn``,
-        ``reference``. Relative to ``|g|^2``: ``variance_feedback``, ``variance_data``,
-        ``variance_within``, their sum ``variance_total``, ``marginal_bias_squared`` (of the
-        mean over everything) and ``conditional_bias_squared`` (mean over feedback draws).
-        Intervals are 95 %, by jackknife over the outermost units. A component may come out
-        negative; it is not clipped.
-
-    Raises
-    ------
-    InputError
-        If an argument is not allowed or the parts do not fit.
-    """
-    import pandas as pd
-
-    return pd.DataFrame(budget_rows(*arguments, **options))

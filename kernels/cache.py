@@ -7,43 +7,44 @@ package: changed sources look into another folder, and what is found there is ne
 
 import os
 import sys
+from contextlib import suppress
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 
-FOLDERS = ("kernels", "objectives", "architectures", "rules", "bench")
 VARIABLE = "NUMBA_CACHE_DIR"
 
 
 def prepare() -> None:
-    """Tell numba to keep compiled code in `folder`, unless the user has chosen a place.
+    """Tell numba where to keep compiled code, unless the user has chosen a place.
 
-    Call it before numba is imported; later it reaches only functions not yet decorated. A choice
-    that another version of this package made in the environment of a parent process is replaced.
+    Numba is told through the environment, or directly if something imported it before. A choice
+    that this package made in a parent process is made anew: the sources may be others here.
+    Without a home for the user nothing is kept.
     """
-    chosen = os.environ.get(VARIABLE)
-    if chosen and Path(chosen).parent != home():
-        return
-    if "numba" not in sys.modules:
-        os.environ[VARIABLE] = str(folder())
-        return
-    config = sys.modules["numba"].config
-    if not config.CACHE_DIR:
-        config.CACHE_DIR = str(folder())
+    with suppress(RuntimeError):  # no home
+        chosen = os.environ.get(VARIABLE)
+        if chosen and Path(chosen).parent != home():
+            return
+        if "numba" not in sys.modules:
+            os.environ[VARIABLE] = str(home() / digest())
+        elif not sys.modules["numba"].config.CACHE_DIR:
+            sys.modules["numba"].config.CACHE_DIR = str(home() / digest())
 
 
 def home() -> Path:
-    """Folder that holds one folder of compiled code for each version of the sources."""
+    """Folder that holds one folder of compiled code for each version of the sources.
+
+    Raises
+    ------
+    RuntimeError
+        If the user has no home.
+    """
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     else:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "plausibench"
-
-
-def folder() -> Path:
-    """Folder for the code compiled from the present sources."""
-    return home() / digest()
 
 
 def digest(root: Path | None = None) -> str:
@@ -62,9 +63,9 @@ def digest(root: Path | None = None) -> str:
     root = root or Path(__file__).parent.parent
     total = blake2b(digest_size=16)
     total.update(f"{version('numba')} {sys.version}".encode())
-    for name in FOLDERS:
-        for source in sorted((root / name).rglob("*.py")):
+    for package in sorted(root.glob("*/__init__.py")):
+        for source in sorted(package.parent.rglob("*.py")):
             content = source.read_bytes()
-            total.update(f"\0{source.relative_to(root).as_posix()} {len(content)}\0".encode())
+            total.update(f"\n{source.relative_to(root).as_posix()} {len(content)}\n".encode())
             total.update(content)
     return total.hexdigest()

@@ -108,18 +108,19 @@ class DendriticError(Rule):
     step
         Length of an Euler step, in membrane capacitance per unit of conductance.
     tolerance
-        The circuit has settled when no voltage changes by more than this in a step.
+        The circuit has settled when no voltage changes by more than this times ``nudging``, to
+        which the signal is proportional, in a step.
     steps
         Number of steps after which a circuit that has not settled is a failure.
     """
 
-    nudging: float = 0.8
+    nudging: float = 0.1
     interneuron_nudging: float = 0.8
     dendrite: float = 1.0
     feedback: str = "symmetric"
     scale: str = "declared"
     step: float = 0.3
-    tolerance: float = 1e-12
+    tolerance: float = 1e-8
     steps: int = 10_000
 
     card: ClassVar[RuleCard] = RuleCard(
@@ -286,17 +287,17 @@ class DendriticError(Rule):
         examples, nudging = len(inputs), self.nudging
         if targets is None:
             nudging, targets = 0.0, np.zeros((examples, network.output.size))
-        wiring = self._wiring(network, state, nudging)
+        wiring, tolerance = self._wiring(network, state, nudging), self.tolerance * self.nudging
         inputs = np.ascontiguousarray(inputs, np.float64)
         targets = np.ascontiguousarray(targets, np.float64)
         voltage, drive, rate = (np.empty((examples, wiring.bias.size)) for _ in range(3))
         apical = np.empty((examples, wiring.sizes[1:-1].sum()))
         steps = settle(
-            *wiring, inputs, targets, self.tolerance, self.steps, voltage, drive, rate, apical
+            *wiring, inputs, targets, tolerance, self.steps, voltage, drive, rate, apical
         )
         if steps < 0:
             raise Divergence(
-                f"dendritic_error: a voltage still changed by more than {self.tolerance:g} after "
+                f"dendritic_error: a voltage still changed by more than {tolerance:g} after "
                 f"{self.steps} steps of {self.step:g}; weaker nudging or a shorter step may help"
             )
         names, hidden = list(_neurons(network)), [p.name for p in network.hidden]

@@ -81,20 +81,22 @@ def settle(
         taken = -1
         for count in range(steps + 1):
             # Rates and dendrites of all populations, at the same voltages.
+            start = 0
+            for layer in range(layers):
+                end = start + sizes[layer + 1] * (1 if layer == 0 else 2)
+                activate(codes[layer], u[start:end], r[start:end])
+                start = end
             a[:] = 0
-            start, end = 0, sizes[1]
-            dendrite, up, down = 0, first, 0
-            activate(codes[0], u[:end], r[:end])
+            sender, start, dendrite, up, down = 0, sizes[1], 0, first, 0
             for layer in range(1, layers):
                 size, width = sizes[layer], 2 * sizes[layer + 1]
-                sender, start, end = start, end, end + width
+                end, weights = start + width, size * width
                 v[start:end] = bias[start:end]
-                activate(codes[layer], u[start:end], r[start:end])
-                senders, weights = r[sender : sender + size], size * width
+                senders, below = r[sender : sender + size], a[dendrite : dendrite + size]
                 add_product(senders, upward[up : up + weights], v[start:end])
-                below = a[dendrite : dendrite + size]
                 add_product(r[start:end], downward[down : down + weights], below)
-                dendrite, up, down = dendrite + size, up + weights, down + weights
+                sender, start, dendrite = start, end, dendrite + size
+                up, down = up + weights, down + weights
 
             # The change of every soma, which is applied only if it is not yet small.
             moving, start, dendrite = 0, 0, 0

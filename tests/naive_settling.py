@@ -42,7 +42,7 @@ def settle(network, rule, state, x, target=None):
                     current += rule.nudging * (target - u[k])
                 change.append(current)
             largest = max(np.abs(rule.step * flow).max() for flow in change + inner_change)
-            if largest <= rule.tolerance:
+            if largest <= rule.tolerance * rule.nudging:
                 return u, inner, basal, apical, rates, count
             u = [voltage + rule.step * flow for voltage, flow in zip(u, change, strict=True)]
             inner = [v + rule.step * flow for v, flow in zip(inner, inner_change, strict=True)]

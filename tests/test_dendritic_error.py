@@ -3,12 +3,12 @@
 from dataclasses import replace
 from itertools import pairwise
 
-import naive_settling
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import naive_settling
 from plausibench.architectures.dendritic import Dendritic
 from plausibench.architectures.mlp import Mlp
 from plausibench.architectures.network import Activity
@@ -80,14 +80,15 @@ def errors(network, ours, theirs):
     inner=st.sampled_from([(0.8, 1.0), (0.0, 1.0), (0.3, 0.6)]),
     feedback=st.sampled_from(["symmetric", "random"]),
     target=st.booleans(),
+    tolerance=st.sampled_from([1e-2, 1e-14]),
     seed=st.integers(0, 1000),
 )
 def test_kernel_agrees_with_its_naive_twin(
-    sizes, activation, output, leak, loads, bias, nudging, inner, feedback, target, seed
+    sizes, activation, output, leak, loads, bias, nudging, inner, feedback, target, tolerance, seed
 ):
     options = {"activation": activation, "output": output, "bias": bias}
     network = Dendritic(sizes, leak=leak, loads=loads, **options).build(seed)
-    rule = DendriticError(nudging, *inner, feedback=feedback, tolerance=1e-14, steps=400)
+    rule = DendriticError(nudging, *inner, feedback=feedback, tolerance=tolerance, steps=400)
     generator = np.random.default_rng(seed)
     # Lateral weights away from the self-predicting state, where many terms cancel.
     state = {
@@ -105,6 +106,9 @@ def test_kernel_agrees_with_its_naive_twin(
             rule.settled(network, inputs, state, targets if target else None)
         return
     circuit = rule.settled(network, inputs, state, targets if target else None)
+    if tolerance == 1e-2:
+        # Stopped on the way, where voltages tell the steps that were taken.
+        assert circuit.steps == max(twin[-1] for twin in twins)
     names = [population.name for population in network.populations]
     ours = [
         circuit.soma,
@@ -125,7 +129,7 @@ def test_kernel_agrees_with_its_naive_twin(
 def test_estimate_agrees_with_its_naive_twin(conductances, feedback):
     network = dendritic([5, 7, 6, 3], **conductances)
     batch = classes(network)
-    rule = DendriticError(feedback=feedback, scale="none", tolerance=1e-14)
+    rule = DendriticError(feedback=feedback, scale="none", tolerance=1e-13)
     state, clean = rule.initial_state(network, 0), network.forward(batch.inputs)
     # The output is linear: the paper's target is the one-hot class itself.
     targets = np.eye(3)[batch.targets]
@@ -142,7 +146,7 @@ class TestSelfPrediction:
     @pytest.mark.parametrize("feedback", ["symmetric", "random"])
     def test_without_a_target_nothing_is_learned(self, conductances, feedback, record_figure):
         network = dendritic([8, 7, 6, 5], **conductances)
-        batch, rule = classes(network), DendriticError(feedback=feedback, tolerance=1e-14)
+        batch, rule = classes(network), DendriticError(feedback=feedback, tolerance=1e-13)
         state, clean = rule.initial_state(network, 0), network.forward(batch.inputs)
         circuit = rule.settled(network, batch.inputs, state)
         apical = max(np.abs(array).max() for array in circuit.apical.values())
@@ -162,7 +166,7 @@ class TestSelfPrediction:
         network = dendritic([8, 7, 6, 5], **PAPER)
         inputs = classes(network).inputs
         batch = Batch(inputs, network.forward(inputs).output)
-        found = estimate(DendriticError(scale="none", tolerance=1e-14), network, batch)
+        found = estimate(DendriticError(scale="none", tolerance=1e-13), network, batch)
         assert max(np.abs(array).max() for array in found.values()) <= 1e-12
 
     @pytest.mark.parametrize("part", ["interneuron_input", "interneuron_input_bias"])
@@ -177,7 +181,8 @@ class TestSelfPrediction:
 
     @pytest.mark.parametrize("feedback", ["symmetric", "random"])
     def test_advance_restores_it(self, feedback):
-        network, rule = dendritic([5, 7, 6, 3], **PAPER), DendriticError(feedback=feedback)
+        network = dendritic([5, 7, 6, 3], **PAPER)
+        rule = DendriticError(feedback=feedback, tolerance=1e-13)
         state = rule.initial_state(network, 0)
         before = {name: array.copy() for name, array in state.items()}
         changed = dendritic([5, 7, 6, 3], seed=1, **PAPER)
@@ -217,10 +222,11 @@ class TestWeakNudging:
         network = dendritic(sizes, output=output, **conductances)
         batch = classes(network)
         exact = gradient(network, objective, batch)
-        distance = [
-            errors(network, estimate(DendriticError(n), network, batch, objective), exact)
-            for n in (10 * WEAK, WEAK)
-        ]
+        distance = []
+        for nudging in (10 * WEAK, WEAK):
+            rule = DendriticError(nudging, tolerance=1e-14 / nudging)
+            found = estimate(rule, network, batch, objective)
+            distance.append(errors(network, found, exact))
         slope = np.log10(distance[0] / distance[1])
         record_figure("microcircuit: slope in nudging, worst layer", abs(slope - 1).max(), "0.05")
         record_figure("microcircuit: error at nudging 1e-4", distance[1].max(), "2e-4")
@@ -231,7 +237,10 @@ class TestWeakNudging:
         network = dendritic([8, 7, 6, 5], **PAPER)
         batch = classes(network)
         exact = gradient(network, MeanSquaredError(), batch)
-        assert errors(network, estimate(DendriticError(), network, batch), exact).min() > 0.05
+        assert (
+            errors(network, estimate(DendriticError(nudging=0.8), network, batch), exact).min()
+            > 0.05
+        )
 
     def test_raw_scale_of_each_layer(self):
         network = dendritic([8, 7, 6, 5], **PAPER)
@@ -266,7 +275,7 @@ class TestWeakNudging:
 def test_without_hidden_layers_it_is_the_gradient_at_any_nudging():
     network = dendritic([8, 5], **PAPER)
     batch = classes(network)
-    found = estimate(DendriticError(), network, batch)
+    found = estimate(DendriticError(tolerance=1e-13), network, batch)
     assert errors(network, found, gradient(network, MeanSquaredError(), batch)).max() < 1e-10
 
 
@@ -300,7 +309,7 @@ class TestSignalComesFromTheCircuit:
 @EITHER
 def test_linear_circuit_rests_where_its_equations_say(conductances):
     network = dendritic([4, 6, 3], activation="identity", **conductances)
-    rule = DendriticError(nudging=0.7, interneuron_nudging=0.5, dendrite=1.2, tolerance=1e-14)
+    rule = DendriticError(nudging=0.7, interneuron_nudging=0.5, dendrite=1.2, tolerance=1e-13)
     state = rule.initial_state(network, 0)
     generator = np.random.default_rng(2)
     # Any lateral weights have a state of rest, not only the self-predicting ones.
@@ -427,6 +436,8 @@ def test_state_has_the_documented_arrays():
         expected[f"{lower}.interneuron_output"] = (n, m)
     state = DendriticError().initial_state(network, 0)
     assert {name: array.shape for name, array in state.items()} == expected
+    for name in ("layer2.weights", "layer3.weights"):  # may be edited
+        assert not np.shares_memory(state[name], network.parameters[name])
 
 
 def test_randomness_follows_the_feedback():

@@ -1,7 +1,7 @@
 """Where a rule is checked: small networks, with data of a random teacher."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -36,6 +36,15 @@ class Case:
     objective: Objective
     batch: Batch
     seed: int = 0
+
+    def copy(self) -> "Case":
+        """Return the same with arrays of its own, for a rule that may write into them."""
+        parameters = {name: array.copy() for name, array in self.network.parameters.items()}
+        return replace(
+            self,
+            network=self.network.with_parameters(parameters),
+            batch=self.batch.take(range(self.batch.size)),
+        )
 
     def setting(self, rule: Rule, state: State | None = None) -> Setting:
         """Prepare the rule here."""

@@ -72,7 +72,9 @@ def check_shapes(rule: Rule, case: Case) -> Outcome:
     bad += [
         f"the reference of {name}"
         for name, weights in case.network.parameters.items()
-        if np.shape(reference.get(name)) != weights.shape or not np.isfinite(reference[name]).all()
+        if name not in reference
+        or reference[name].shape != weights.shape
+        or not np.isfinite(reference[name]).all()
     ]
     reason = f"NaN, infinity or a wrong shape in {', '.join(bad)}"
     return judge(not bad, "shapes", f"{len(bad)} wrong of {len(drawn)}", asked, reason)
@@ -82,7 +84,8 @@ def check_randomness(rule: Rule, case: Case) -> Outcome:
     """Samples, seeds and feedback differ if the rule declares it, and only then."""
     declared, asked = rule.randomness(), "what differs is what is declared"
     wrong = [f"{source!r} is no source of randomness" for source in sorted(declared - SOURCES)]
-    state = rule.initial_state(case.network, case.seed)
+    state, other = (rule.initial_state(case.network, case.seed + more) for more in (0, 1))
+    redrawn = bool(differing(state, other))
     here = case.estimates(rule, BLOCK, state)
     elsewhere = replace(case, seed=case.seed + 1).estimates(rule, BLOCK, state)
     differs = {
@@ -92,7 +95,6 @@ def check_randomness(rule: Rule, case: Case) -> Outcome:
     for what, seen in differs.items():
         if seen != bool(declared & WITHIN):
             wrong.append(f"{what} {'differ' if seen else 'are equal'}")
-    redrawn = bool(differing(state, rule.initial_state(case.network, case.seed + 1)))
     if redrawn != ("feedback" in declared):
         wrong.append(f"its states from two seeds {'differ' if redrawn else 'are equal'}")
     measured = "+".join(sorted(declared)) or "nothing"

@@ -67,7 +67,14 @@ def run_checks(
     InputError
         If ``rule`` is no rule, no registered network suits it, or a check is unknown.
     """
-    return [run() for _, run in _planned(rule, case, expected_failed)]
+    outcomes: list[Outcome] = []
+    for name, run in _planned(rule, case, expected_failed):
+        if any(o.name == "shapes" and o.status == "failed" for o in outcomes):
+            # Whatever else is wrong with it would be a consequence.
+            outcomes.append(Outcome(name, "not applicable", reason="shapes failed"))
+        else:
+            outcomes.append(run())
+    return outcomes
 
 
 def checks(
@@ -99,7 +106,7 @@ def _planned(
 def _run(name: str, check: Check, rule: Rule, case: Case, expected: str | None) -> Outcome:
     try:
         with one_blas_thread():
-            outcome = check(rule, case)
+            outcome = check(rule, case.copy())
     except Exception as error:  # noqa: BLE001 - whatever a rule raises is its failure
         said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         outcome = Outcome(name, "failed", "an error", "an answer", said)

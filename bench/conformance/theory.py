@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from plausibench.bench.conformance.case import Array, Arrays, Case, draw, small_
 from plausibench.bench.conformance.outcome import Outcome, judge
 from plausibench.bench.draws import WITHIN, Setting, formed_blocks, reference_of
 from plausibench.bench.exact import exact
-from plausibench.bench.measurement import measure
 from plausibench.bench.moments import BLOCK
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, SampledAction
@@ -25,9 +24,29 @@ SAMPLES = 16384
 THRESHOLD = 4.5
 """Of the one-sided z-tests: one false alarm in 300 000."""
 RESOLVED = 0.1
-"""Widest half interval of the relative squared bias at which its test says anything."""
+"""Most noise in the mean, relative to the squared gradient, at which its test says anything."""
 SLOPE = 0.05
 """Largest difference between the declared and the measured power of the bias."""
+DEVIATES = "the card says unbiased, but the mean is not the reference gradient"
+AGREES = "the card says biased, but the mean is the reference gradient as far as can be seen"
+
+
+class Split(NamedTuple):
+    """Test of the mean by two halves of the samples.
+
+    Attributes
+    ----------
+    z
+        Standard normal if the mean is the one expected, else shifted to positive values.
+    bias_squared
+        Unbiased estimate of the squared deviation of the mean, relative to the expected one.
+    noise
+        Squared deviation of the mean of the first half: what the noise leaves to see.
+    """
+
+    z: float
+    bias_squared: float
+    noise: float
 
 
 def check_bias(rule: Rule, case: Case) -> Outcome:
@@ -36,60 +55,58 @@ def check_bias(rule: Rule, case: Case) -> Outcome:
     vanishing = unbiased and rule.card.bias_order is not None
     if vanishing and small is not None:
         rule = _with(rule, small, min(LIMIT, float(getattr(rule, small))))
-    found = measure(rule, case.network, case.objective, case.batch, SAMPLES, case.seed)
-    row = next(
-        row for row in found.rows if (row["projection"], row["quantity"]) == ("all", "bias_squared")
-    )
-    if row["method"] == "sampled":
-        return _sampled_bias(rule, case, row)
-    value = float(row["value"])
-    measured = f"relative bias² {value:.1e}, {row['method']}"
+    setting = case.setting(rule)
+    reference, answer = _flat(reference_of(setting)[1]), exact(setting, WITHIN)
+    if answer is None:
+        return _sampled_bias(split(setting, reference, SAMPLES), unbiased)
+    deviation = _flat(answer.mean) - reference
+    value = float(deviation @ deviation / (reference @ reference))
+    measured = f"relative bias² {value:.1e}, {answer.method}"
     if vanishing:
         return Outcome("bias", "not applicable", measured, reason="see bias_order")
     if unbiased:
-        reason = "the card says unbiased, but the mean is not the reference gradient"
-        return judge(value <= EXACT, "bias", measured, f"at most {EXACT:.0e}", reason)
-    reason = "the card says biased, but the mean is the reference gradient"
-    return judge(value > EXACT, "bias", measured, f"above {EXACT:.0e}", reason)
+        return judge(value <= EXACT, "bias", measured, f"at most {EXACT:.0e}", DEVIATES)
+    return judge(value > EXACT, "bias", measured, f"above {EXACT:.0e}", AGREES)
 
 
-def _sampled_bias(rule: Rule, case: Case, row: Mapping[str, Any]) -> Outcome:
-    value, low, high = row["value"], row["low"], row["high"]
-    setting = case.setting(rule)
-    z = split_test(setting, reference_of(setting)[1], SAMPLES)
-    measured = f"z {z:.1f}, relative bias² {value:.2g} [{low:.2g}, {high:.2g}], {SAMPLES} samples"
-    if not rule.card.unbiased:
-        reason = "the card says biased, but no bias was seen"
-        return judge(z > THRESHOLD, "bias", measured, f"z above {THRESHOLD}", reason)
-    if z <= THRESHOLD and not (high - low) / 2 <= RESOLVED:
+def _sampled_bias(found: Split, unbiased: bool) -> Outcome:
+    measured = f"z {found.z:.1f}, relative bias² {found.bias_squared:.1e}, {SAMPLES} samples"
+    if not unbiased:
+        return judge(found.z > THRESHOLD, "bias", measured, f"z above {THRESHOLD}", AGREES)
+    if found.z <= THRESHOLD and not found.noise <= RESOLVED:
         reason = f"too noisy to see a relative bias² of {RESOLVED}"
         return Outcome("bias", "not applicable", measured, reason=reason)
-    reason = "the card says unbiased, but the mean is not the reference gradient"
-    return judge(z <= THRESHOLD, "bias", measured, f"z at most {THRESHOLD}", reason)
+    return judge(found.z <= THRESHOLD, "bias", measured, f"z at most {THRESHOLD}", DEVIATES)
 
 
-def split_test(setting: Setting, expected: Mapping[str, Array], samples: int) -> float:
-    """z-statistic of a deviation of the mean estimate from ``expected``.
+def split(setting: Setting, expected: Array, samples: int) -> Split:
+    """Test whether the mean estimate is the one expected.
 
-    The first half of the samples chooses the direction of the deviation, and the second half is
-    projected on it. Without a deviation z is standard normal, whatever the number of directions
-    that the noise fills: unlike the statistic of the squared bias itself, which is a weighted
-    sum of chi-squares. A deviation makes z positive.
+    The first half of the samples chooses the direction of a deviation, and the second half is
+    projected on it. So z is standard normal whatever the number of directions that the noise
+    fills, unlike the statistic of the squared bias itself, a weighted sum of chi-squares.
+
+    Parameters
+    ----------
+    setting
+        The rule and where it is drawn.
+    expected
+        The mean of all parameters, in one vector ordered by name.
+    samples
+        Number of draws, a multiple of two blocks.
     """
-    names = list(expected)
-    aim = np.concatenate([np.ravel(expected[name]) for name in names])
-    direction, along = np.zeros(aim.size), []
+    half, direction, along = samples // 2, np.zeros(expected.size), []
     for number, block in enumerate(formed_blocks(setting, samples, WITHIN)):
-        rows = np.concatenate([block[name].reshape(len(block[name]), -1) for name in names], axis=1)
-        if number < samples // BLOCK // 2:
-            direction += (rows - aim).sum(axis=0)
+        rows = [block[name].reshape(len(block[name]), -1) for name in sorted(block)]
+        deviations = np.concatenate(rows, axis=1) - expected
+        if number < half // BLOCK:
+            direction += deviations.sum(axis=0) / half
         else:
-            along.append((rows - aim) @ direction)
-    projected = np.concatenate(along)
-    mean, error = float(projected.mean()), float(projected.std(ddof=1)) / projected.size**0.5
-    if error > 0:
-        return mean / error
-    return float(np.inf) if mean > 0 else 0.0
+            along.append(deviations @ direction)
+    projected, length = np.concatenate(along), float(expected @ expected)
+    mean, error = float(projected.mean()), float(projected.std(ddof=1)) / half**0.5
+    z = mean / error if error > 0 else (float("inf") if mean > 0 else 0.0)
+    return Split(z, mean / length, float(direction @ direction) / length)
 
 
 def check_enumeration(rule: Rule, case: Case) -> Outcome:
@@ -99,7 +116,7 @@ def check_enumeration(rule: Rule, case: Case) -> Outcome:
     if answer is None:
         reason = "the rule does not sample actions"
         return Outcome("enumeration", "not applicable", reason=reason)
-    z = split_test(setting, answer.mean, SAMPLES)
+    z = split(setting, _flat(answer.mean), SAMPLES).z
     return judge(
         z <= THRESHOLD,
         "enumeration",

@@ -145,5 +145,5 @@ def _states(found: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
         [found["value"].isna(), zero, bounded], ["missing", "zero", "bounded"], "resolved"
     )
     half = (found["high"] - found["low"]) / 2
-    bound = np.maximum(found["high"], half).where(bounded)
+    bound = pd.concat([found["high"], half], axis=1).max(axis=1).where(bounded)
     return pd.Series(states, found.index), bound

@@ -56,7 +56,7 @@ def along_training(
             width,
             3.6,
             [style.handle(looks[rule], line=True) for rule in rules],
-            [*panels.notes(units, rows), "Arrows: upper bounds, as the interval includes zero."],
+            panels.notes(units, rows, arrows=True),
         )
         grid = part.subplots(2, len(protocols), sharex=True, sharey="row", squeeze=False)
         for line, (quantity, text) in enumerate(QUANTITIES.items()):
@@ -65,9 +65,7 @@ def along_training(
             grid[line, 0].set_ylabel(text)
             for axes, protocol in zip(grid[line], protocols, strict=True):
                 scale.apply(axes, "y")
-                _curves(
-                    axes, of_quantity[of_quantity["protocol"] == protocol], steps, looks, scale
-                )
+                _curves(axes, of_quantity[of_quantity["protocol"] == protocol], steps, looks, scale)
                 if line == 0:
                     panels.title(axes, style.LINES.get(protocol, protocol))
         for axes in grid[-1]:
@@ -82,7 +80,7 @@ def along_training(
         f"{panels.averaged(rows)} Markers of a checkpoint are set side by side. Arrows: the "
         "interval includes zero; the marker is at the upper bound."
     )
-    return Picture("along_training", figure, caption)
+    return style.finished("along_training", figure, caption)
 
 
 def _curves(

@@ -1,12 +1,14 @@
 """The averaging curve: noise averages out, bias does not."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from plausibench.bench.report import panels, style
-from plausibench.bench.report.style import Picture, Style
+from plausibench.bench.report.style import SIZES, Picture, Style
 from plausibench.kernels.errors import InputError
 
 
@@ -40,11 +42,11 @@ def averaging_curve(
     rows = panels.select(frame, ("averaging",), ("cosine",))
     if rows.empty:
         raise InputError("frame: it holds no averaging curve to draw")
-    plateaus = panels.select(frame, ("conditional",), ("direction_bias",))
+    plateaus = _plateaus(panels.select(frame, ("conditional",), ("direction_bias",)))
     looks = looks or style.styles(frame["rule"])
     rules = style.ordered(rows["rule"], looks)
     protocols, steps = panels.protocols_of(rows), sorted(rows["step"].unique())
-    most = int(rows["samples"].max())
+    strip = Strip(int(rows["samples"].max()), rules)
     with style.theme():
         width = style.COLUMN if len(steps) == 1 else style.PAGE
         figure, part = style.canvas(
@@ -57,91 +59,106 @@ def averaging_curve(
         for line, protocol in enumerate(protocols):
             for column, step in enumerate(steps):
                 axes = grid[line, column]
-                _frame(axes, most)
-                for rule in rules:
-                    own, plateau = (
-                        table[
-                            (table["protocol"] == protocol)
-                            & (table["step"] == step)
-                            & (table["rule"] == rule)
-                        ]
-                        for table in (rows, plateaus)
-                    )
-                    _curve(axes, own.sort_values("samples"), plateau, looks[rule], most)
+                _frame(axes, strip)
+                here = rows[(rows["protocol"] == protocol) & (rows["step"] == step)]
+                beyond = plateaus[(plateaus["protocol"] == protocol) & (plateaus["step"] == step)]
+                for rule in style.ordered(here["rule"], looks):
+                    own = here[here["rule"] == rule].sort_values("samples")
+                    _curve(axes, own, looks[rule], strip.most)
+                    plateau = beyond[beyond["rule"] == rule]
+                    if plateau.empty and len(own) == 1:
+                        plateau = own
+                    _bar(axes, strip.place(rule), plateau, looks[rule])
                 name = style.LINES.get(protocol, protocol)
                 panels.title(axes, f"{name}, {panels.step_title(step)}")
+        # Long bars of a few seeds leave the frame, so that the curves keep their size.
+        grid[0, 0].set_ylim(min(-0.05, rows["value"].min() - 0.05), 1.06)
         part.supxlabel("estimates averaged, K", fontsize=8)
         part.supylabel(r"cosine of their mean with $g$", fontsize=8)
     caption = (
         "Cosine between the mean of K estimates and the reference gradient, with random feedback "
         f"held. {panels.averaged(rows)} Bands are the intervals. At infinity: the plateau, the "
         "cosine of the mean estimate. Noise averages out as K grows; bias stays. Dotted: rules "
-        "without noise, whose mean is that of one estimate for every K."
+        "without noise, whose mean is one estimate for every K. Bars that reach the frame go on."
     )
-    return Picture("averaging_curve", figure, caption)
+    return style.finished("averaging_curve", figure, caption)
 
 
-def _frame(axes: Axes, most: int) -> None:
-    axes.set_xscale("log", base=2)
-    decades = [10**n for n in range(int(np.log10(max(most, 1))) + 1)]
-    axes.xaxis.set_major_locator(FixedLocator([*decades, _infinity(most)]))
+def _plateaus(bias: pd.DataFrame) -> pd.DataFrame:
+    """Cosines of the mean estimate, from the direction bias."""
+    return bias.assign(value=1 - bias["value"], low=1 - bias["high"], high=1 - bias["low"])
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Places for plateaus, side by side beyond the largest K."""
+
+    most: int
+    rules: list[str]
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Left and right end."""
+        left = 1.6 * self.most
+        return left, left * max(self.most, 10) ** 0.28
+
+    def place(self, rule: str) -> float:
+        """Where the plateau of a rule stands."""
+        left, right = self.ends
+        return float(
+            left * (right / left) ** ((self.rules.index(rule) + 1) / (len(self.rules) + 1))
+        )
+
+
+def _frame(axes: Axes, strip: Strip) -> None:
+    left, right = strip.ends
+    axes.set_xscale("log")
+    decades = [10**n for n in range(int(np.log10(strip.most)) + 1)]
+    axes.xaxis.set_major_locator(FixedLocator([*decades, (left * right) ** 0.5]))
     axes.xaxis.set_major_formatter(FixedFormatter([*map(str, decades), "∞"]))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlim(0.8, _infinity(most) * 1.7)
-    axes.axvline(most * 1.5, color="0.6", linewidth=0.6, linestyle=(0, (1, 2)), zorder=-1)
-    axes.axhline(0, color="0.85", linewidth=0.6, zorder=-5)
-    axes.axhline(1, color="0.85", linewidth=0.6, zorder=-5)
+    axes.set_xlim(0.8, right)
+    axes.axvline(left, color="0.6", linewidth=0.6, linestyle=(0, (1, 2)), zorder=-1)
+    for level in (0, 1):
+        axes.axhline(level, color="0.85", linewidth=0.6, zorder=-5)
 
 
-def _infinity(most: int) -> float:
-    return most * 3.0
-
-
-def _curve(
-    axes: Axes, rows: pd.DataFrame, plateau: pd.DataFrame, look: Style, most: int
-) -> None:
-    if rows.empty:
-        return
-    colour = look.colour
-    axes.plot(rows["samples"], rows["value"], color=colour, linestyle=look.dashes, zorder=2)
-    axes.fill_between(
-        rows["samples"], rows["low"], rows["high"], color=colour, alpha=0.2, linewidth=0
-    )
+def _curve(axes: Axes, rows: pd.DataFrame, look: Style, most: int) -> None:
     if len(rows) == 1:
-        row = rows.iloc[0]
-        axes.plot(
-            [row["samples"], most],
-            [row["value"]] * 2,
-            color=colour,
+        # A rule without noise: its interval stands at the plateau, which is the same.
+        axes.hlines(
+            rows["value"],
+            1,
+            most,
+            color=look.colour,
             linestyle=(0, (1, 1.2)),
+            linewidth=1,
             zorder=2,
         )
-        axes.errorbar(
-            row["samples"],
-            row["value"],
-            [[row["value"] - row["low"]], [row["high"] - row["value"]]],
-            color=colour,
-            linewidth=1.1,
-        )
+        return
     axes.plot(
-        rows["samples"].iloc[::2],
-        rows["value"].iloc[::2],
-        color=colour,
+        rows["samples"],
+        rows["value"],
+        color=look.colour,
+        linestyle=look.dashes,
         marker=look.marker,
-        markersize=3.5,
+        markersize=0.7 * SIZES.get(look.marker, 5.0),
+        markevery=2,
+        zorder=2,
+    )
+    axes.fill_between(
+        rows["samples"], rows["low"], rows["high"], color=look.colour, alpha=0.2, linewidth=0
+    )
+
+
+def _bar(axes: Axes, place: float, rows: pd.DataFrame, look: Style) -> None:
+    axes.vlines([place] * len(rows), rows["low"], rows["high"], color=look.colour, linewidth=1.1)
+    axes.plot(
+        [place] * len(rows),
+        rows["value"],
+        color=look.colour,
+        marker=look.marker,
+        markersize=0.8 * SIZES.get(look.marker, 5.0),
         linestyle="none",
         zorder=3,
     )
-    for _, row in plateau.iterrows():
-        value = 1 - row["value"]
-        error = [[row["high"] - row["value"]], [row["value"] - row["low"]]]
-        axes.errorbar(
-            _infinity(most),
-            value,
-            error if np.isfinite(error).all() else None,
-            color=colour,
-            marker=look.marker,
-            markersize=4,
-            linewidth=1.1,
-            zorder=3,
-        )

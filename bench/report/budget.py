@@ -60,7 +60,7 @@ def variance_budget(
             style.PAGE,
             0.45 + len(lines) * (0.25 + 0.14 * len(rules)),
             [],
-            [*panels.notes(units, rows), "Arrows: upper bounds, as the interval includes zero."],
+            panels.notes(units, rows, arrows=True),
         )
         grid = part.subplots(len(lines), len(COMPONENTS), sharex=True, sharey=True, squeeze=False)
         for line, (protocol, step) in enumerate(lines):
@@ -69,9 +69,11 @@ def variance_budget(
                 _dots(axes, here[here["quantity"] == component], rules, looks, scale)
                 if line == 0:
                     axes.set_title(text, loc="left", pad=14)
-            name = style.LINES.get(protocol, protocol)
+            heading = panels.step_title(step)
+            if len({protocol for protocol, _ in lines}) > 1:
+                heading = f"{protocol}, {heading}"
             grid[line, 0].annotate(
-                f"{name}, {panels.step_title(step)}",
+                heading,
                 (0, 1),
                 (0, 3),
                 xycoords="axes fraction",
@@ -87,7 +89,7 @@ def variance_budget(
         f"{panels.averaged(rows)} Estimates of a component can be negative; those whose interval "
         "includes zero are drawn as upper bounds, and tables give them unclipped."
     )
-    return Picture("variance_budget", figure, caption)
+    return style.finished("variance_budget", figure, caption)
 
 
 def _dots(

@@ -2,9 +2,10 @@
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from plausibench.bench.report import panels, style
-from plausibench.bench.report.style import Picture, Style
+from plausibench.bench.report.style import SIZES, Picture, Style
 from plausibench.kernels.errors import InputError
 
 QUANTITIES = {
@@ -13,7 +14,7 @@ QUANTITIES = {
     "alignment": "alignment (cosine)",
 }
 FEW = 12
-"""Up to so many steps each has a marker."""
+"""Up to so many steps each has a marker and a bar, beyond that a band."""
 
 
 def learning_curves(
@@ -55,33 +56,48 @@ def learning_curves(
         )
         grid = part.subplots(1, len(shown), squeeze=False)[0]
         for axes, quantity in zip(grid, shown, strict=True):
-            for rule in rules:
-                own = rows[(rows["quantity"] == quantity) & (rows["rule"] == rule)]
-                _curve(axes, own.sort_values("step"), looks[rule])
+            own = rows[rows["quantity"] == quantity]
+            _curves(axes, own, looks)
             panels.title(axes, QUANTITIES[quantity])
             axes.set_xlabel("training steps")
-            if quantity == "train_loss":
-                axes.set_ylim(bottom=0)
+            if quantity == "train_loss" and (own["value"] > 0).all():
+                axes.set_yscale("log")
+                axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                axes.yaxis.set_minor_locator(NullLocator())
+            elif quantity == "test_accuracy":
+                axes.set_ylim(0, 1)
     bands = "with the 95 % interval over seeds" if rows["seeds"].max() > 1 else "of one seed"
     caption = (
-        f"Learning curves, mean {bands}: loss on the training set, accuracy on the test set, and "
-        "alignment, the cosine of one estimate with the reference gradient of the same batch."
+        f"Learning curves, mean {bands}: loss on the training set (of each rule's own objective), "
+        "accuracy on the test set, and alignment, the cosine of one estimate with the reference "
+        "gradient of the same batch."
     )
-    return Picture("learning_curves", figure, caption)
+    return style.finished("learning_curves", figure, caption)
 
 
-def _curve(axes: Axes, rows: pd.DataFrame, look: Style) -> None:
-    few = len(rows) <= FEW
-    axes.plot(
-        rows["step"],
-        rows["value"],
-        color=look.colour,
-        linestyle=look.dashes,
-        marker=look.marker,
-        markersize=3.5,
-        markevery=1 if few else max(1, len(rows) // 6),
-        zorder=2,
-    )
-    axes.fill_between(
-        rows["step"], rows["low"], rows["high"], color=look.colour, alpha=0.18, linewidth=0
-    )
+def _curves(axes: Axes, rows: pd.DataFrame, looks: dict[str, Style]) -> None:
+    rules = style.ordered(rows["rule"], looks)
+    few = rows["step"].nunique() <= FEW
+    span = rows["step"].max() - rows["step"].min()
+    for number, rule in enumerate(rules):
+        look, own = looks[rule], rows[rows["rule"] == rule].sort_values("step")
+        # Bars of few steps are set side by side, so that they do not hide each other.
+        steps = own["step"] + (0.008 * span * (number - (len(rules) - 1) / 2) if few else 0)
+        axes.plot(
+            steps,
+            own["value"],
+            color=look.colour,
+            linestyle=look.dashes,
+            linewidth=0.8,
+            marker=look.marker,
+            markersize=0.7 * SIZES.get(look.marker, 5.0),
+            markevery=1 if few else max(1, len(own) // 6),
+            zorder=2,
+        )
+        if few:
+            axes.vlines(steps, own["low"], own["high"], color=look.colour, linewidth=0.9)
+        else:
+            axes.fill_between(
+                steps, own["low"], own["high"], color=look.colour, alpha=0.18, linewidth=0
+            )

@@ -9,10 +9,8 @@ from matplotlib.axes import Axes
 
 from plausibench.bench.report.aggregate import aggregate, settings
 from plausibench.bench.report.scale import Scale
-from plausibench.bench.report.style import LINES, Style, label
+from plausibench.bench.report.style import LINES, SIZES, Style, label
 from plausibench.kernels.errors import InputError, choose, show
-
-UNITS = ("task", "architecture", "objective", "rule", "seed", "protocol", "status", "reason")
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def fit(rows: pd.DataFrame, *, strip: bool | None = None) -> Scale:
     """Scale on which all of the aggregated values fit."""
     shown = rows["value"].where(rows["state"] == "resolved", rows["bound"])
     # A bar that reaches far down does not stretch the axis; it ends at the break.
-    low = np.maximum(rows["low"], shown / 30).where(rows["state"] == "resolved")
+    low = rows["low"].clip(lower=shown / 30).where(rows["state"] == "resolved")
     high = rows["high"].where(rows["state"] == "resolved")
     zeros = bool((rows["state"] == "zero").any()) if strip is None else strip
     return Scale.fit(pd.concat([shown, low, high]), strip=zeros)
@@ -92,7 +90,7 @@ def point(
         [x.place],
         [y.place],
         marker=look.marker,
-        markersize=6.5 if look.marker == "*" else 5,
+        markersize=SIZES.get(look.marker, 5.0),
         markerfacecolor=colour if filled else "none",
         markeredgecolor=colour,
         markeredgewidth=0.9,
@@ -173,13 +171,25 @@ def title(axes: Axes, text: str) -> None:
     axes.set_title(text, loc="left", pad=4)
 
 
-def notes(units: pd.DataFrame | None, rows: pd.DataFrame) -> list[str]:
-    """Sentences that name what a picture lacks: runs that did not end, seeds without a value."""
+def notes(units: pd.DataFrame | None, rows: pd.DataFrame, *, arrows: bool = False) -> list[str]:
+    """Sentences that name what a picture lacks: runs that did not end, seeds without a value.
+
+    With ``arrows`` they also say what the arrows mean, if there are any.
+    """
     found = []
+    if arrows and (rows["state"] == "bounded").any():
+        found.append("Arrows: upper bounds, as the 95 % interval includes zero.")
     if units is not None and len(units):
-        setting = rows[["task", "architecture", "objective"]].drop_duplicates()
-        here = units[units["task"].isin(setting["task"])]
-        here = here[here["protocol"].isin(rows["protocol"])] if len(rows) else here
+        here = units[units["protocol"].isin(rows["protocol"])]
+        here = here[here["task"].isin(rows["task"])]
+        # A rule without any value belongs to every picture of its task.
+        pairs = rows[["architecture", "objective"]].drop_duplicates()
+        shown = (
+            here[["architecture", "objective"]]
+            .apply(tuple, axis=1)
+            .isin(list(pairs.itertuples(index=False, name=None)))
+        )
+        here = here[shown | ~here["rule"].isin(rows["rule"])]
         for status, verb in (
             ("diverged", "Diverged"),
             ("failed", "Failed"),

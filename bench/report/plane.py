@@ -108,7 +108,8 @@ def plane(
             panels.title(axes, f"{style.LINES.get(protocol, protocol)}, {panels.step_title(step)}")
         part.supxlabel(LABELS[axis], fontsize=8)
         part.supylabel(VARIANCE, fontsize=8)
-    return Picture("plane" if axis == "raw" else "plane-scale_free", figure, _caption(axis, rows))
+    name = "plane" if axis == "raw" else f"plane-{axis}"
+    return style.finished(name, figure, _caption(axis, rows))
 
 
 def _placed(
@@ -118,9 +119,10 @@ def _placed(
     for kind in ("conditional", "marginal"):
         of_kind = rows[rows["kind"] == kind]
         for rule in style.ordered(of_kind["rule"], looks):
-            own = of_kind[of_kind["rule"] == rule].set_index("quantity")
-            if bias in own.index and "variance" in own.index:
-                x, y = panels.mark(own.loc[bias], across), panels.mark(own.loc["variance"], up)
+            of_rule = of_kind[of_kind["rule"] == rule]
+            own = {row["quantity"]: row for _, row in of_rule.iterrows()}
+            if bias in own and "variance" in own:
+                x, y = panels.mark(own[bias], across), panels.mark(own["variance"], up)
                 if x is not None and y is not None:
                     found.append(Placed(rule, kind, x, y))
     return _spread(found, across, up)
@@ -196,9 +198,10 @@ def _caption(axis: str, rows: pd.DataFrame) -> str:
     }[axis]
     parts = [
         f"Bias and variance of gradient estimates, measured ({over}).",
-        f"Across: {what}. Up: the trace of its covariance. Both are relative to the squared "
-        "length of the reference gradient, on logarithmic axes with a strip for exact zeros "
-        "beyond the break.",
+        f"Across: {what}.",
+        "Up: the trace of its covariance.",
+        "Both are relative to the squared length of the reference gradient.",
+        "The axes are logarithmic, with a strip for exact zeros beyond the break.",
     ]
     if (rows["kind"] == "marginal").any():
         parts.append(

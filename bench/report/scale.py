@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter
 
 STRIP = 0.16
 """Width of the strip, as a share of the whole axis."""
@@ -17,10 +17,10 @@ BREAK = 0.9
 
 @dataclass(frozen=True)
 class Scale:
-    """Decades ``low`` to ``high``, and whether a strip for zeros lies below them."""
+    """Powers of ten at the ends, and whether a strip for zeros lies below them."""
 
     low: int
-    high: int
+    high: float
     strip: bool
 
     @classmethod
@@ -31,8 +31,8 @@ class Scale:
         if not positive.size:
             return cls(-2, 0, strip)
         low = int(np.floor(np.log10(positive.min())))
-        high = int(np.ceil(np.log10(positive.max()) + 0.05))
-        return cls(low, max(high, low + 2), strip)
+        high = max(float(np.log10(positive.max())), low + 1.5)
+        return cls(low, high + 0.08 * (high - low), strip)
 
     @property
     def share(self) -> float:
@@ -69,10 +69,11 @@ class Scale:
         else:
             axes.set_yscale("log")
             axes.set_ylim(*limits)
-        stride = -(-(self.high - self.low) // 5)
+        top = int(np.floor(self.high))
+        stride = -(-(top - self.low) // 5)
         # Beside the strip there is no room for the label of the lowest decade.
         least = self.low + 1 if self.strip else self.low
-        decades = range(self.high, least - 1, -stride)
+        decades = range(top, least - 1, -stride)
         ticks = [10.0**decade for decade in decades]
         labels = [_power(decade) for decade in decades]
         if self.strip:
@@ -80,7 +81,10 @@ class Scale:
             self._break(axes, which)
         axis.set_major_locator(FixedLocator(ticks))
         axis.set_major_formatter(FixedFormatter(labels))
-        axis.set_minor_locator(NullLocator())
+        few = top - self.low < 4
+        between = [n * 10.0**k for k in range(self.low, top + 1) for n in range(2, 10)]
+        axis.set_minor_locator(FixedLocator(between if few else []))
+        axis.set_minor_formatter(NullFormatter())
 
     def _break(self, axes: Axes, which: str) -> None:
         edge = BREAK * self.share

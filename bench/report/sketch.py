@@ -72,7 +72,7 @@ def layout(
         (left, right), (bottom, top) = _span(bias, across), _span(variance, up)
         box = Box(left, bottom, right, top)
         boxes.append(box)
-        for (rule, questioned), (x, y) in zip(rules, _row(box, len(rules), taken), strict=True):
+        for (rule, questioned), (x, y) in zip(rules, _row(box, rules, taken), strict=True):
             ghosts.append(Ghost(looks[rule], questioned, x, y))
     return boxes, ghosts
 
@@ -129,12 +129,14 @@ def _span(place: str, scale: Scale) -> tuple[float, float]:
 
 
 def _row(
-    box: Box, count: int, taken: Sequence[tuple[float, float]]
+    box: Box, rules: Sequence[tuple[str, bool]], taken: Sequence[tuple[float, float]]
 ) -> list[tuple[float, float]]:
-    """Row of ``count`` places in a box, clear of those taken; near the top right if it can."""
+    """Row of places in a box, clear of those taken; near the top right if it can."""
+    count, questioned = len(rules), any(questioned for _, questioned in rules)
     length = GAP * (count - 1)
-    margin = 0.045 if box.right - box.left > 0.2 else 0.03
-    ends = np.linspace(box.right - margin, max(box.left + margin + length, box.left), 9)
+    margin = 0.05 if box.right - box.left > 0.2 else 0.03
+    right = box.right - margin - (0.035 if questioned else 0.0)
+    ends = np.linspace(right, box.left + margin + length, 9)
     heights = np.linspace(box.top - margin, box.bottom + margin, 9)
     rows = [
         [(float(end) - length + GAP * n, float(height)) for n in range(count)]

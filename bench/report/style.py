@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.font_manager import FontProperties
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextToPath
 
@@ -28,7 +30,7 @@ SMALL = 7
 
 FORMATS = ("png", "svg", "pdf")
 
-BUILTIN = {
+BUILTIN: Mapping[str, tuple[int | str, str]] = {
     "backprop": ("#1a1a1a", "*"),
     "feedback_alignment": (0, "o"),
     "direct_feedback_alignment": (9, "s"),
@@ -41,10 +43,15 @@ BUILTIN = {
 """Colour (a place in seaborn's colour-blind palette, or a value) and marker by name."""
 SPARE_COLOURS = ("#ca9161", "#006374", "#a23582", "#592f0d")
 """For plug-ins: what is left of the colour-blind palette, then three of seaborn's dark one."""
-SPARE_MARKERS = ("h", "X", "d", "<", ">", "8", "H")
+SPARE_MARKERS = ("X", "h", "d", "<", ">", "8", "H")
+SIZES = {"*": 7.0, "D": 4.3, "p": 5.6, "h": 5.6, "P": 5.6, "X": 5.6}
+"""Points across, for markers that look larger or smaller than a circle of 5."""
 
 LINES = {"shared": "shared weights", "own": "own training"}
 """What the protocols are called in pictures."""
+
+
+SOLID, DASHED, DOTTED = (0.0, ()), (0.0, (4.0, 1.5)), (0.0, (1.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class Style:
 
     colour: str
     marker: str
-    dashes: str
+    dashes: tuple[float, tuple[float, ...]]
     label: str
 
 
@@ -104,22 +111,18 @@ class Picture:
 def styles(rules: Iterable[str]) -> dict[str, Style]:
     """Style of each rule, by selector.
 
-    Built-in rules always look the same. The look of a plug-in follows from its name; where two
-    would share one, the later in the alphabet takes the next that is free. Give all rules of a
-    run, so that they look the same in all its pictures.
+    Built-in rules always look the same; plug-ins take what is left in the order of the alphabet.
+    Give all rules of a run, so that they look the same in all its pictures.
     """
     selectors = sorted(set(rules))
-    palette = sns.color_palette("colorblind").as_hex()
+    palette: list[str] = sns.color_palette("colorblind").as_hex()
     looks: dict[str, tuple[str, str]] = {
         name: (palette[colour] if isinstance(colour, int) else colour, marker)
         for name, (colour, marker) in BUILTIN.items()
     }
-    spare = [(colour, marker) for marker in SPARE_MARKERS for colour in SPARE_COLOURS]
     names = sorted({selector.partition("[")[0] for selector in selectors})
-    for name in names:
-        if name not in looks:
-            start = int.from_bytes(hashlib.blake2b(name.encode()).digest()[:8]) % len(spare)
-            looks[name] = spare.pop(start) if len(spare) > 1 else spare[0]
+    spare = zip(cycle(SPARE_COLOURS), cycle(SPARE_MARKERS), strict=False)
+    looks |= dict(zip([name for name in names if name not in looks], spare, strict=False))
     found = {}
     for name in names:
         colour, marker = looks[name]
@@ -130,7 +133,7 @@ def styles(rules: Iterable[str]) -> dict[str, Style]:
             found[selector] = Style(
                 colour,
                 marker if number == 0 else others[(number - 1) % len(others)],
-                ("solid", (0, (4, 1.5)), (0, (1, 1)))[min(number, 2)],
+                (SOLID, DASHED, DOTTED)[min(number, 2)],
                 label(selector),
             )
     return {selector: found[selector] for selector in selectors}
@@ -175,6 +178,10 @@ def theme() -> AbstractContextManager[None]:
             "ytick.major.width": 0.7,
             "xtick.major.size": 3,
             "ytick.major.size": 3,
+            "xtick.minor.width": 0.5,
+            "ytick.minor.width": 0.5,
+            "xtick.minor.size": 1.7,
+            "ytick.minor.size": 1.7,
             "lines.linewidth": 1.0,
             "lines.markersize": 5,
             "axes.spines.top": False,
@@ -208,9 +215,10 @@ def canvas(
     rows = -(-len(entries) // columns)
     lines = [line for note in notes for line in textwrap.wrap(note, int(width / 0.056))]
     lower = 0.137 * rows + 0.125 * len(lines) + 0.08
-    figure = Figure(figsize=(width, height + lower), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)  # type: ignore[union-attr]
-    panels, below = figure.subfigures(2, 1, height_ratios=[height, lower])
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02)
+    figure = Figure(figsize=(width, height + lower), layout=layout)
+    parts = figure.subfigures(2, 1, squeeze=False, height_ratios=[height, lower])
+    panels, below = np.asarray(parts).flat
     below.legend(
         handles=list(entries),
         loc="upper center",
@@ -236,6 +244,14 @@ def _columns(labels: Sequence[str], width: float) -> int:
     return 1
 
 
+def finished(name: str, figure: Figure, caption: str) -> Picture:
+    """Picture whose layout is settled once, so that every format shows the same one."""
+    with theme():
+        figure.draw_without_rendering()  # type: ignore[no-untyped-call]
+    figure.set_layout_engine("none")
+    return Picture(name, figure, caption)
+
+
 def handle(look: Style, *, line: bool = False) -> Line2D:
     """Legend entry of a rule."""
     return Line2D(
@@ -243,6 +259,7 @@ def handle(look: Style, *, line: bool = False) -> Line2D:
         [],
         color=look.colour,
         marker=look.marker,
+        markersize=SIZES.get(look.marker, 5.0),
         markeredgecolor=look.colour,
         linestyle=look.dashes if line else "none",
         label=look.label,

@@ -1,0 +1,143 @@
+"""``list`` and ``show``: what there is, and what it says about itself."""
+
+import inspect
+import re
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from plausibench.bench.cli.manners import columns, complete, plugin_option
+
+if TYPE_CHECKING:
+    from plausibench.bench.registry import Entry
+
+KINDS = ("rules", "architectures", "objectives", "tasks")
+WIDTH = 100
+"""Characters in a line of a card."""
+
+
+@click.command("list")
+@click.argument("kind", required=False, shell_complete=lambda *_: list(KINDS))
+@plugin_option
+def list_components(kind: str | None, plugins: tuple[str, ...]) -> None:
+    """List components: name, origin, one line. KIND is rules, architectures, objectives or tasks.
+
+    Without KIND, all are listed.
+    """
+    from plausibench.bench import registry
+    from plausibench.kernels.errors import choose
+
+    chosen = KINDS if kind is None else (choose("kind", kind, KINDS),)
+    for number, name in enumerate(chosen):
+        entries = registry.entries(name.removesuffix("s"))
+        rows = [(entry.name, entry.origin, _summary(entry)) for entry in entries.values()]
+        title = "" if kind else f"{chr(10) if number else ''}{name}\n"
+        click.echo(title + columns(rows))
+
+
+@click.command()
+@click.argument("name", shell_complete=complete("rule", "architecture", "objective", "task"))
+@plugin_option
+def show(name: str, plugins: tuple[str, ...]) -> None:
+    """Show the card of a component: equation, randomness, limits, options, citation.
+
+    NAME may be a selector such as node_perturbation[sigma=0.01].
+    """
+    from plausibench.bench import registry
+    from plausibench.kernels.errors import choose
+
+    bare = name.partition("[")[0].strip()
+    kinds = [kind for kind in registry.KINDS if bare in registry.entries(kind)]
+    if not kinds:
+        choose("name", bare, sorted({n for kind in registry.KINDS for n in registry.entries(kind)}))
+    click.echo("\n\n".join(_card(kind, name) for kind in kinds))
+
+
+def _summary(entry: "Entry") -> str:
+    """One line about a component; a plug-in that cannot be loaded must not hide the others."""
+    from plausibench.kernels.errors import InputError
+
+    try:
+        component: Any = entry.load()
+    except InputError as error:
+        return f"cannot be loaded: {error}"
+    about = getattr(component, "card", component)
+    return str(getattr(about, "summary", ""))
+
+
+def _card(kind: str, text: str) -> str:
+    from plausibench.bench import registry
+    from plausibench.bench.selectors import select
+
+    name, bracket, _ = text.partition("[")
+    # Without options it is not made: some must be given.
+    options = dict(select(kind, text).options) if bracket else {}
+    entry = registry.entries(kind)[name.strip()]
+    component: Any = entry.load()
+    lines = [(kind, text), ("origin", entry.origin), ("summary", _summary(entry))]
+    lines += _theory(component) if kind == "rule" else _facts(component)
+    heads = [line for line in lines if line[1]]
+    return "\n".join([columns(heads, WIDTH), "", *_options(component, options)])
+
+
+def _theory(rule: Any) -> list[tuple[str, str]]:
+    """What the card of a rule declares."""
+    card = rule.card
+    order = "" if card.bias_order is None else f", bias of order {card.bias_order}"
+    place = "not in the sketch of Richards et al. 2019"
+    if card.expected is not None:
+        mark = ", with a question mark" if card.questioned else ""
+        place = f"bias {card.expected[0]}, variance {card.expected[1]}{mark} (Richards et al. 2019)"
+    return [
+        ("equation", card.equation),
+        ("randomness", ", ".join(sorted(card.randomness)) or "none"),
+        ("mean", f"{'unbiased' if card.unbiased else 'biased'}{order}"),
+        ("exact when", card.exact_when),
+        ("variance", card.variance_law),
+        ("reference", card.reference),
+        ("a synapse knows", card.synapse_knows),
+        ("expected place", place),
+        ("cost", f"{card.forward_passes:g} forward passes"),
+        ("notes", card.notes),
+        ("cites", card.cites),
+    ]
+
+
+def _facts(component: Any) -> list[tuple[str, str]]:
+    """What components other than rules say about themselves."""
+    return [
+        (name, str(getattr(component, name, "")).strip()) for name in ("equation", "kind", "cites")
+    ]
+
+
+def _options(component: Any, given: dict[str, Any]) -> list[str]:
+    """Options with their types, defaults or the values given, and what the docstring says."""
+    said, rows = _described(component), []
+    for field in fields(component):
+        if field.init:
+            default = "must be given" if field.default is MISSING else f"default {field.default!r}"
+            value = f"{given[field.name]!r}, " if field.name in given else ""
+            kind = _type_name(field.type)
+            rows.append((f"  {field.name}", kind, value + default, said.get(field.name, "")))
+    return ["options", columns(rows, WIDTH)] if rows else ["no options"]
+
+
+def _described(component: Any) -> dict[str, str]:
+    """Description of each parameter in a numpydoc docstring."""
+    text = inspect.getdoc(component) or ""
+    _, _, section = text.partition("Parameters\n----------\n")
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in section.split("\n\n")[0].splitlines():
+        if line.startswith(" "):
+            for name in names:
+                found[name] = f"{found.get(name, '')} {line.strip()}".strip()
+        else:
+            names = [name.strip() for name in line.partition(" : ")[0].split(",")]
+    return found
+
+
+def _type_name(kind: Any) -> str:
+    # Of collections.abc.Sequence[int] the last word says enough.
+    return kind.__name__ if type(kind) is type else re.sub(r"[\w.]+\.(?=\w)", "", str(kind))

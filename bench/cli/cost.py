@@ -1,0 +1,66 @@
+"""What a run will cost, before it runs."""
+
+import time
+
+from plausibench.bench.draws import WITHIN
+from plausibench.bench.measurement import estimates
+from plausibench.bench.moments import BLOCK
+from plausibench.bench.selectors import select
+from plausibench.bench.spec import Spec
+from plausibench.bench.unit import Unit, build_network
+from plausibench.rules.rule import Rule, SampledAction
+
+BUDGET = (80, 16)
+"""Cells of the variance budget, and draws in each."""
+STEP = 3 * 64
+"""Passes that measure the best step."""
+
+
+def passes(unit: Unit, spec: Spec) -> int:
+    """Forward passes of a batch that a unit takes, trained and measured at every checkpoint."""
+    if unit.reason is not None:
+        return 0
+    rule: Rule = select("rule", unit.rule).make()
+    steps, draws = max(spec.checkpoints), len(spec.checkpoints) * _draws(rule, unit, spec)
+    return round((steps + draws) * rule.card.forward_passes + len(spec.checkpoints) * STEP)
+
+
+def _draws(rule: Rule, unit: Unit, spec: Spec) -> int:
+    """Draws of the estimator at a checkpoint."""
+    sources = rule.randomness() & WITHIN
+    exact = not sources or (sources == {"action"} and isinstance(rule, SampledAction))
+    draws = (1 if exact else spec.samples) + (spec.averaging_samples if sources else 1)
+    if unit.protocol == "shared":
+        cells, samples = BUDGET
+        draws += cells * (1 if exact else samples)
+        draws += spec.marginal_samples if "feedback" in rule.randomness() else 0
+    return draws
+
+
+def seconds(units: list[Unit], spec: Spec) -> float:
+    """Time that the units take on one core, from a few draws of every combination."""
+    times: dict[tuple[str, ...], float] = {}
+    total = 0.0
+    for unit in units:
+        if unit.reason is None:
+            combination = (unit.task, unit.architecture, unit.objective, unit.rule)
+            if combination not in times:
+                times[combination] = _seconds_per_draw(unit, spec)
+            rule: Rule = select("rule", unit.rule).make()
+            draws = len(spec.checkpoints) * _draws(rule, unit, spec)
+            total += times[combination] * (draws + max(spec.checkpoints))
+    return total
+
+
+def _seconds_per_draw(unit: Unit, spec: Spec) -> float:
+    task = select("task", unit.task).make()
+    network = build_network(unit.architecture, task, spec.hidden, unit.seed)
+    rule, objective = select("rule", unit.rule).make(), select("objective", unit.objective).make()
+    batch = task.batch(spec.batch_size, seed=0)
+    samples = BLOCK if rule.randomness() & WITHIN else 1
+    taken = []
+    for _ in range(4):  # the first one compiles
+        started = time.perf_counter()
+        estimates(rule, network, objective, batch, samples)
+        taken.append((time.perf_counter() - started) / samples)
+    return min(taken[1:])

@@ -1,0 +1,139 @@
+"""What the commands share: refusals in one sentence, plug-ins, completion, plain columns."""
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells give it."""
+
+
+class Refusal(click.ClickException):
+    """Bad input: one sentence, nothing computed."""
+
+    exit_code = 2
+
+
+class Interrupted(click.ClickException):
+    """Ctrl-C, with what was kept and how to resume."""
+
+    exit_code = INTERRUPTED
+
+    def show(self, file: Any = None) -> None:
+        click.echo(self.message, err=True)
+
+
+class Commands(click.Group):
+    """Commands whose refusals are one sentence on standard error, with exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, Refusal, Interrupted):
+            raise
+        except click.UsageError as error:
+            raise Refusal(error.format_message()) from error
+        except KeyboardInterrupt as error:
+            raise Interrupted("Interrupted.") from error
+        except ValueError as error:
+            from plausibench.kernels.errors import InputError
+
+            if isinstance(error, InputError):
+                raise Refusal(str(error)) from error
+            raise
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from plausibench.kernels.errors import choose
+
+        choose("command", args[0], self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
+
+def complete(*kinds: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Shell completion by the registry names of these kinds."""
+
+    def names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+        from plausibench.bench import registry
+
+        known = sorted({name for kind in kinds for name in registry.entries(kind)})
+        return [name for name in known if name.startswith(incomplete)]
+
+    return names
+
+
+def _load(context: click.Context, parameter: click.Parameter, paths: tuple[str, ...]) -> Any:
+    if not context.resilient_parsing:
+        from plausibench.bench import registry
+
+        for path in paths:
+            registry.load_plugin(path)
+    return paths
+
+
+# Eager: other options may name what the plug-in defines.
+plugin_option = click.option(
+    "--plugin",
+    "plugins",
+    metavar="FILE",
+    multiple=True,
+    is_eager=True,
+    callback=_load,
+    type=click.Path(),
+    help="Python file that defines further components; repeatable.",
+)
+
+
+def columns(rows: Iterable[Sequence[str]], width: int | None = None) -> str:
+    """Rows of cells as lines with aligned columns.
+
+    Parameters
+    ----------
+    rows
+        Cells, as many in each row.
+    width
+        Characters in a line, beyond which the last column is wrapped; None never wraps.
+    """
+    listed = [[str(cell) for cell in row] for row in rows]
+    sizes = [max(map(len, column)) for column in zip(*listed, strict=True)][:-1]
+    room = None if width is None else max(30, width - sum(sizes) - 2 * len(sizes))
+    lines = []
+    for *cells, last in listed:
+        parts = [last] if room is None else _wrapped(last, room)
+        for part in parts:
+            aligned = [cell.ljust(size) for cell, size in zip(cells, sizes, strict=True)]
+            lines.append("  ".join([*aligned, part]).rstrip())
+            cells = [""] * len(cells)
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most ``width`` characters; line breaks in the text stay."""
+    return [part for line in text.splitlines() for part in textwrap.wrap(line, width)] or [""]
+
+
+def text_width() -> int | None:
+    """Characters in a line of the terminal; None where output goes elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def write_text(out: Path, text: str) -> None:
+    """Write a text file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    from plausibench.kernels.errors import InputError
+
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"out: {out} cannot be written ({error.strerror})") from error

@@ -1,0 +1,130 @@
+"""From options to a specification and a folder, with everything checked before it is used."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from plausibench.bench.spec import Spec, default_spec
+from plausibench.bench.unit import Unit
+from plausibench.kernels.errors import InputError, refusal
+
+RESULTS = Path("results")
+
+
+def read_spec(experiment: str | None, given: Mapping[str, Any]) -> Spec:
+    """Specification of an experiment, with the values that options replace.
+
+    Parameters
+    ----------
+    experiment
+        A specification file or a run directory; None for the default benchmark.
+    given
+        Options by field; None or empty for those that were not given.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or a value is not allowed.
+    """
+    base = default_spec()
+    if experiment is not None:
+        path = Path(experiment)
+        file = path / "spec.toml" if path.is_dir() else path
+        if not file.is_file():
+            raise InputError(
+                f"experiment: {experiment!r} is neither a specification file nor a run directory"
+            )
+        base = Spec.read(file)
+    values = {name: value for name, value in given.items() if value is not None and value != ()}
+    if "hidden" in values:
+        values["hidden"] = hidden_sizes(values["hidden"])
+    if "learning_rates" in values:
+        own = dict(_rate(text) for text in values["learning_rates"])
+        values["learning_rates"] = {**base.learning_rates, **own}
+    return base.with_values(**values)
+
+
+def hidden_sizes(text: str) -> tuple[int, ...]:
+    """Layer sizes from a text such as ``32-32``; an empty text is no hidden layer.
+
+    Raises
+    ------
+    InputError
+        If the text is something else.
+    """
+    parts = text.split("-") if text else []
+    if not all(part.isdigit() for part in parts):
+        raise refusal("hidden", text, "layer sizes joined by hyphens, such as 32-32")
+    return tuple(int(part) for part in parts)
+
+
+def _rate(text: str) -> tuple[str, float]:
+    # From the right, because a selector may hold equals signs.
+    rule, _, rate = text.rpartition("=")
+    try:
+        return rule, float(rate)
+    except ValueError as error:
+        raise refusal("learning_rates", text, "of the form rule=rate") from error
+
+
+def run_folder(experiment: str | None, out: Path | None, spec: Spec) -> Path:
+    """Where to write; the same specification gets the same folder, so that it resumes."""
+    if out is not None:
+        return out
+    if experiment is not None and Path(experiment).is_dir():
+        return Path(experiment)
+    if spec == default_spec():
+        return RESULTS / "default"
+    text = json.dumps(spec.as_dict(), sort_keys=True, default=dict)
+    return RESULTS / hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be written, before anything is computed.
+
+    Raises
+    ------
+    InputError
+        If it, or the part of its path that exists, is no folder or cannot be written.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise InputError(f"out: {there} is a file, not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"out: {folder} cannot be written (no permission for {there})")
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of results, before anything is computed.
+
+    Raises
+    ------
+    InputError
+        If it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"out: {folder} cannot be written ({error.strerror})") from error
+
+
+def refuse_idle(units: list[Unit], spec: Spec) -> None:
+    """Refuse a rule that can run on nothing that was asked for.
+
+    Where all pairs are asked for, the cells that stay empty are part of the answer.
+
+    Raises
+    ------
+    InputError
+        With the reason that the rule gives.
+    """
+    for rule in spec.rules if spec.pairing == "first" else ():
+        own = [unit for unit in units if unit.rule == rule]
+        if all(unit.reason is not None for unit in own):
+            raise InputError(
+                f"rules: {rule} cannot run on {own[0].architecture} with {own[0].objective} "
+                f"({own[0].reason})"
+            )

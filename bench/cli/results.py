@@ -1,0 +1,134 @@
+"""``table``, ``plot`` and ``compare``: what run directories say."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from plausibench.bench.cli.manners import text_width, write_text
+
+if TYPE_CHECKING:
+    from plausibench.bench.report.render import Table
+
+PATH = click.Path(path_type=Path)
+
+
+def _run(name: str) -> Callable[[Any], Any]:
+    return click.argument(name, type=PATH)
+
+
+_FORMAT = click.option(
+    "--format",
+    default="text",
+    show_default=True,
+    metavar="NAME",
+    help="text, markdown, latex, html or csv.",
+)
+_COLUMNS = click.option("--columns", metavar="NAMES", help="Columns, separated by commas.")
+_PROJECTION = click.option(
+    "--projection", default="all", metavar="NAME", help="A parameter instead of the whole net."
+)
+_OUT = click.option(
+    "--out", type=PATH, metavar="FILE", help="File to write instead of standard output."
+)
+
+
+@click.command()
+@_run("run")
+@_FORMAT
+@_COLUMNS
+@click.option("--sort", metavar="NAME", help="Column to sort by; -NAME from large to small.")
+@_PROJECTION
+@click.option("--protocols", multiple=True, metavar="NAME", help="shared, own; repeatable.")
+@click.option("--steps", multiple=True, type=int, help="Checkpoints; repeatable.")
+@_OUT
+def table(
+    run: Path,
+    format: str,
+    columns: str | None,
+    sort: str | None,
+    projection: str,
+    protocols: tuple[str, ...],
+    steps: tuple[int, ...],
+    out: Path | None,
+) -> None:
+    """Print the comparison table of a RUN directory."""
+    from plausibench.bench.report.table import comparison
+    from plausibench.bench.store import Run
+
+    found = Run.open(run)
+    rows = comparison(
+        found.frame,
+        found.units,
+        columns=_names(columns),
+        sort=sort,
+        projection=projection,
+        protocols=protocols or None,
+        steps=steps or None,
+    )
+    _print(rows, format, out)
+
+
+@click.command()
+@_run("run")
+@click.option("--out", type=PATH, help="Folder; by default figures in the run directory.")
+@click.option(
+    "--format", "formats", multiple=True, metavar="NAME", help="png, svg, pdf; repeatable."
+)
+def plot(run: Path, out: Path | None, formats: tuple[str, ...]) -> None:
+    """Draw every picture that a RUN directory has the data for."""
+    from plausibench.bench.report.figures import save_all
+    from plausibench.bench.store import Run
+
+    found = Run.open(run)
+    folder = run / "figures" if out is None else out
+    for path in save_all(found.frame, found.units, folder, formats or ("png", "svg")):
+        click.echo(str(path))
+
+
+@click.command()
+@_run("run_a")
+@_run("run_b")
+@_FORMAT
+@_COLUMNS
+@_PROJECTION
+@click.option(
+    "--rate",
+    type=float,
+    default=0.05,
+    show_default=True,
+    help="Share of false ones among the differences flagged.",
+)
+@click.option("--every", is_flag=True, help="Show what is not flagged, too.")
+@_OUT
+def compare(
+    run_a: Path,
+    run_b: Path,
+    format: str,
+    columns: str | None,
+    projection: str,
+    rate: float,
+    every: bool,
+    out: Path | None,
+) -> None:
+    """Compare two run directories; only differences that the statistics support are flagged."""
+    from plausibench.bench.report.compare import compare as compared
+    from plausibench.bench.report.compare import difference_table
+    from plausibench.bench.store import Run
+
+    frames = [Run.open(run).frame for run in (run_a, run_b)]
+    found = compared(*frames, columns=_names(columns), projection=projection, rate=rate)
+    names = (str(run_a), str(run_b))
+    _print(difference_table(found, every=every, rate=rate, names=names), format, out)
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",")]
+
+
+def _print(table: "Table", form: str, out: Path | None) -> None:
+    if out is None:
+        click.echo(table.render(form, text_width()), nl=False)
+    else:
+        write_text(out, table.render(form))

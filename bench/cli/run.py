@@ -1,0 +1,180 @@
+"""``run``: a benchmark from its specification to table and pictures."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from plausibench.bench.cli.manners import Interrupted, columns, complete, text_width
+
+if TYPE_CHECKING:
+    from plausibench.bench.spec import Spec
+    from plausibench.bench.store import Record, Run
+    from plausibench.bench.unit import Unit
+
+
+def _components(kind: str) -> Callable[[Any], Any]:
+    return click.option(
+        f"--{kind}s",
+        multiple=True,
+        metavar="SELECTOR",
+        shell_complete=complete(kind),
+        help=f"{kind.capitalize()}s; repeatable.",
+    )
+
+
+def _names(option: str, text: str) -> Callable[[Any], Any]:
+    return click.option(option, multiple=True, metavar="NAME", help=f"{text}; repeatable.")
+
+
+def _number(option: str, text: str) -> Callable[[Any], Any]:
+    return click.option(option, type=int, help=text)
+
+
+@click.command()
+@click.argument("experiment", required=False)
+@_components("task")
+@_components("architecture")
+@_components("objective")
+@_components("rule")
+@click.option("--pairing", metavar="NAME", help="The first supported pair of a rule, or all.")
+@click.option("--hidden", metavar="SIZES", help="Sizes of hidden layers, such as 32-32.")
+@_names("--protocols", "Weights to measure at: shared, own")
+@click.option("--checkpoints", multiple=True, type=int, help="Training steps; repeatable.")
+@_number("--seeds", "Number of seeds.")
+@_number("--seed", "The first seed.")
+@_number("--samples", "Draws of each estimator.")
+@_number("--marginal-samples", "Draws with the feedback redrawn.")
+@_number("--averaging-samples", "Draws for the averaging curve.")
+@_number("--batch-size", "Examples at which bias and variance are measured.")
+@_number("--training-batch-size", "Examples in a training step.")
+@click.option("--optimiser", metavar="NAME", help="sgd or adam.")
+@click.option("--learning-rate", type=float, help="Of rules that have no rate of their own.")
+@click.option("--learning-rates", multiple=True, metavar="RULE=RATE", help="Of a rule; repeatable.")
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    metavar="FILE",
+    help="Python file that defines further components; repeatable.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Run directory.")
+@_number("--jobs", "Worker processes; by default one a core. Results do not depend on it.")
+@_names("--format", "Of pictures: png, svg, pdf")
+@click.option("--no-pictures", is_flag=True, help="Draw nothing; plausibench plot does so later.")
+@click.option("--dry-run", is_flag=True, help="Print cells and estimated cost, and stop.")
+def run(
+    experiment: str | None,
+    out: Path | None,
+    jobs: int | None,
+    format: tuple[str, ...],
+    no_pictures: bool,
+    dry_run: bool,
+    **given: Any,
+) -> None:
+    """Measure bias and variance; without arguments, the default benchmark on real digits.
+
+    EXPERIMENT is a specification (TOML), or a run directory to resume; options replace its
+    values. A run that was interrupted continues where it stopped.
+    """
+    from plausibench.bench import sweep
+    from plausibench.bench.cli.planning import check_folder, read_spec, refuse_idle, run_folder
+    from plausibench.bench.cli.probe import probe_units
+    from plausibench.bench.cli.progress import progress
+
+    spec = read_spec(experiment, given)
+    folder, workers = run_folder(experiment, out, spec), _workers(jobs)
+    formats = () if no_pictures else _formats(format)
+    units = sweep.units(spec)
+    refuse_idle(units, spec)
+    if dry_run:
+        click.echo(_plan(units, spec, folder))
+        return
+    check_folder(folder)
+    probe_units(units, spec)
+    try:
+        with progress(len(units), "measuring") as advance:
+
+            def on_done(record: "Record", done: int, total: int) -> None:
+                advance(record["unit"]["rule"], done)
+
+            finished = sweep.run(spec, folder, workers, on_done)
+    except KeyboardInterrupt as error:
+        raise Interrupted(_how_to_resume(folder, len(units))) from error
+    _report(finished, formats)
+
+
+def _workers(jobs: int | None) -> int:
+    import os
+
+    from plausibench.kernels.errors import integer
+
+    return os.cpu_count() or 1 if jobs is None else integer("jobs", jobs, least=1)
+
+
+def _formats(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        return ("png", "svg")
+    from plausibench.bench.report.style import FORMATS
+    from plausibench.kernels.errors import choose
+
+    return tuple(choose("format", name, FORMATS) for name in names)
+
+
+def _plan(units: "list[Unit]", spec: "Spec", folder: Path) -> str:
+    """Table of what would run, with its cost."""
+    from plausibench.bench.cli.cost import passes, seconds
+
+    seeds: Counter[tuple[str, ...]] = Counter()
+    cost: Counter[tuple[str, ...]] = Counter()
+    for unit in units:
+        why = "" if unit.reason is None else f"cannot run: {unit.reason}"
+        cell = (unit.task, unit.architecture, unit.objective, unit.rule, unit.protocol, why)
+        seeds[cell] += 1
+        cost[cell] += passes(unit, spec)
+    head = ("task", "architecture", "objective", "rule", "protocol", "seeds", "forward passes")
+    rows = [(*cell[:-1], str(seeds[cell]), cell[-1] or f"{cost[cell]:,}") for cell in seeds]
+    steps = ", ".join(str(step) for step in spec.checkpoints)
+    minutes = seconds(units, spec) / 60
+    return (
+        f"{columns([head, *rows])}\n\n"
+        f"{len(units)} trajectories, measured at steps {steps}: about {cost.total():,} forward "
+        f"passes of a batch, {minutes:.1f} minutes on one core.\n"
+        f"Would write to {folder}."
+    )
+
+
+def _how_to_resume(folder: Path, total: int) -> str:
+    from plausibench.bench.store import Run
+
+    if not (folder / "spec.toml").is_file():
+        return "Interrupted before anything was kept."
+    kept = len(Run.open(folder).records())
+    return (
+        f"Interrupted: {kept} of {total} trajectories are kept in {folder}; "
+        f"resume with: plausibench run {folder}"
+    )
+
+
+def _report(finished: "Run", formats: tuple[str, ...]) -> None:
+    """Print the table, draw the pictures, and say what went wrong."""
+    from plausibench.bench.report.table import comparison
+
+    frame, units = finished.frame, finished.units
+    click.echo(comparison(frame, units).render("text", text_width()))
+    click.echo(f"Results: {finished.path}")
+    if formats:
+        from plausibench.bench.report.figures import save_all
+
+        folder = finished.path / "figures"
+        save_all(frame, units, folder, formats)
+        click.echo(f"Pictures: {folder}")
+    for status in ("diverged", "failed"):
+        these = units[units["status"] == status]
+        counts = Counter(zip(these["rule"], these["reason"], strict=True))
+        for (rule, reason), count in counts.items():
+            click.echo(f"{rule}: {count} of {len(units)} trajectories {status}: {reason}", err=True)
+    if (units["status"] == "failed").any():
+        raise click.exceptions.Exit(1)

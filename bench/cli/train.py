@@ -1,0 +1,177 @@
+"""``train``: learning curves of one or more rules."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from plausibench.bench.cli.manners import columns, complete, plugin_option, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from plausibench.bench.spec import Spec
+    from plausibench.bench.training import Training
+    from plausibench.bench.unit import Unit
+
+QUANTITIES = ("train_loss", "test_loss", "test_accuracy", "alignment")
+
+
+def _number(option: str, default: int, text: str) -> Callable[[Any], Any]:
+    return click.option(option, type=int, default=default, show_default=True, help=text)
+
+
+def _component(kind: str, text: str, default: str | None = None) -> Callable[[Any], Any]:
+    return click.option(
+        f"--{kind}",
+        f"--{kind}s",
+        kind,
+        default=default,
+        show_default=default is not None,
+        metavar="SELECTOR",
+        shell_complete=complete(kind),
+        help=text,
+    )
+
+
+@click.command()
+@click.argument(
+    "rules", nargs=-1, required=True, metavar="RULE...", shell_complete=complete("rule")
+)
+@_component("task", "What to learn.", "digits")
+@_component("architecture", "By default the first that the rule supports.")
+@_component("objective", "By default the first that the rule supports.")
+@click.option("--hidden", metavar="SIZES", help="Sizes of hidden layers, such as 32-32.")
+@_number("--steps", 1000, "Number of updates.")
+@_number("--batch-size", 32, "Examples in an update.")
+@click.option("--optimiser", default="sgd", show_default=True, metavar="NAME", help="sgd or adam.")
+@click.option("--learning-rate", type=float, help="By default that of the benchmark.")
+@_number("--evaluate-every", 100, "Updates between evaluations.")
+@_number("--seed", 0, "Of weights, data and noise.")
+@plugin_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("results/train"),
+    show_default=True,
+    help="Folder of learning_curves.csv and its picture.",
+)
+def train(
+    rules: tuple[str, ...],
+    task: str,
+    architecture: str | None,
+    objective: str | None,
+    hidden: str | None,
+    steps: int,
+    batch_size: int,
+    optimiser: str,
+    learning_rate: float | None,
+    evaluate_every: int,
+    seed: int,
+    plugins: tuple[str, ...],
+    out: Path,
+) -> None:
+    """Train a network with each RULE, print how it ends and write the learning curves."""
+    from plausibench.bench import sweep
+    from plausibench.bench.cli.planning import check_folder, make_folder, read_spec, refuse_idle
+    from plausibench.bench.cli.probe import probe_units
+    from plausibench.bench.cli.progress import progress
+    from plausibench.kernels.errors import integer
+
+    spec = read_spec(
+        None,
+        {
+            "rules": rules,
+            "tasks": (task,),
+            "architectures": () if architecture is None else (architecture,),
+            "objectives": () if objective is None else (objective,),
+            "hidden": hidden,
+            "protocols": ("own",),
+            "seeds": 1,
+            "seed": seed,
+            "batch_size": batch_size,
+            "training_batch_size": batch_size,
+            "optimiser": optimiser,
+            "learning_rate": learning_rate,
+        },
+    )
+    if learning_rate is not None:
+        spec = spec.with_values(learning_rates={})
+    integer("steps", steps, least=0)
+    integer("evaluate_every", evaluate_every, least=1)
+    check_folder(out)
+    units = sweep.units(spec)
+    refuse_idle(units, spec)
+    probe_units(units, spec)
+    make_folder(out)
+    trained = []
+    with progress(len(units), "training") as advance:
+        for number, unit in enumerate(units):
+            advance(unit.rule, number)
+            trained.append((unit, _train(unit, spec, steps, evaluate_every)))
+    click.echo(columns([("rule", "step", *QUANTITIES), *(_last(*one) for one in trained)]))
+    _write(trained, out)
+    for unit, training in trained:
+        if training.diverged:
+            click.echo(f"{unit.rule} diverged: {training.diverged}", err=True)
+    click.echo(f"\nLearning curves: {out}")
+
+
+def _train(unit: "Unit", spec: "Spec", steps: int, evaluate_every: int) -> "Training":
+    from plausibench.bench.selectors import select
+    from plausibench.bench.training import train as train_network
+    from plausibench.bench.unit import build_network
+
+    task = select("task", unit.task).make()
+    return train_network(
+        select("rule", unit.rule).make(),
+        task,
+        build_network(unit.architecture, task, spec.hidden, unit.seed),
+        select("objective", unit.objective).make(),
+        steps=steps,
+        batch_size=spec.training_batch_size,
+        optimiser=spec.optimiser,
+        learning_rate=spec.rate(unit.rule),
+        seed=unit.seed,
+        evaluate_every=evaluate_every,
+    )
+
+
+def _last(unit: "Unit", training: "Training") -> tuple[str, ...]:
+    """Values at the last step that was finite."""
+    step = max((row["step"] for row in training.rows), default=0)
+    found = {row["quantity"]: row["value"] for row in training.rows if row["step"] == step}
+    cells = (f"{found[name]:.4g}" if name in found else "-" for name in QUANTITIES)
+    return (unit.rule, str(step), *cells)
+
+
+def _write(trained: "list[tuple[Unit, Training]]", out: Path) -> None:
+    """Write the curves as a tidy table and as a picture."""
+    from plausibench.bench.report.curves import learning_curves
+
+    frame = _frame(trained)
+    write_text(out / "learning_curves.csv", frame.to_csv(index=False, lineterminator="\n"))
+    if frame["step"].nunique() > 1:
+        learning_curves(frame).save(out, ("png", "svg"))
+
+
+def _frame(trained: "list[tuple[Unit, Training]]") -> "pd.DataFrame":
+    """The curves in the columns of a run's tidy table."""
+    import pandas as pd
+
+    from plausibench.bench.store import COLUMNS
+
+    blank = {
+        **dict.fromkeys(("low", "high", "effective_dimension"), float("nan")),
+        **dict.fromkeys(("reference", "flag"), ""),
+        "kind": "training",
+        "projection": "all",
+        "samples": 0,
+        "redrawn": "nothing",
+        "method": "exact",
+    }
+    rows = [
+        {**unit.identity(), **blank, **row} for unit, training in trained for row in training.rows
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -1,0 +1,301 @@
+"""The comparison table: rules side by side, every number with its interval."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from plausibench.bench.report import notation
+from plausibench.bench.report.aggregate import CELL, ROUNDING, aggregate, settings
+from plausibench.bench.report.columns import (
+    ABOUT,
+    COLUMNS,
+    DEFAULT,
+    LESS,
+    MORE,
+    UNIT_OF_LOSS,
+    Column,
+)
+from plausibench.bench.report.render import Table
+from plausibench.kernels.errors import InputError, choose, show
+
+OBJECTIVE = "gradient of the objective"
+"""The reference gradient that needs no note."""
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def comparison(
+    frame: pd.DataFrame,
+    units: pd.DataFrame | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+    sort: str | None = None,
+    projection: str = "all",
+    protocols: Sequence[str] | None = None,
+    steps: Sequence[int] | None = None,
+) -> Table:
+    """Compare rules: one row for each rule, protocol and checkpoint.
+
+    Parameters
+    ----------
+    frame, units : DataFrame
+        Tidy long table of a run, and its units of work, which name what could not run.
+    columns
+        Names from ``columns.COLUMNS`` and ``columns.ABOUT``; by default those of ``DEFAULT``
+        for which there are values.
+    sort
+        Column to sort by, with a leading ``-`` from large to small. What says what a row is
+        (rule, step, ...) sorts the whole table, anything else the rows of each block.
+    projection
+        ``all`` for the whole net, or a parameter's name.
+    protocols, steps
+        Which rows; by default all.
+
+    Returns
+    -------
+    Table
+        A block is what may be compared: one setting, protocol and checkpoint. In each, the
+        value nearest to the ideal of its column is marked, and every other whose interval
+        comes as near.
+
+    Raises
+    ------
+    InputError
+        If a column, projection, protocol or step is not known.
+    """
+    chosen = list(DEFAULT)
+    if columns is not None:
+        chosen = [choose("columns", name, [*COLUMNS, *ABOUT]) for name in dict.fromkeys(columns)]
+    key = None if sort is None else choose("sort", sort.lstrip("-"), [*CELL, *COLUMNS, *ABOUT])
+    if projection != "all":
+        choose("projection", projection, ["all", *frame["projection"].unique()])
+    rows = _only(_cells(frame, units), protocols, steps)
+    needed = [name for name in dict.fromkeys([*chosen, key]) if name in COLUMNS]
+    rows = _filled(rows, aggregate(_measured(frame, projection)), needed)
+    rows = _sorted(rows, key, descending=sort is not None and sort.startswith("-"))
+    if columns is None:
+        chosen = [name for name in chosen if (rows[name].notna() & (rows[name] != "")).any()]
+    return _table(rows, chosen, projection)
+
+
+def _measured(frame: pd.DataFrame, projection: str) -> pd.DataFrame:
+    of_net = ~frame["kind"].isin(["conditional", "marginal"])
+    return frame[of_net | (frame["projection"] == projection)]
+
+
+def _cells(frame: pd.DataFrame, units: pd.DataFrame | None) -> pd.DataFrame:
+    """Every cell, with values or without, in the order of the units; and its status."""
+    rows = frame[list(CELL)].drop_duplicates()
+    if units is None or units.empty:
+        return rows.assign(status="done", reason="")
+    identity = list(CELL[:-1])
+    # A cell without values has a row at every checkpoint of its task and protocol.
+    checkpoints = rows[["task", "protocol", "step"]].drop_duplicates()
+    told = pd.DataFrame(
+        [
+            dict(zip(identity, key, strict=True)) | _status(group)
+            for key, group in units.groupby(identity, sort=False)
+        ]
+    )
+    return told.merge(checkpoints, on=["task", "protocol"], how="left")
+
+
+def _status(units: pd.DataFrame) -> dict[str, str]:
+    """What became of the seeds of a unit, and why."""
+    counts = units["status"].value_counts(sort=False).drop("done", errors="ignore")
+    said = [
+        str(status) if count == len(units) else f"{status} ({count} of {len(units)} seeds)"
+        for status, count in counts.items()
+    ]
+    reasons = dict.fromkeys(reason for reason in units["reason"] if reason)
+    return {"status": ", ".join(said) or "done", "reason": "; ".join(reasons)}
+
+
+def _only(
+    rows: pd.DataFrame, protocols: Sequence[str] | None, steps: Sequence[int] | None
+) -> pd.DataFrame:
+    for field, wanted in (("protocol", protocols), ("step", steps)):
+        known = list(rows[field].dropna().unique())
+        for value in wanted or ():
+            if value not in known:
+                listed = ", ".join(map(_text, known))
+                raise InputError(f"{field}s: {show(value)} is not in the run; choose from {listed}")
+        if wanted is not None:
+            rows = rows[rows[field].isin(list(wanted))]
+    return rows.reset_index(drop=True)
+
+
+def _filled(rows: pd.DataFrame, found: pd.DataFrame, needed: list[str]) -> pd.DataFrame:
+    """Rows with their values: ``name``, ``name_low``, ``name_high`` and so on for each column."""
+    cell = list(CELL)
+    how = found[found["kind"] == "conditional"].drop_duplicates(cell)
+    rows = rows.merge(how[[*cell, *ABOUT]], on=cell, how="left")
+    fields = ["value", "low", "high", "seeds", "lost", "method"]
+    parts = [rows]
+    for name in needed:
+        column = COLUMNS[name]
+        own = found[(found["kind"] == column.kind) & (found["quantity"] == column.quantity)]
+        part = rows[cell].merge(own[[*cell, *fields]], on=cell, how="left")[fields]
+        parts.append(part.add_prefix(f"{name}_").rename(columns={f"{name}_value": name}))
+    rows = pd.concat(parts, axis=1)
+    # Without numbers there are no columns to take the least of, and it is NaN.
+    seeds = rows[[f"{name}_seeds" for name in needed]].min(axis=1)
+    block = rows.groupby([settings(rows), "protocol", "step"], dropna=False).ngroup()
+    return rows.assign(seeds=seeds, setting=settings(rows), block=block)
+
+
+def _sorted(rows: pd.DataFrame, key: str | None, *, descending: bool) -> pd.DataFrame:
+    own = rows["protocol"] != "shared"
+    rows = rows.assign(own=own).sort_values(["setting", "own", "protocol", "step"], kind="stable")
+    if key is None:
+        return rows.reset_index(drop=True)
+    places = {block: place for place, block in enumerate(rows["block"].unique())}
+    rows = rows.sort_values(key, ascending=not descending, kind="stable", na_position="last")
+    if key not in CELL:
+        rows = rows.sort_values("block", key=lambda blocks: blocks.map(places), kind="stable")
+    return rows.reset_index(drop=True)
+
+
+def _table(rows: pd.DataFrame, chosen: list[str], projection: str) -> Table:
+    said, cells, notes = _keys(rows)
+    keys = len(cells)
+    best = {}
+    raw = list(CELL)
+    for name in chosen:
+        if name in ABOUT:
+            cells[ABOUT[name]] = rows[name].map(_text)
+            raw.append(name)
+        else:
+            column = COLUMNS[name]
+            cells[column.heading] = _numbers(rows, column)
+            best[column.heading] = _best(rows, column)
+            raw += [name, f"{name}_low", f"{name}_high"]
+    if "reference" in chosen:
+        cells["reference"], said_of_references = _letters(rows["reference"])
+        notes += said_of_references
+    counts = rows["seeds"].dropna().unique()
+    if len(counts) > 1:
+        cells["seeds"] = rows["seeds"].map(_text)
+    elif len(counts):
+        said.append("one seed" if counts[0] == 1 else f"{counts[0]:.0f} seeds")
+    if (rows["status"] != "done").any():
+        reasons = rows["status"] + (": " + rows["reason"]).where(rows["reason"] != "", "")
+        cells["status"] = reasons
+    if projection != "all":
+        said.append(f"parameter {projection}")
+    laid = pd.DataFrame(cells, index=rows.index, dtype=object)
+    marks = pd.DataFrame(best, index=rows.index, dtype=bool)
+    return Table(
+        title="; ".join(said),
+        cells=laid,
+        best=marks.reindex(columns=laid.columns, fill_value=False),
+        raw=rows[[*raw, "seeds", "status", "reason"]],
+        keys=keys,
+        notes=(*_explained(rows, chosen), *notes),
+    )
+
+
+def _keys(rows: pd.DataFrame) -> tuple[list[str], dict[str, pd.Series], list[str]]:
+    """What all rows share, for the title; columns for what tells them apart; and notes."""
+    said: list[str] = []
+    cells: dict[str, pd.Series] = {}
+    notes: list[str] = []
+    names = ["rule", "task", "architecture", "objective", "protocol", "step"]
+    if (rows["setting"] == rows["task"]).all() and rows["objective"].notna().any():
+        # Each rule has one architecture and objective: the unusual ones go into a note.
+        names = [name for name in names if name not in ("architecture", "objective")]
+        pairs = rows["architecture"] + ", " + rows["objective"]
+        usual = pairs.mode().iloc[0]
+        others = [
+            f"{', '.join(own.unique())}: {pair}"
+            for pair, own in rows["rule"].groupby(pairs, sort=False)
+            if pair != usual
+        ]
+        if others:
+            notes.append(f"Other architecture or objective: {'; '.join(others)}.")
+    else:
+        usual = ""
+    for name in names:
+        texts = rows[name].map(_text)
+        if name == "rule" or texts.nunique() > 1:
+            cells[name] = texts
+        elif len(texts):
+            said.append(f"{name} {texts.iloc[0]}")
+    return [*said, usual] if usual else said, cells, notes
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return "–" if math.isnan(value) else f"{value:.0f}"
+    return "–" if value is None or value is pd.NA else str(value)
+
+
+def _letters(references: pd.Series) -> tuple[pd.Series, list[str]]:
+    """Short name of each reference gradient, and a note that says what they are."""
+    used = [text for text in references.dropna().unique() if text]
+    others = [text for text in used if text != OBJECTIVE]
+    names = {text: LETTERS[n % len(LETTERS)] for n, text in enumerate(others)}
+    if OBJECTIVE in used:
+        names = {OBJECTIVE: "∇F", **names}
+    said = "; ".join(f"{letter}: {text}" for text, letter in names.items())
+    return references.map(lambda text: names.get(text, "–")), (
+        [f"Reference gradients: {said}."] if said else []
+    )
+
+
+def _numbers(rows: pd.DataFrame, column: Column) -> pd.Series:
+    name = column.name
+    fields = [rows[name], *(rows[f"{name}_{f}"] for f in ("low", "high", "method", "lost"))]
+    texts = [
+        notation.number(value, low, high, exact=method == "exact", relative=column.relative)
+        + ("†" if isinstance(lost, str) and lost else "")
+        for value, low, high, method, lost in zip(*fields, strict=True)
+    ]
+    return pd.Series(texts, index=rows.index, dtype=object)
+
+
+def _best(rows: pd.DataFrame, column: Column) -> pd.Series:
+    """Nearest to the ideal in each block, and those whose interval comes as near."""
+    name = column.name
+    if column.ideal is None:
+        return pd.Series(False, index=rows.index)
+    ends = rows[[name, f"{name}_low", f"{name}_high"]].set_axis(["value", "low", "high"], axis=1)
+    if column.relative:
+        ends = ends.where(ends.abs() >= ROUNDING, ends * 0.0)
+    value = ends["value"]
+    low, high = ends["low"].fillna(value), ends["high"].fillna(value)
+    if column.ideal == MORE:
+        distance, reach = -value, -high
+    elif column.ideal == LESS:
+        distance, reach = value, low
+    else:
+        distance = (value - column.ideal).abs()
+        beyond = pd.concat([low - column.ideal, column.ideal - high], axis=1)
+        reach = beyond.max(axis=1).clip(lower=0.0)
+    block = [rows["block"]]
+    if column.quantity.startswith(UNIT_OF_LOSS):
+        block.append(rows["objective"])
+    nearest = distance.groupby(block).transform("min")
+    several = value.notna().groupby(block).transform("sum") > 1
+    return (reach <= nearest) & value.notna() & several
+
+
+def _explained(rows: pd.DataFrame, chosen: list[str]) -> Iterator[str]:
+    numbers = [name for name in chosen if name in COLUMNS]
+    over = "[95 % interval]"
+    if (rows["seeds"] > 1).any():
+        over = "mean over seeds [95 % interval by Student's t]"
+    if numbers:
+        yield (
+            f"Values: {over}; a value without interval is exact, [?] one whose interval is "
+            "unknown; 0 is exact or below 1e-12. Marked: the best of its column, and all whose "
+            "interval reaches it, among rules at the same setting, protocol and step."
+        )
+    lost = [
+        f"{rule} {name} without {seeds}"
+        for name in numbers
+        for rule, seeds in dict.fromkeys(zip(rows["rule"], rows[f"{name}_lost"], strict=True))
+        if isinstance(seeds, str) and seeds
+    ]
+    if lost:
+        yield f"† over seeds with a finite value: {'; '.join(lost)}."

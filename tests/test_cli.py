@@ -1,0 +1,546 @@
+"""The command line: what it prints, what it refuses, and how it ends."""
+
+import ast
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+import tokenize
+from pathlib import Path
+
+import pytest
+from click.shell_completion import ShellComplete
+from click.testing import CliRunner
+
+from plausibench.bench import registry
+from plausibench.bench.cli import main
+from plausibench.bench.store import Run
+
+SMALL = [
+    *("--rules", "backprop", "--rules", "feedback_alignment", "--tasks", "teacher_student"),
+    *("--objectives", "mean_squared_error", "--hidden", "4", "--checkpoints", "0"),
+    *("--checkpoints", "2", "--seeds", "1", "--averaging-samples", "16"),
+    *("--marginal-samples", "32", "--jobs", "1", "--no-pictures"),
+]
+HEAVY = {"numpy", "numba", "scipy", "pandas", "matplotlib", "seaborn", "sklearn"}
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """A working folder, and a registry without the plug-ins of other tests."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_PLUGINS", {kind: {} for kind in registry.KINDS})
+    return tmp_path
+
+
+def call(*arguments, code=0):
+    """Output of a command that ends with ``code``."""
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result.stdout
+
+
+def refused(*arguments):
+    """The one sentence with which a command refuses its input, having written nothing."""
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+    sentence = result.stderr.removesuffix("\n")
+    assert sentence.startswith("Error: ")
+    assert "\n" not in sentence
+    return sentence.removeprefix("Error: ")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run directory of the smallest benchmark."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    call("run", *SMALL, "--out", folder)
+    return folder
+
+
+@pytest.mark.parametrize("command", ["", *main.commands])
+def test_help_imports_nothing_heavy(command):
+    code = (
+        "import sys; from plausibench.bench.cli import main\n"
+        f"try: main({[command, '--help'] if command else ['--help']})\n"
+        f"except SystemExit: print(sorted({HEAVY} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: ")
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_every_component_completes():
+    shell = ShellComplete(main, {}, "plausibench", "_PLAUSIBENCH_COMPLETE")
+    found = shell.get_completions(["run", "--rules"], "node")
+    assert [item.value for item in found] == ["node_perturbation"]
+    found = shell.get_completions(["show"], "dendritic")
+    assert [item.value for item in found] == ["dendritic", "dendritic_error"]
+
+
+def test_list_shows_every_component():
+    listed = call("list")
+    for kind in registry.KINDS:
+        for name in registry.entries(kind):
+            assert f"\n{name} " in listed
+    assert call("list", "tasks").splitlines()[0].split()[:3] == ["digits", "built", "in"]
+
+
+def test_list_names_the_file_of_a_plugin():
+    call("new-rule", "my_rule")
+    listed = call("list", "rules", "--plugin", "my_rule.py").splitlines()
+    (line,) = [line for line in listed if line.startswith("my_rule ")]
+    assert "my_rule.py  each neuron correlates its own noise" in line
+
+
+def test_show_prints_the_card():
+    shown = call("show", "node_perturbation[sigma=0.5]")
+    for text in ("equation", "randomness", "rule", "exact when", "a synapse knows", "cites"):
+        assert f"\n{text} " in shown or text in shown
+    assert "bias low, variance high" in shown
+    assert "0.5, default 0.001" in shown
+    assert "'gaussian'" in shown
+
+
+@pytest.mark.parametrize(
+    "name", [name for kind in registry.KINDS for name in registry.entries(kind)]
+)
+def test_show_knows_every_component(name):
+    assert f" {name}\n" in call("show", name).splitlines(keepends=True)[0]
+
+
+def test_check_prints_what_passed():
+    printed = call("check", "feedback_alignment")
+    assert printed.splitlines()[-1] == ("feedback_alignment: 11 passed, 0 failed, 2 not applicable")
+
+
+def code_lines(text):
+    """Lines that are neither blank, comment nor docstring."""
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    skipped = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+    used = set()
+    for token in tokens:
+        if token.type not in skipped and token.string:
+            used.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(text)):
+        kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+        if isinstance(node, kinds) and ast.get_docstring(node) is not None:
+            used -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    return len(used)
+
+
+def test_a_new_rule_is_short_and_keeps_its_promises(record_figure):
+    call("new-rule", "my_rule")
+    lines = code_lines(Path("my_rule.py").read_text())
+    record_figure("lines of code of a new rule", lines, "under 30")
+    assert lines < 30
+    # Without --plugin, the file of that name in this folder is taken.
+    assert "12 passed, 0 failed" in call("check", "my_rule")
+
+
+def test_a_new_rule_runs_beside_backprop(tmp_path):
+    call("new-rule", "my_rule", "--out", tmp_path / "mine.py")
+    call(
+        *("run", *SMALL[4:], "--plugin", "mine.py", "--rules", "backprop", "--rules", "my_rule"),
+        *("--samples", "64", "--out", "both"),
+    )
+    frame = Run.open("both").frame
+    assert list(frame["rule"].unique()) == ["backprop", "my_rule"]
+    assert "my_rule" in call("table", "both")
+
+
+BROKEN_RULE = """
+    def estimate(self, network, objective, batch, clean, state, noise):
+        estimates = super().estimate(network, objective, batch, clean, state, noise)
+        {body}
+        return estimates
+"""
+PLUGIN = """
+from dataclasses import dataclass
+import numpy as np
+from plausibench.rules.backprop import Backprop
+from plausibench.rules.estimate import Dense
+@dataclass(frozen=True)
+class MyRule(Backprop):
+"""
+
+
+def write_plugin(body, name="my_rule.py"):
+    Path(name).write_text(PLUGIN + BROKEN_RULE.format(body=body))
+
+
+BROKEN = {
+    "estimates['layer1.weights'] = Dense(np.zeros((3, 3)))": (
+        "rule my_rule: MyRule.estimate: layer1.weights has shape (3, 3); allowed is (16, 4, 20)"
+    ),
+    "estimates['layer1.bias'] = Dense(np.full(4, np.nan))": (
+        "rule my_rule: its estimate of layer1.bias is NaN or infinite; allowed are finite numbers"
+    ),
+    "estimates.pop('layer1.bias')": (
+        "rule my_rule: MyRule.estimate: returned ['layer1.weights', 'layer2.bias', "
+        "'layer2.weights']; allowed is one estimate for each of ['layer1.weights', 'layer1.bias', "
+        "'layer2.weights', 'layer2.bias']"
+    ),
+    "network.gone": (
+        "rule my_rule: it raises AttributeError: 'Network' object has no attribute 'gone'"
+    ),
+}
+
+
+@pytest.mark.parametrize("body", BROKEN)
+def test_a_broken_plugin_is_refused(body):
+    write_plugin(body)
+    arguments = ("--plugin", "my_rule.py", "--rules", "my_rule", *SMALL[4:])
+    assert refused("run", *arguments) == BROKEN[body]
+
+
+def test_check_of_a_broken_plugin_ends_with_1():
+    write_plugin("estimates = {}")
+    printed = call("check", "my_rule", "--plugin", "my_rule.py", code=1)
+    assert "shapes: MyRule.estimate: returned []; allowed is one estimate for each of" in printed
+
+
+def test_a_rule_that_fails_along_the_way_ends_with_1():
+    write_plugin("assert (network.parameters['layer1.bias'] == 0).all(), 'it has learned'")
+    call(
+        *("run", "--plugin", "my_rule.py", "--rules", "my_rule", *SMALL[4:], "--out", "out"),
+        code=1,
+    )
+    units = Run.open("out").units
+    assert list(units["status"]) == ["failed", "failed"]
+    assert list(units["reason"]) == ["AssertionError: it has learned"] * 2
+    assert "AssertionError: it has learned" in call("table", "out")
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+def test_a_network_that_diverges_is_an_outcome():
+    call("run", *SMALL, "--learning-rate", "1e200", "--out", "out")
+    assert "diverged" in set(Run.open("out").units["status"])
+    assert "diverged" in call("table", "out")
+
+
+RULES = (
+    "attention_gated, backprop, brainprop, dendritic_error, direct_feedback_alignment, "
+    "feedback_alignment, node_perturbation, weight_perturbation"
+)
+
+REFUSED = {
+    ("rn",): "command: 'rn' is not known; choose one of .*; did you mean 'run'?",
+    ("run", "--sampels", "3"): "No such option '--sampels'.*--samples",
+    ("run", "nowhere"): "experiment: 'nowhere' is neither a specification file nor a run directory",
+    ("run", "--rules", "node_pertubation"): (
+        f"rule: 'node_pertubation' is not known; choose one of {RULES}; "
+        "did you mean 'node_perturbation'?"
+    ),
+    ("run", "--tasks", "digit"): "task: 'digit' is not known; .*; did you mean 'digits'?",
+    ("run", "--architectures", "mpl"): "architecture: 'mpl' is not known; .*did you mean 'mlp'?",
+    ("run", "--objectives", "crossentropy"): "objective: .*did you mean 'cross_entropy'?",
+    ("run", "--rules", "node_perturbation[sgima=1]"): (
+        "rule node_perturbation: 'sgima' is not an option; it has sigma, antithetic, noise; "
+        "did you mean 'sigma'?"
+    ),
+    ("run", "--rules", "node_perturbation[sigma=-1]"): (
+        "rule node_perturbation: sigma: -1.*is not a finite number above 0"
+    ),
+    ("run", "--rules", "node_perturbation[sigma=loud]"): (
+        "rule node_perturbation: sigma: 'loud' is not a finite number above 0"
+    ),
+    ("run", "--rules", "node_perturbation[noise=gauss]"): (
+        "rule node_perturbation: noise: 'gauss' is not known; choose one of gaussian, "
+        "rademacher; did you mean 'gaussian'?"
+    ),
+    ("run", "--rules", "node_perturbation[sigma"): "rule: .* lacks its closing bracket",
+    ("run", "--samples", "0"): "samples: 0 is not a whole number of at least 1",
+    ("run", "--samples", "many"): "Invalid value for '--samples': 'many' is not a valid integer.",
+    ("run", "--seeds", "-1"): "seeds: -1 is not a whole number of at least 1",
+    ("run", "--seed", "-1"): "seed: -1 is not a whole number of at least 0",
+    ("run", "--jobs", "0"): "jobs: 0 is not a whole number of at least 1",
+    ("run", "--checkpoints", "-5"): "checkpoints: -5 is not a whole number of at least 0",
+    ("run", "--protocols", "owned"): "protocols: 'owned' .*did you mean 'own'?",
+    ("run", "--pairing", "al"): "pairing: 'al' .*did you mean 'all'?",
+    ("run", "--hidden", "10x10"): "hidden: '10x10' is not layer sizes joined by hyphens",
+    ("run", "--hidden", "0"): "hidden: 0 is not a whole number of at least 1",
+    ("run", "--optimiser", "adm"): "optimiser: 'adm' .*did you mean 'adam'?",
+    ("run", "--learning-rate", "-1"): "learning_rate: -1.0 is not a finite number above 0",
+    ("run", "--learning-rates", "backprop"): "learning_rates: 'backprop' is not of the form",
+    ("run", "--learning-rates", "bakprop=1"): "rule: 'bakprop' .*did you mean 'backprop'?",
+    ("run", "--batch-size", "9999"): "batch_size: 9999 .*1438",
+    ("run", "--format", "pgn"): "format: 'pgn' .*did you mean 'png'?",
+    ("run", "--plugin", "gone.py"): "plugin: 'gone.py' is not a file",
+    ("run", "--architectures", "mlp[sizes=64-8-5]"): (
+        "sizes: .* has 64 inputs and 5 outputs, but task digits needs 64 and 10"
+    ),
+    ("run", "--rules", "dendritic_error", "--architectures", "mlp"): (
+        "rules: dendritic_error cannot run on mlp with cross_entropy "
+        "(dendritic_error needs apical dendrites: use the dendritic architecture)"
+    ),
+    ("run", "--tasks", "mnist[path=gone.npz]"): ".*path: gone.npz cannot be read",
+    ("train",): "Missing argument 'RULE...'.",
+    ("train", "backpropp"): "rule: 'backpropp' .*did you mean 'backprop'?",
+    ("train", "backprop", "--steps", "-1"): "steps: -1 is not a whole number of at least 0",
+    ("train", "backprop", "--evaluate-every", "0"): "evaluate_every: 0 is not",
+    ("train", "brainprop", "--objective", "cross_entropy"): "rules: brainprop cannot run on mlp",
+    ("list", "rule"): "kind: 'rule' .*did you mean 'rules'?",
+    ("show", "mlpp"): "name: 'mlpp' is not known; .*did you mean 'mlp'?",
+    ("check", "bakprop"): "rule: 'bakprop' is not known; .*did you mean 'backprop'?",
+    ("check", "mlp"): f"rule: 'mlp' is not known; choose one of {RULES}",
+    ("table", "gone"): "run: 'gone' is not a run directory",
+    ("plot", "gone"): "run: 'gone' is not a run directory",
+    ("compare", "gone", "gone"): "run: 'gone' is not a run directory",
+    ("new-rule", "MyRule"): "name: 'MyRule' is not lower-case words .*, such as 'my_rule'",
+    ("new-rule", "class"): "name: 'class' is a word of Python; choose another",
+    ("new-rule", "backprop"): "name: 'backprop' is taken by a rule (built in); choose another",
+    ("new-rule", "my_rule", "--out", "gone/my_rule.py"): "out: gone/my_rule.py cannot be written",
+    ("new-rule", "my_rule", "--out", "gone"): "out: 'gone' is not an existing folder or a file",
+}
+
+
+def found_in(sentence, asked):
+    """Whether the parts of ``asked``, between ``.*``, come in this order, the first first."""
+    first, *others = asked.split(".*")
+    place = len(first) if sentence.startswith(first) else -1
+    for part in others:
+        place = sentence.find(part, place) if place >= 0 else place
+    return place >= 0
+
+
+@pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
+def test_bad_input_gets_one_sentence(arguments):
+    assert found_in(refused(*arguments), REFUSED[arguments])
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("raise OSError('no disk')", "plugin: .*bad.py cannot be imported (OSError: no disk)"),
+        ("def", "plugin: .*bad.py cannot be imported (SyntaxError: "),
+        ("x = 1", "plugin: .*bad.py defines no component; "),
+        (
+            PLUGIN.replace("MyRule", "Brainprop") + "    pass",
+            "plugin: .*bad.py defines rule brainprop, a name that is taken by built in",
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", [["run"], ["list"], ["train", "backprop"], ["check", "my"]])
+def test_a_plugin_that_fails_to_load_is_refused(command, content, sentence):
+    Path("bad.py").write_text(content)
+    assert found_in(refused(*command, "--plugin", "bad.py"), sentence)
+
+
+@pytest.mark.parametrize("out", ["a_file", "a_file/below", "/proc/nowhere"])
+@pytest.mark.parametrize("command", [["run", *SMALL], ["train", "backprop"]])
+def test_a_folder_that_cannot_be_written_is_refused(command, out):
+    Path("a_file").write_text("")
+    assert refused(*command, "--out", out).startswith("out: ")
+
+
+def test_a_folder_of_something_else_is_refused():
+    Path("notes").mkdir()
+    Path("notes/today.txt").write_text("mine")
+    result = CliRunner().invoke(main, ["run", *SMALL, "--out", "notes"])
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "Error: out: notes is no run directory but holds 'today.txt'; choose a new or an empty "
+        "folder\n"
+    )
+    # The lock that keeps two processes apart is all that is left there.
+    assert {path.name for path in Path("notes").iterdir()} <= {"today.txt", ".lock"}
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("rules = ", "spec: spec.toml is not valid TOML"),
+        ("rule = ['backprop']", "spec: 'rule' .*did you mean 'rules'?"),
+        ("rules = 'backprop'", "rules: 'backprop' is not a list"),
+        ("samples = 1.5", "samples: 1.5 is not a whole number of at least 1"),
+    ],
+)
+def test_a_specification_with_an_error_is_refused(content, sentence):
+    Path("spec.toml").write_text(content)
+    assert found_in(refused("run", "spec.toml"), sentence)
+
+
+def test_a_plan_names_every_trajectory_and_writes_nothing():
+    printed = call("run", *SMALL, "--dry-run")
+    assert "4 trajectories, measured at steps 0, 2" in printed
+    assert list(Path().iterdir()) == []
+
+
+def test_a_plan_says_what_cannot_run():
+    printed = call(
+        *("run", *SMALL, "--rules", "dendritic_error", "--pairing", "all"),
+        *("--architectures", "mlp", "--dry-run"),
+    )
+    assert "cannot run: dendritic_error needs apical dendrites" in printed
+
+
+def test_a_finished_run_is_not_computed_again(finished):
+    records = (finished / "results" / "driver.jsonl").read_bytes()
+    first = call("table", finished)
+    call("run", finished, "--jobs", "1", "--no-pictures")
+    assert (finished / "results" / "driver.jsonl").read_bytes() == records
+    assert call("table", finished) == first
+
+
+def test_the_same_options_name_the_same_folder():
+    first = call("run", *SMALL, "--dry-run").splitlines()[-1]
+    assert first.startswith("Would write to results/")
+    assert call("run", *SMALL, "--dry-run").splitlines()[-1] == first
+    assert call("run", *SMALL, "--seed", "1", "--dry-run").splitlines()[-1] != first
+    assert call("run", "--dry-run").splitlines()[-1] == "Would write to results/default."
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "latex", "html", "csv"])
+def test_tables_come_in_every_format(finished, form):
+    printed = call("table", finished, "--format", form)
+    assert "feedback" in printed
+    assert call("table", finished, "--format", form, "--out", "table") == ""
+    assert Path("table").read_text() == printed
+
+
+def test_a_table_has_the_columns_asked_for_and_in_order(finished):
+    printed = call(
+        *("table", finished, "--columns", "variance, gain", "--format", "csv"),
+        *("--sort", "-gain", "--protocols", "shared", "--steps", "0"),
+    )
+    head, *rows = printed.splitlines()
+    gains = [float(row.split(",")[head.split(",").index("gain")]) for row in rows]
+    assert len(gains) == 2
+    assert gains == sorted(gains, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--columns", "varianc"], "columns: 'varianc' .*did you mean 'variance'?"),
+        (["--sort", "varianc"], "sort: 'varianc' .*did you mean 'variance'?"),
+        (["--format", "tex"], "format: 'tex' is not known; choose one of text, markdown, "),
+        (["--projection", "layer9"], "projection: 'layer9' .*"),
+        (["--steps", "7"], "steps: 7 is not in the run; choose from 0, 2"),
+        (["--out", "gone/table"], "out: gone/table cannot be written"),
+    ],
+)
+def test_a_table_of_unknown_things_is_refused(finished, options, sentence):
+    assert found_in(refused("table", finished, *options), sentence)
+
+
+def test_plot_draws_into_the_folder(finished):
+    printed = call("plot", finished, "--out", "pictures", "--format", "png")
+    assert sorted(map(str, Path("pictures").iterdir())) == sorted(printed.splitlines())
+    assert "pictures/plane.png" in printed
+    assert refused("plot", finished, "--format", "pgn").startswith("format: 'pgn'")
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "latex", "html", "csv"])
+def test_a_run_compared_with_itself_has_no_difference(finished, form):
+    printed = call("compare", finished, finished, "--format", form)
+    assert ",higher," not in printed
+    assert ",lower," not in printed
+    if form == "text":
+        assert " values compared; 0 supported differences" in printed
+
+
+def test_compare_refuses_unknown_things(finished):
+    assert refused("compare", finished, finished, "--rate", "2").startswith("rate: 2.0 is not")
+    sentence = refused("compare", finished, finished, "--columns", "varianc")
+    assert found_in(sentence, "columns: 'varianc' .*did you mean 'variance'?")
+
+
+def copied(run, **changes):
+    """A copy of a run directory with other contents of some files."""
+    import shutil
+
+    shutil.copytree(run, "copy")
+    for name, change in changes.items():
+        file = next(Path("copy").rglob(f"{name}.*"))
+        file.write_text(change(file.read_text()))
+    return "copy"
+
+
+@pytest.mark.parametrize("command", ["table", "plot", "run"])
+def test_a_run_of_another_version_is_refused(finished, command):
+    def older(text):
+        return json.dumps({**json.loads(text), "schema": 0})
+
+    assert refused(command, copied(finished, provenance=older)).startswith(
+        "run: copy has format 0; this version reads format 1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("provenance", lambda text: text[:20]),
+        ("driver", lambda text: "{}\n" + text),
+        ("driver", lambda text: text.replace("{", "[", 1)),
+    ],
+)
+def test_a_damaged_run_is_refused(finished, file, change):
+    sentence = refused("table", copied(finished, **{file: change}))
+    assert sentence.startswith("run: copy/")
+    assert " is damaged (" in sentence
+
+
+def test_train_writes_the_learning_curves():
+    printed = call(
+        *("train", "backprop", "node_perturbation", "--task", "teacher_student"),
+        *("--objective", "mean_squared_error", "--hidden", "4", "--steps", "4"),
+        *("--evaluate-every", "2", "--out", "curves"),
+    )
+    head, first, second = (line.split() for line in printed.splitlines()[:3])
+    assert head == ["rule", "step", "train_loss", "test_loss", "test_accuracy", "alignment"]
+    assert first[:2] == ["backprop", "4"]
+    assert first[4:] == ["-", "1"]  # no accuracy in a regression
+    assert second[0] == "node_perturbation"
+    import pandas as pd
+
+    frame = pd.read_csv("curves/learning_curves.csv")
+    assert set(frame["quantity"]) == {"train_loss", "test_loss", "alignment"}
+    assert sorted(frame["step"].unique()) == [0, 2, 4]
+    assert Path("curves/learning_curves.png").stat().st_size > 0
+    value = frame.query("rule == 'backprop' and step == 4 and quantity == 'train_loss'")["value"]
+    assert float(first[2]) == pytest.approx(value.item(), rel=1e-3)
+
+
+def test_train_takes_the_rate_given():
+    losses = []
+    for rate in ("0.001", "0.1"):
+        call(
+            *("train", "backprop", "--task", "linear_regression", "--hidden", "4", "--steps", "3"),
+            *("--objective", "mean_squared_error", "--learning-rate", rate, "--out", rate),
+        )
+        losses.append(Path(rate, "learning_curves.csv").read_text())
+    assert losses[0] != losses[1]
+
+
+def test_interrupting_keeps_what_is_done_and_says_how_to_resume():
+    arguments = [argument for argument in SMALL if argument != "1"]
+    arguments[arguments.index("--seeds") + 1 : arguments.index("--seeds") + 1] = ["40"]
+    arguments[arguments.index("--jobs") + 1 : arguments.index("--jobs") + 1] = ["1"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from plausibench.bench.cli import main; main()", "run",
+         *arguments, "--out", "out"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    shard = Path("out/results/driver.jsonl")
+    while process.poll() is None and not (shard.exists() and b"\n" in shard.read_bytes()):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    kept = len(Run.open("out").records())
+    assert 0 < kept < 160
+    assert said == (
+        f"Interrupted: {kept} of 160 trajectories are kept in out; "
+        "resume with: plausibench run out\n"
+    )
