@@ -83,6 +83,8 @@ def test_every_component_completes():
     shell = ShellComplete(main, {}, "plausibench", "_PLAUSIBENCH_COMPLETE")
     found = shell.get_completions(["run", "--rules"], "node")
     assert [item.value for item in found] == ["node_perturbation"]
+    found = shell.get_completions(["list"], "ru")
+    assert [item.value for item in found] == ["rules"]
     found = shell.get_completions(["show"], "dendritic")
     assert [item.value for item in found] == ["dendritic", "dendritic_error"]
 
@@ -221,7 +223,6 @@ def test_a_rule_that_fails_along_the_way_ends_with_1():
     assert "AssertionError: it has learned" in call("table", "out")
 
 
-@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
 def test_a_network_that_diverges_is_an_outcome():
     call("run", *SMALL, "--learning-rate", "1e200", "--out", "out")
     assert "diverged" in set(Run.open("out").units["status"])

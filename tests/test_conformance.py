@@ -34,6 +34,12 @@ def test_built_in_rules_pass(selector):
     assert [str(outcome) for outcome in outcomes if outcome.status == "failed"] == []
 
 
+@pytest.mark.parametrize(("name", "check"), checks(Backprop()))
+def test_the_test_file_of_a_plugin(name, check):
+    assert name in NAMES
+    check()
+
+
 def test_what_does_not_apply_says_why():
     outcomes = {outcome.name: outcome for outcome in run_checks(Backprop())}
     idle = {name for name, outcome in outcomes.items() if outcome.status == "not applicable"}

@@ -630,11 +630,7 @@ def test_a_rule_looks_the_same_in_every_picture(drawn):
         assert expected.items() <= legend.items()
     budget = drawn[3].figure.axes[0]
     labels = [tick.get_text() for tick in budget.get_yticklabels()]
-    marked = [
-        line
-        for line in budget.lines
-        if line.get_markerfacecolor() in {c for c, _ in expected.values()}
-    ]
+    marked = [line for line in budget.lines if line.get_marker() in list("*osv^DPpX")]
     assert len(marked) == len(RULES)
     for line in marked:
         label = labels[int(line.get_ydata()[0])]
@@ -656,20 +652,21 @@ def texts_in(figure):
     """Texts that are drawn, with their boxes."""
     with style.theme():
         figure.draw_without_rendering()
-    ticks = [
-        tick.label1
-        for axes in figure.axes
-        for axis in (axes.xaxis, axes.yaxis)
-        for tick in axis._update_ticks()
-        if min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
-    ]
+        ticks = [
+            tick.label1
+            for axes in figure.axes
+            for axis in (axes.xaxis, axes.yaxis)
+            for tick in axis._update_ticks()
+            if min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
+        ]
     rest = [
         text
         for axes in figure.axes
         for text in (*axes.texts, axes._left_title, axes.xaxis.label, axes.yaxis.label)
     ]
-    loose = [text for text in figure.findobj(Text) if text.axes is None]
-    texts = {id(text): text for text in (*ticks, *rest, *loose)}.values()
+    loose = [text for part in figure.subfigs for text in part.texts]
+    keys = [text for legend in figure.findobj(Legend) for text in legend.get_texts()]
+    texts = (*ticks, *rest, *loose, *keys)
     drawn = [text for text in texts if text.get_visible() and text.get_text().strip()]
     return [(text, text.get_window_extent()) for text in drawn]
 

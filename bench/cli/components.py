@@ -17,8 +17,12 @@ WIDTH = 100
 """Characters in a line of a card."""
 
 
+def _kinds(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    return [kind for kind in KINDS if kind.startswith(incomplete)]
+
+
 @click.command("list")
-@click.argument("kind", required=False, shell_complete=lambda *_: list(KINDS))
+@click.argument("kind", required=False, shell_complete=_kinds)
 @plugin_option
 def list_components(kind: str | None, plugins: tuple[str, ...]) -> None:
     """List components: name, origin, one line. KIND is rules, architectures, objectives or tasks.

@@ -147,6 +147,8 @@ def _plan(units: "list[Unit]", spec: "Spec", folder: Path) -> str:
 
 
 def _how_to_resume(folder: Path, total: int) -> str:
+    import shlex
+
     from plausibench.bench.store import Run
 
     if not (folder / "spec.toml").is_file():
@@ -154,7 +156,7 @@ def _how_to_resume(folder: Path, total: int) -> str:
     kept = len(Run.open(folder).records())
     return (
         f"Interrupted: {kept} of {total} trajectories are kept in {folder}; "
-        f"resume with: plausibench run {folder}"
+        f"resume with: plausibench run {shlex.quote(str(folder))}"
     )
 
 

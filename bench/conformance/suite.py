@@ -1,6 +1,6 @@
 """Run the checks, as a list of outcomes or one by one under a test runner."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -79,13 +79,13 @@ def run_checks(
 
 def checks(
     rule: Rule, case: Case | None = None, *, expected_failed: Mapping[str, str] | None = None
-) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Yield name and callable of every check; the callable raises AssertionError if it fails.
+) -> list[tuple[str, Callable[[], None]]]:
+    """List name and callable of every check; the callable raises AssertionError if it fails.
 
     Parameters and errors are those of :func:`run_checks`.
     """
-    for name, run in _planned(rule, case, expected_failed):
-        yield name, partial(_demand, run)
+    planned = _planned(rule, case, expected_failed)
+    return [(name, partial(_demand, run)) for name, run in planned]
 
 
 def _planned(

@@ -161,7 +161,8 @@ def _tabulate(cells: pd.DataFrame, form: str) -> str:
 def _widths(cells: pd.DataFrame) -> list[int]:
     """Characters that each column takes, the gap to the next included."""
     return [
-        max(len(line) for text in (name, *column) for line in text.split("\n") or [""]) + 2
+        # tabulate keeps a heading two characters narrower than its column.
+        2 + max([len(str(name)) + 2, *(len(line) for t in column for line in t.split("\n"))])
         for name, column in cells.items()
     ]
 

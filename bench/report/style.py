@@ -247,7 +247,7 @@ def _columns(labels: Sequence[str], width: float) -> int:
 def finished(name: str, figure: Figure, caption: str) -> Picture:
     """Picture whose layout is settled once, so that every format shows the same one."""
     with theme():
-        figure.draw_without_rendering()  # type: ignore[no-untyped-call]
+        figure.draw_without_rendering()
     figure.set_layout_engine("none")
     return Picture(name, figure, caption)
 

@@ -137,7 +137,7 @@ def _filled(rows: pd.DataFrame, found: pd.DataFrame, needed: list[str]) -> pd.Da
         own = found[(found["kind"] == column.kind) & (found["quantity"] == column.quantity)]
         part = rows[cell].merge(own[[*cell, *fields]], on=cell, how="left")[fields]
         parts.append(part.add_prefix(f"{name}_").rename(columns={f"{name}_value": name}))
-    rows = pd.concat(parts, axis=1)
+    rows = pd.concat(parts, axis=1).copy()  # one piece again, for which pandas asks
     # Without numbers there are no columns to take the least of, and it is NaN.
     seeds = rows[[f"{name}_seeds" for name in needed]].min(axis=1)
     block = rows.groupby([settings(rows), "protocol", "step"], dropna=False).ngroup()
