@@ -83,7 +83,7 @@ class Spec:
     pairing: str = "first"
     hidden: tuple[int, ...] = (32, 32)
     protocols: tuple[str, ...] = PROTOCOLS
-    checkpoints: tuple[int, ...] = (0, 100, 1000)
+    checkpoints: tuple[int, ...] = (0, 100, 500)
     seeds: int = 5
     seed: int = 0
     samples: int = 2000

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plausibench.kernels import noise as kernels
 from plausibench.kernels.errors import choose
+from plausibench.kernels.noise import normal, rademacher, uniform
 from plausibench.kernels.streams import stream
 
 Array = np.ndarray
 
-FILL = {"gaussian": kernels.normal, "rademacher": kernels.rademacher}
+FILL = {"gaussian": normal, "rademacher": rademacher}
 LAWS = tuple(FILL)
-FOURTH_MOMENT = {"gaussian": 3.0, "rademacher": 1.0}
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,8 @@ class Noise:
 
     def actions(self, policy: Array) -> Array:
         """Sample one action per example, int64 ``(S, B)``, from a policy ``(B, A)``."""
-        uniform = np.empty((self.samples.size, self.keys.size, 1))
-        kernels.uniform(stream(self.seed, "action"), self.samples, self.keys, uniform)
+        drawn = np.empty((self.samples.size, self.keys.size, 1))
+        uniform(stream(self.seed, "action"), self.samples, self.keys, drawn)
         edges = np.cumsum(policy, axis=-1)
         # Scaled by the last edge, so that rounding can never leave an action out of range.
-        return (uniform * edges[:, -1:] >= edges).sum(axis=-1).clip(max=policy.shape[-1] - 1)
+        return (drawn * edges[:, -1:] >= edges).sum(axis=-1).clip(max=policy.shape[-1] - 1)

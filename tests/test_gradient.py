@@ -1,9 +1,9 @@
 """The exact gradient: against finite differences, an independent autograd, and naive twins."""
 
-import naive
 import numpy as np
 import pytest
 
+import naive
 from plausibench import bench
 
 ACTIVATIONS = ["identity", "tanh", "sigmoid", "relu", "softplus"]

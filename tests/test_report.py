@@ -170,7 +170,7 @@ def small():
 
 @pytest.fixture(scope="module")
 def few():
-    return generate(seeds=2, steps=(0,), protocols=("shared",), rules=list(RULES)[:5])
+    return generate(seeds=2, steps=(0,), protocols=("shared",), rules=list(RULES)[:4])
 
 
 @pytest.fixture(scope="module")
@@ -917,14 +917,14 @@ def test_p_values_are_uniform_without_a_difference(start):
 
 
 def test_noise_is_not_flagged(record_figure):
-    """40 comparisons of 20 cells: at 5 %, flags in more than 8 of them come once in 7000 times."""
-    frames = pair(cells=20 * 40)
+    """25 comparisons of 20 cells: at 5 %, flags in more than 6 of them come once in 5900 times."""
+    frames = pair(cells=20 * 25)
     alarms = sum(
         (compare(*(frame[frame["step"] // 20 == n] for frame in frames))["flag"] != "").any()
-        for n in range(40)
+        for n in range(25)
     )
-    record_figure("comparisons of two equal runs with a flag", alarms / 40, "at most 5 %")
-    assert alarms <= 8
+    record_figure("comparisons of two equal runs with a flag", alarms / 25, "at most 5 %")
+    assert alarms <= 6
 
 
 def test_a_true_difference_is_flagged_and_its_interval_is_right():
@@ -953,7 +953,7 @@ def test_welch_by_hand():
     assert row["test"] == "Welch"
     t = 15 / math.sqrt(v1 + v2)
     # Student's distribution by numerical integration of its density.
-    grid = np.linspace(t, 4000, 4_000_001)
+    grid = np.linspace(t, 4000, 1_000_001)
     density = (1 + grid**2 / freedom) ** (-(freedom + 1) / 2)
     constant = math.gamma((freedom + 1) / 2) / (
         math.sqrt(freedom * math.pi) * math.gamma(freedom / 2)

@@ -1,9 +1,9 @@
 """Exact limits of the rules: deterministic identities, no statistics."""
 
-import naive
 import numpy as np
 import pytest
 
+import naive
 from plausibench import bench
 
 

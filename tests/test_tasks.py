@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from plausibench.bench import tasks
-from plausibench.objectives.batch import Batch
 from plausibench.bench.tasks.digits import Digits
 from plausibench.bench.tasks.linear_regression import LinearRegression
 from plausibench.bench.tasks.mnist import Mnist
@@ -38,6 +37,7 @@ from plausibench.kernels.errors import (
     show,
     sizes,
 )
+from plausibench.objectives.batch import Batch
 
 RULES = ["backprop", "node_perturbation", "weight_perturbation", "brainprop"]
 PROVIDED = [

@@ -69,6 +69,7 @@ def save_all(
         If a format is unknown or the folder cannot be written.
     """
     wanted = [choose("format", kind, style.FORMATS) for kind in formats]
+    folder = style.writable(folder)
     return [path for picture in pictures(frame, units) for path in picture.save(folder, wanted)]
 
 

@@ -223,5 +223,7 @@ def averaged(rows: pd.DataFrame) -> str:
     """Sentence for captions that says what values and intervals are."""
     seeds = int(rows["seeds"].max())
     if seeds == 1:
-        return "One seed, with the measurement's own 95 % intervals."
-    return f"Means over {seeds} seeds with 95 % intervals (Student's t)."
+        said = "One seed, with the measurement's own 95 % intervals"
+    else:
+        said = f"Means over {seeds} seeds with 95 % intervals (Student's t)"
+    return f"{said}; a marker hides intervals narrower than itself."

@@ -188,16 +188,13 @@ def _keys(rows: pd.DataFrame, sketched: bool) -> list[Line2D]:
 
 
 def _caption(axis: str, rows: pd.DataFrame) -> str:
-    seeds = int(rows["seeds"].max())
-    over = f"means over {seeds} seeds with 95 % intervals (Student's t)"
-    if seeds == 1:
-        over = "one seed with 95 % intervals (jackknife)"
     what = {
         "raw": "the squared distance between its mean and the reference gradient",
         "scale_free": "what is left of its squared bias with the best scalar for each parameter",
     }[axis]
     parts = [
-        f"Bias and variance of gradient estimates, measured ({over}).",
+        "Bias and variance of gradient estimates, measured.",
+        panels.averaged(rows),
         f"Across: {what}.",
         "Up: the trace of its covariance.",
         "Both are relative to the squared length of the reference gradient.",

@@ -14,10 +14,12 @@ from matplotlib.patches import FancyBboxPatch
 from plausibench.bench import registry
 from plausibench.bench.report.scale import Scale
 from plausibench.bench.report.style import SMALL, Style
+from plausibench.kernels.errors import choose
 from plausibench.rules.rule import Rule
 
 Places = dict[tuple[str, str], list[tuple[str, bool]]]
 
+LEVELS = ("none", "low", "high")
 GAP = 0.085
 """Between the faint markers of a region, as a share of the panel."""
 
@@ -47,6 +49,11 @@ def places(rules: Iterable[str]) -> Places:
     -------
     dict
         Place to pairs (selector, whether the figure puts a question mark on it).
+
+    Raises
+    ------
+    InputError
+        If a card expects a place that is not on the scale.
     """
     found: Places = {}
     known = registry.entries("rule")
@@ -54,6 +61,8 @@ def places(rules: Iterable[str]) -> Places:
         component = registry.find("rule", rule) if rule in known else None
         if component is not None and issubclass(component, Rule):
             card = component.card
+            for level in card.expected or ():
+                choose(f"card of {rule}, expected", level, LEVELS)
             if card.expected is not None:
                 found.setdefault(card.expected, []).append((rule, card.questioned))
     return found

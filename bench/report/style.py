@@ -91,7 +91,7 @@ class Picture:
         InputError
             If a format is unknown or the folder cannot be written.
         """
-        folder = Path(folder)
+        folder = writable(folder)
         undated: dict[str, dict[str, Any]] = {
             "png": {"Software": None},
             "svg": {"Date": None},
@@ -99,13 +99,31 @@ class Picture:
         }
         paths = [folder / f"{self.name}.{choose('format', kind, FORMATS)}" for kind in formats]
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             with theme():
                 for path in paths:
                     self.figure.savefig(path, metadata=undated[path.suffix[1:]])
         except OSError as error:
-            raise InputError(f"folder: {folder} cannot be written ({error.strerror})") from error
+            raise _unwritable(folder, error) from error
         return paths
+
+
+def writable(folder: Path | str) -> Path:
+    """Make a folder if it is not there.
+
+    Raises
+    ------
+    InputError
+        If that is not possible.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return Path(folder)
+
+
+def _unwritable(folder: Path | str, error: OSError) -> InputError:
+    return InputError(f"folder: {folder} cannot be written ({error.strerror})")
 
 
 def styles(rules: Iterable[str]) -> dict[str, Style]:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from plausibench.objectives.batch import Batch
 from plausibench.bench.tasks.split import stratified
 from plausibench.bench.tasks.task import Task
 from plausibench.kernels.errors import number
+from plausibench.objectives.batch import Batch
 
 
 @dataclass(frozen=True)

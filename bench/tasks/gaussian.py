@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from plausibench.objectives.batch import Batch
 from plausibench.bench.tasks.task import Task
 from plausibench.kernels.errors import integer, number
 from plausibench.kernels.streams import generator
+from plausibench.objectives.batch import Batch
 
 
 @dataclass(frozen=True)

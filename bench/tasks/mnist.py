@@ -12,11 +12,11 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from plausibench.objectives.batch import Batch
 from plausibench.bench.tasks.idx import read_idx
 from plausibench.bench.tasks.split import stratified
 from plausibench.bench.tasks.task import Task
 from plausibench.kernels.errors import InputError, refusal, show
+from plausibench.objectives.batch import Batch
 
 _Arrays = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 _CLASSES = 10

@@ -10,10 +10,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from plausibench.objectives.batch import Batch
 from plausibench.bench.tasks.split import stratified
 from plausibench.bench.tasks.task import Task
 from plausibench.kernels.errors import InputError
+from plausibench.objectives.batch import Batch
 
 _SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from plausibench.objectives.batch import Batch
 from plausibench.kernels.errors import integer, refusal
 from plausibench.kernels.streams import generator
+from plausibench.objectives.batch import Batch
 
 
 @dataclass(frozen=True)

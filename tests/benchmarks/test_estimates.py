@@ -6,11 +6,11 @@ the same statistics before anything is timed.
 
 from functools import cache
 
-import naive_settling
 import numpy as np
 import pytest
 
 import naive
+import naive_settling
 from plausibench import bench
 
 TASK = bench.make("task", "digits")
