@@ -37,10 +37,19 @@ def exact(setting: Setting, redraw: frozenset[str]) -> Exact | None:
     return _deterministic(setting)
 
 
+def closed_form(setting: Setting, redraw: frozenset[str]) -> Exact | None:
+    """Mean and variance by the rule's closed form, in the limit it names; None without one."""
+    sources = setting.rule.randomness() & redraw
+    form = setting.rule.closed_form(
+        setting.network, setting.objective, setting.batch, setting.clean, sources
+    )
+    return None if form is None else Exact(form.mean, form.variance, 0, "closed form")
+
+
 def unavailable(setting: Setting, redraw: frozenset[str]) -> str:
     """Why there is no exact answer."""
     sources = ", ".join(sorted(setting.rule.randomness() & redraw))
-    return f"the rule's randomness ({sources}) cannot be enumerated"
+    return f"the rule's randomness ({sources}) cannot be enumerated and it has no closed form"
 
 
 def _deterministic(setting: Setting) -> Exact:

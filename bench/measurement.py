@@ -18,7 +18,7 @@ from plausibench.bench.draws import (
     prepare,
     reference_of,
 )
-from plausibench.bench.exact import Exact, exact, unavailable
+from plausibench.bench.exact import Exact, closed_form, exact, unavailable
 from plausibench.bench.moments import BLOCK, BlockSums, Moments
 from plausibench.bench.statistics import (
     LEAST_DIMENSION,
@@ -122,7 +122,9 @@ def measure(
         float64 or float32, of the estimates; sums are always float64.
     method
         ``exact`` without sampling, ``sampled``, or ``auto``: exact for deterministic and
-        sampled-action rules, sampled for the others.
+        sampled-action rules, sampled for the others. Where mean and variance cannot be
+        enumerated, ``exact`` takes the rule's closed form, for perturbation rules that of the
+        limit of vanishing noise.
     reference
         ``own`` for the gradient that the rule names as its reference, ``objective`` for that
         of the objective.
@@ -158,6 +160,8 @@ def measure(
         answer = None
         if method != "sampled":
             answer = exact(setting, sources)
+            if answer is None and method == "exact":
+                answer = closed_form(setting, sources)
             if answer is None and method == "exact":
                 raise InputError(
                     f"method: 'exact' is not possible: {unavailable(setting, sources)}"

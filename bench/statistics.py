@@ -106,7 +106,11 @@ def exact_quantities(mean: Array, variance: float, reference: Array) -> dict[str
     bias = np.array([float(deviation @ deviation)])
     mean2 = np.array([float(mean @ mean)])
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _relative(bias, np.array([variance]), along, along**2, mean2, g2)
+        found = _relative(bias, np.array([variance]), along, along**2, mean2, g2)
+    if mean2[0] == 0 and g2 > 0:
+        # No scalar makes an estimate of nothing better.
+        found["scale_free_bias"] = np.ones(1)
+    return found
 
 
 def _relative(

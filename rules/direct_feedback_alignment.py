@@ -10,7 +10,8 @@ from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, outers
 from plausibench.rules.noise import Noise
-from plausibench.rules.rule import Rule, RuleCard, State
+from plausibench.rules.random_feedback import over_feedback
+from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State
 
 
 @dataclass(frozen=True)
@@ -70,3 +71,22 @@ class DirectFeedbackAlignment(Rule):
         arriving = {name: delta @ matrix.T for name, matrix in state.items()}
         signals = network.credit(clean, {top: error, **arriving}, feedback={})
         return outers(network, clean, signals)
+
+    def closed_form(
+        self,
+        network: Network,
+        objective: Objective,
+        batch: Batch,
+        clean: Activity,
+        redrawn: frozenset[str],
+    ) -> ClosedForm | None:
+        """Over B, whose entries are independent with mean 0 and variance scale^2 / (3 N_l)."""
+        error = objective.error(clean.output, batch.targets) / batch.size
+        top = network.credit(clean, {network.output.name: error}, feedback={})
+        output = top[network.output.name] @ top[network.output.name].T
+        inner = {network.output.name: output}
+        for population in network.hidden:
+            name = population.name
+            slope = population.neurons.slope(clean.drive[name], clean.activity[name])
+            inner[name] = self.scale**2 / (3 * population.size) * (slope @ slope.T) * output
+        return over_feedback(network, clean, top, inner)

@@ -10,7 +10,8 @@ from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, outers
 from plausibench.rules.noise import Noise
-from plausibench.rules.rule import Rule, RuleCard, State
+from plausibench.rules.random_feedback import over_feedback
+from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State
 
 
 @dataclass(frozen=True)
@@ -66,3 +67,28 @@ class FeedbackAlignment(Rule):
         feedback = {p.name: p.synapse.untranspose(state[p.name]) for p in network.returning}
         signals = network.credit(clean, {network.output.name: error}, feedback)
         return outers(network, clean, signals)
+
+    def closed_form(
+        self,
+        network: Network,
+        objective: Objective,
+        batch: Batch,
+        clean: Activity,
+        redrawn: frozenset[str],
+    ) -> ClosedForm | None:
+        """Over B, whose entries are independent with mean 0 and variance s^2.
+
+        The mean is 0 below the output. Between examples b and c, the expected inner products of
+        post factors follow ``C_l = s^2 (f_l'^b . f_l'^c) C_(l+1)``.
+        """
+        error = objective.error(clean.output, batch.targets) / batch.size
+        top = network.credit(clean, {network.output.name: error}, feedback={})
+        inner = {network.output.name: top[network.output.name] @ top[network.output.name].T}
+        for population in reversed(network.hidden):
+            name = population.name
+            slope = population.neurons.slope(clean.drive[name], clean.activity[name])
+            inner[name] = (slope @ slope.T) * sum(
+                self.scale**2 / sum(p.synapse.factors) * inner[p.target]
+                for p in network.outgoing[name]
+            )
+        return over_feedback(network, clean, top, inner)

@@ -9,9 +9,9 @@ from plausibench.architectures.network import Activity, Network
 from plausibench.kernels.errors import choose, flag, positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
-from plausibench.rules.estimate import Estimates, outers
-from plausibench.rules.noise import LAWS, Noise
-from plausibench.rules.rule import Rule, RuleCard, State
+from plausibench.rules.estimate import Estimates, form, outers
+from plausibench.rules.noise import FOURTH_MOMENT, LAWS, Noise
+from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State
 
 Array = np.ndarray
 
@@ -49,8 +49,10 @@ class NodePerturbation(Rule):
         expected=("low", "high"),
         forward_passes=2.0,
         cites="Williams 1992; Werfel, Xie & Seung 2005; Fiete & Seung 2006",
-        notes="one-sided (antithetic=false): the same mean, since the noise is symmetric, but single draws "
-        "err by order sigma and vary more; |delta|^2 sums all layers",
+        notes=(
+            "one-sided (antithetic=false): the same mean, since the noise is symmetric, but single "
+            "draws err by order sigma and vary more; |delta|^2 sums all layers"
+        ),
     )
 
     def __post_init__(self) -> None:
@@ -80,3 +82,27 @@ class NodePerturbation(Rule):
             change = (losses(self.sigma) - undisturbed) / self.sigma
         weight = (change / batch.size)[..., None]
         return outers(network, clean, {name: weight * drawn for name, drawn in xi.items()})
+
+    def closed_form(
+        self,
+        network: Network,
+        objective: Objective,
+        batch: Batch,
+        clean: Activity,
+        redrawn: frozenset[str],
+    ) -> ClosedForm | None:
+        """Limit sigma -> 0 (Werfel, Xie & Seung 2005, for one layer).
+
+        Per layer and example, ``E|g|^2 = |a|^2 (N_l |delta|^2 + (k4 - 1) |delta_l|^2)``, with
+        delta over all layers: every neuron's noise moves the same loss.
+        """
+        error = objective.error(clean.output, batch.targets) / batch.size
+        signals = network.credit(clean, {network.output.name: error})
+        lengths = {name: (signal**2).sum(axis=-1) for name, signal in signals.items()}
+        total, excess = sum(lengths.values()), FOURTH_MOMENT[self.noise] - 2
+        variance = {}
+        for p in network.projections:
+            pre = np.einsum("bb->b", p.synapse.pre_gram(clean.presynaptic(p)))
+            neurons = signals[p.target].shape[-1]
+            variance[p.name] = float(pre @ (neurons * total + excess * lengths[p.target]))
+        return ClosedForm(form(network, outers(network, clean, signals)), variance)

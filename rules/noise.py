@@ -13,6 +13,7 @@ Array = np.ndarray
 
 FILL = {"gaussian": normal, "rademacher": rademacher}
 LAWS = tuple(FILL)
+FOURTH_MOMENT = {"gaussian": 3.0, "rademacher": 1.0}
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,14 @@ class RuleCard:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class ClosedForm:
+    """Mean ``(*shape)`` and total variance of an estimator, per parameter."""
+
+    mean: dict[str, Array]
+    variance: dict[str, float]
+
+
 class Rule(ABC):
     """Maps activity and objective to an estimate of the gradient.
 
@@ -127,6 +135,20 @@ class Rule(ABC):
         self, network: Network, objective: Objective, batch: Batch, clean: Activity
     ) -> dict[str, Array] | None:
         """Gradient the rule is judged against; None for that of the objective."""
+        return None
+
+    def closed_form(
+        self,
+        network: Network,
+        objective: Objective,
+        batch: Batch,
+        clean: Activity,
+        redrawn: frozenset[str],
+    ) -> ClosedForm | None:
+        """Mean and variance over the sources that are redrawn; None where no form is known.
+
+        For a rule with a small parameter they are those of the limit in which it is exact.
+        """
         return None
 
     def unsupported(self, network: Network, objective: Objective) -> str | None:

@@ -10,8 +10,9 @@ from plausibench.kernels.errors import choose, flag, positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Directional, Estimates
-from plausibench.rules.noise import LAWS, Noise
-from plausibench.rules.rule import Rule, RuleCard, State
+from plausibench.rules.gradient import gradient
+from plausibench.rules.noise import FOURTH_MOMENT, LAWS, Noise
+from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State
 
 Array = np.ndarray
 
@@ -48,8 +49,10 @@ class WeightPerturbation(Rule):
         expected=("low", "high"),
         forward_passes=2.0,
         cites="Jabri & Flower 1992; Cauwenberghs 1993; Werfel, Xie & Seung 2005",
-        notes="one-sided (antithetic=false): the same mean, since the noise is symmetric, but single draws "
-        "err by order sigma, and the variance gains a term in sigma^2",
+        notes=(
+            "one-sided (antithetic=false): the same mean, since the noise is symmetric, but single "
+            "draws err by order sigma, and the variance gains a term in sigma^2"
+        ),
     )
 
     def __post_init__(self) -> None:
@@ -81,3 +84,18 @@ class WeightPerturbation(Rule):
             undisturbed = objective.losses(clean.output, batch.targets).mean(axis=-1)
             change = (loss(self.sigma) - undisturbed) / self.sigma
         return {name: Directional(change, drawn) for name, drawn in xi.items()}
+
+    def closed_form(
+        self,
+        network: Network,
+        objective: Objective,
+        batch: Batch,
+        clean: Activity,
+        redrawn: frozenset[str],
+    ) -> ClosedForm | None:
+        """Limit sigma -> 0: ``P_l |g|^2 + (k4 - 2) |g_l|^2`` for each parameter."""
+        exact = gradient(network, objective, batch, clean)
+        lengths = {name: float((g * g).sum()) for name, g in exact.items()}
+        total, excess = sum(lengths.values()), FOURTH_MOMENT[self.noise] - 2
+        variance = {name: g.size * total + excess * lengths[name] for name, g in exact.items()}
+        return ClosedForm(exact, variance)

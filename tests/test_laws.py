@@ -393,3 +393,43 @@ def test_minibatches_redrawn_have_the_variance_of_sampling_without_replacement(r
     ratio = frame.loc["variance_data", "value"] * g2 / theory
     record_figure("minibatch variance / law", ratio, "within 6 %")
     assert ratio == pytest.approx(1, abs=0.06)
+
+
+class TestClosedForms:
+    """``method="exact"`` against the laws above, and against sampling."""
+
+    @pytest.mark.parametrize("law", ["gaussian", "rademacher"])
+    def test_perturbation(self, law):
+        network, batch = cell((6, 8, 7, 4), examples=5)
+        exact = bench.gradient(network, CROSS_ENTROPY, batch)
+        laws = {
+            "weight_perturbation": weight_perturbation_law(network, exact, law),
+            "node_perturbation": node_perturbation_law(network, CROSS_ENTROPY, batch, law),
+        }
+        for name, expected in laws.items():
+            rule = bench.make("rule", name, noise=law)
+            found = bench.measure(rule, network, CROSS_ENTROPY, batch, method="exact")
+            assert set(found.frame["method"]) == {"closed form"}
+            assert found.value("bias_squared") == 0
+            for projection, theory in expected.items():
+                assert found.value("absolute_variance", projection) == pytest.approx(theory)
+
+    @pytest.mark.parametrize("name", ["feedback_alignment", "direct_feedback_alignment"])
+    def test_redrawn_feedback(self, name):
+        network, batch = cell((6, 8, 7, 4), examples=5)
+        arguments = (bench.make("rule", name), network, CROSS_ENTROPY, batch)
+        options = {"redraw": {"feedback"}}
+        closed = bench.measure(*arguments, method="exact", **options)
+        sampled = bench.measure(*arguments, 5008, 1, **options)
+        for quantity in ("bias_squared", "variance", "gain", "progress"):
+            measured = row(sampled, quantity, "all")
+            # Twice the half-width of a 95 % interval fails once in about 2000.
+            assert abs(measured.value - closed.value(quantity)) < measured.high - measured.low
+        assert closed.value("bias_squared", "layer1.weights") == pytest.approx(1)
+        assert closed.value("scale_free_bias", "layer1.weights") == 1
+
+    def test_without_a_closed_form_it_is_refused(self):
+        network, batch = cell((6, 8, 4), examples=5, architecture="dendritic")
+        rule = bench.make("rule", "dendritic_error", feedback="random")
+        with pytest.raises(bench.InputError, match="no closed form"):
+            bench.measure(rule, network, CROSS_ENTROPY, batch, method="exact", redraw={"feedback"})

