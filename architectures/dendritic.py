@@ -48,7 +48,7 @@ class Dendritic(Architecture):
 
     summary: ClassVar[str] = "feed-forward pyramidal neurons with basal and apical dendrites"
     equation: ClassVar[str] = "u_l = c_l (W_l a_(l-1) + b_l),  a_l = f_l(u_l)"
-    cites: ClassVar[str] = "sacramento2018"
+    cites: ClassVar[str] = "Sacramento, Costa, Bengio & Senn 2018"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sizes", sizes("sizes", self.sizes, fewest=2))

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -197,9 +198,9 @@ class TestInterruption:
         assert Run.create(run.path, Spec(), {}).spec == Spec()
 
     def test_killed_while_it_is_made_it_is_none_or_whole(self, tmp_path):
-        """Every file that is opened, made or renamed is a place to be killed at."""
+        """Before every file that is opened, made or renamed, and within every file."""
         script = textwrap.dedent("""
-            import os, sys
+            import os, resource, signal, sys
             from plausibench.bench.spec import Spec
             from plausibench.bench.store import Run
             spec = Spec(seeds=3)
@@ -209,23 +210,31 @@ class TestInterruption:
                     left -= 1
                     if left < 0:
                         os.kill(os.getpid(), 9)
-            for place in range(20):
-                path, left = f"{sys.argv[1]}/{place}", place
+            def limit(size):
+                signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+            def attempt(name, prepare):
+                global path
+                path = f"{sys.argv[1]}/{name}"
                 if os.fork() == 0:
-                    sys.addaudithook(kill)
+                    prepare()
                     Run.create(path, spec, {})
                     os._exit(0)
                 print(os.waitstatus_to_exitcode(os.wait()[1]))
+            for left in range(20):
+                attempt(left, lambda: sys.addaudithook(kill))
+            for size in range(0, 1500, 50):
+                attempt(f"size{size}", lambda: limit(size))
         """)
         arguments = [sys.executable, "-c", script, str(tmp_path)]
         done = subprocess.run(arguments, capture_output=True, text=True, check=True)
         codes = [int(line) for line in done.stdout.split()]
-        assert codes.count(-9) >= 5
-        assert codes == sorted(codes)
-        assert codes[-1] == 0
-        for place in range(len(codes)):
-            made = Run.create(tmp_path / str(place), Spec(seeds=3), {})
-            assert made.spec == Spec(seeds=3)
+        for part, code in ((codes[:20], -signal.SIGKILL), (codes[20:], -signal.SIGXFSZ)):
+            assert part.count(code) >= 5
+            assert part.count(0) >= 5
+            assert set(part) == {code, 0}
+        for place in tmp_path.iterdir():
+            assert Run.create(place, Spec(seeds=3), {}).spec == Spec(seeds=3)
 
 
 class TestSupersession:

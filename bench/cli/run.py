@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from plausibench.bench.unit import Unit
 
 
+SUMMARY = ("bias_squared", "variance", "scale_free_bias", "progress", "test_accuracy", "redrawn")
+"""Columns that are printed after a run."""
+
+
 def _components(kind: str) -> Callable[[Any], Any]:
     return click.option(
         f"--{kind}s",
@@ -165,8 +169,11 @@ def _report(finished: "Run", formats: tuple[str, ...]) -> None:
     from plausibench.bench.report.table import comparison
 
     frame, units = finished.frame, finished.units
-    click.echo(comparison(frame, units).render("text", text_width()))
+    steps = [max(finished.spec.checkpoints)]
+    summary = comparison(frame, units, columns=SUMMARY, steps=steps)
+    click.echo(summary.render("text", text_width()))
     click.echo(f"Results: {finished.path}")
+    click.echo(f"All columns and checkpoints: plausibench table {finished.path}")
     if formats:
         from plausibench.bench.report.figures import save_all
 
