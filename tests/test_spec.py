@@ -40,7 +40,8 @@ class MyRule(Rule):
 
 @pytest.fixture(autouse=True)
 def own_plugins(monkeypatch):
-    """A registry without the plug-ins of other tests."""
+    """A registry without the plug-ins of other tests, and bytecode as it is kept by default."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     monkeypatch.setattr(registry, "_PLUGINS", {kind: {} for kind in registry.KINDS})
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from plausibench import bench
 from plausibench.bench.draws import prepare
+from plausibench.bench.exact import is_exact
 from plausibench.bench.optimisers import Adam, Sgd, make_optimiser
 from plausibench.bench.statistics import student_quantile
 from plausibench.bench.step import curvature, decrease
@@ -590,6 +591,17 @@ class TestBudget:
         with pytest.raises(InputError) as caught:
             bench.budget(BACKPROP, TASK, mlp(6), SQUARED_ERROR, **options)
         assert said in str(caught.value)
+
+
+def test_actions_are_not_enumerated_where_other_noise_is_redrawn_too():
+    class Noisy(type(bench.make("rule", "attention_gated"))):
+        def randomness(self):
+            return frozenset({"action", "rule"})
+
+    assert is_exact(Noisy(), frozenset({"action"}))
+    assert is_exact(Noisy(), frozenset({"feedback"}))
+    assert not is_exact(Noisy(), frozenset({"rule"}))
+    assert not is_exact(Noisy(), frozenset({"action", "rule"}))
 
 
 class Concave(Objective):
