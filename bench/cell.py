@@ -135,6 +135,7 @@ def _conditional(cell: Cell) -> Rows:
         cell.spec.samples,
         cell.unit.seed,
         state=cell.checkpoint.state,
+        threads=1,
     ).rows
 
 
@@ -150,6 +151,7 @@ def _marginal(cell: Cell) -> Rows:
         cell.spec.marginal_samples,
         cell.unit.seed,
         redraw=WITHIN | {"feedback"},
+        threads=1,
     ).rows
 
 
