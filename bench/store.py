@@ -1,23 +1,25 @@
 """A run directory: append-only records, one per finished unit of work.
 
 ``spec.toml`` says what was asked for, ``provenance.json`` where the results come from,
-``results/*.jsonl`` hold the records and ``timings/*.jsonl`` what may differ between runs.
-A record is written whole with one call and synced; a torn last line is dropped on reading.
-Reading executes nothing that a file contains.
+``results/*.jsonl`` hold the records, ``timings/*.jsonl`` what may differ between runs, and
+``origins/*.jsonl`` where the records of each file were computed. Each process writes files of its
+own, locked by it. A record is written whole with one call and synced; a torn last line is dropped
+on reading. Nothing depends on a clock. Reading executes nothing that a file contains.
 """
 
 import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from plausibench.bench.shards import EVERYTHING, Shard
 from plausibench.bench.spec import Spec
 from plausibench.kernels.errors import InputError, show
 
@@ -47,7 +49,6 @@ NUMBERS = ("value", "low", "high", "effective_dimension")
 WHOLE = ("seed", "step", "samples", "order")
 TIMES = ("step", "seconds")
 STATUSES = ("done", "diverged", "failed", "unsupported")
-OWN = {"spec.toml", "provenance.json", "results", "timings"}
 
 Record = dict[str, Any]
 
@@ -115,7 +116,8 @@ class Run:
         with _writable(path):
             if not os.path.exists(path / "spec.toml"):
                 path.mkdir(parents=True, exist_ok=True)
-                with _locked(path):
+                # The tasks of a job array begin together: the first makes it, the others wait.
+                with _writable(path), _locked(path / ".lock", wait=True):
                     _fill(path, spec, provenance)
         run = cls.open(path)
         if run.spec != spec:
@@ -142,28 +144,33 @@ class Run:
             raise InputError(f"run: {file} is damaged (not an object)")
         return found
 
-    def records(self) -> list[Record]:
+    def records(self, besides: Shard | None = None) -> list[Record]:
         """Finished records, one per unit of work, in the order of the specification.
 
-        Of two records of a unit the later one counts: the earlier had failed, or came from
-        sources that have changed since.
+        Those of the shard ``besides`` are left out.
+
+        Of two records of a unit in one shard the later one counts: the earlier had failed, or
+        came from sources that have changed since. Of two in different shards the one counts
+        that has not failed.
 
         Raises
         ------
         InputError
-            If a line other than a torn last one is damaged, or one key has two contents.
+            If a line other than a torn last one is damaged, one key has two contents, or two
+            shards have results of one unit from different sources.
         """
-        found: dict[tuple[Any, ...], Record] = {}
-        lines: dict[str, bytes] = {}
-        for place, line, record in _lines(self.path / "results", _is_record):
-            done = record["status"] != "failed"
-            if done and lines.setdefault(record["key"], line) != line:
-                raise InputError(
-                    f"run: {place} has another result for a key that is already there; the "
-                    "results come from different processors or versions"
-                )
-            found[_identity(record)] = record
-        return sorted(found.values(), key=lambda record: record["order"])
+        return collect([self], besides)
+
+    def origins(self) -> list[dict[str, Any]]:
+        """Where the records of each shard were computed: versions and processors.
+
+        Raises
+        ------
+        InputError
+            If a line other than a torn last one is damaged.
+        """
+        files = sorted((self.path / "origins").glob("*.jsonl"))
+        return [origin for file in files for _, _, origin in _lines(file, _is_origin)]
 
     @cached_property
     def frame(self) -> "pd.DataFrame":
@@ -187,28 +194,52 @@ class Run:
         ]
         return pd.DataFrame(rows, columns=[*IDENTITY, "status", "reason"])
 
+    def timing_records(self) -> dict[str, Record]:
+        """Latest timing of each unit of work, by the key of its record.
+
+        Raises
+        ------
+        InputError
+            If a line other than a torn last one is damaged.
+        """
+        latest = {
+            _identity(record): record
+            for file in sorted((self.path / "timings").glob("*.jsonl"))
+            for _, _, record in _lines(file, _is_timing)
+        }
+        return {record["key"]: record for record in latest.values()}
+
     @cached_property
     def timings(self) -> "pd.DataFrame":
         """Wall seconds per unit and checkpoint; not part of the tables that reproduce."""
         import pandas as pd
 
-        latest = {
-            _identity(record): record for _, _, record in _lines(self.path / "timings", _is_timing)
-        }
-        rows = [{**record["unit"], **row} for record in latest.values() for row in record["rows"]]
+        records = self.timing_records().values()
+        rows = [{**record["unit"], **row} for record in records for row in record["rows"]]
         return pd.DataFrame(rows, columns=[*IDENTITY, *TIMES])
 
     @contextmanager
-    def writing(self) -> Iterator["Writer"]:
-        """Open the directory for appending, by one process at a time.
+    def writing(self, shard: Shard = EVERYTHING) -> Iterator["Writer"]:
+        """Open the directory for appending: one process for the whole, or one a shard.
 
         Raises
         ------
         InputError
             If another process is writing to it, or it cannot be written.
         """
-        with _locked(self.path):
-            writer = Writer(self.path)
+        with ExitStack() as locks:
+            for name, shared in _locks(shard):
+                with _writable(self.path):
+                    lock = _locked(self.path / name, shared=shared)
+                    try:
+                        locks.enter_context(lock)
+                    except BlockingIOError as error:
+                        part = "" if shard.of == 1 or shared else f"shard {shard} of "
+                        raise InputError(
+                            f"out: another process is writing to {part}{self.path}; wait for it "
+                            "or choose another folder"
+                        ) from error
+            writer = Writer(self.path, shard)
             try:
                 yield writer
             finally:
@@ -216,16 +247,19 @@ class Run:
 
 
 class Writer:
-    """Appends to the shards of this process, from which a torn last line is dropped."""
+    """Appends to the files of a shard, from which a torn last line is dropped."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shard: Shard = EVERYTHING) -> None:
         self.path = path
+        self.shard = shard
+        self.known: set[bytes] = set()
         with _writable(path):
-            self.results = _shard(path / "results")
-            self.timings = _shard(path / "timings")
+            self.results = _shard(path / "results", shard.name)
+            self.timings = _shard(path / "timings", shard.name)
+            self.origins = _shard(path / "origins", shard.name)
 
-    def add(self, record: Record, timing: Record) -> None:
-        """Append a record and its timing, each whole and synced to disk.
+    def add(self, record: Record, timing: Record | None) -> None:
+        """Append a record and its timing if that is known, each whole and synced to disk.
 
         Raises
         ------
@@ -234,12 +268,63 @@ class Writer:
         """
         with _writable(self.path):
             _append(self.results, encode(record))
-            _append(self.timings, encode(timing))
+            if timing is not None:
+                _append(self.timings, encode(timing))
+
+    def come_from(self, origin: Mapping[str, Any]) -> None:
+        """Append where the records that follow were computed, once.
+
+        Raises
+        ------
+        InputError
+            If the disk is full or the like.
+        """
+        line = encode({"shard": str(self.shard), **origin})
+        if line not in self.known:
+            with _writable(self.path):
+                _append(self.origins, line)
+            self.known.add(line)
 
     def close(self) -> None:
-        """Close the shards."""
-        os.close(self.results)
-        os.close(self.timings)
+        """Close the files."""
+        for handle in (self.results, self.timings, self.origins):
+            os.close(handle)
+
+
+def collect(runs: Iterable[Run], besides: Shard | None = None) -> list[Record]:
+    """Finished records of run directories, one per unit of work, in order.
+
+    Those of the shard ``besides`` are left out.
+
+    Raises
+    ------
+    InputError
+        As :meth:`Run.records`, across the shards of all directories.
+    """
+    found: dict[tuple[Any, ...], tuple[str, Record]] = {}
+    lines: dict[str, bytes] = {}
+    for file in (file for run in runs for file in sorted((run.path / "results").glob("*.jsonl"))):
+        if besides is not None and file.stem == besides.name:
+            continue
+        latest: dict[tuple[Any, ...], tuple[str, Record]] = {}
+        for place, line, record in _lines(file, _is_record):
+            done = record["status"] != "failed"
+            if done and lines.setdefault(record["key"], line) != line:
+                raise InputError(
+                    f"run: {place} has another result for a key that is already there; the "
+                    "results come from different processors or versions"
+                )
+            latest[_identity(record)] = place, record
+        for unit, (place, record) in latest.items():
+            other = found.get(unit)
+            if other is None or other[1]["status"] == "failed":
+                found[unit] = place, record
+            elif record["status"] != "failed" and record["key"] != other[1]["key"]:
+                raise InputError(
+                    f"run: {place} has a result from other sources or versions than {other[0]}; "
+                    "run it again in another folder"
+                )
+    return sorted((record for _, record in found.values()), key=lambda record: record["order"])
 
 
 @contextmanager
@@ -251,22 +336,22 @@ def _writable(path: Path) -> Iterator[None]:
         raise InputError(f"out: {show(str(path))} cannot be written ({reason})") from error
 
 
+def _locks(shard: Shard) -> list[tuple[str, bool]]:
+    """Files to lock for a shard, each with whether other shards may lock it, too."""
+    if shard.of == 1:
+        return [(".lock-writers", False)]
+    return [(".lock-writers", True), (f".lock-{shard.name}", False)]
+
+
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep other processes from writing; the system lifts the lock when this process ends."""
+def _locked(file: Path, shared: bool = False, wait: bool = False) -> Iterator[None]:
+    """Keep other processes out; the system lifts the lock when this process ends."""
     import fcntl
 
-    with _writable(path):
-        lock = os.open(path / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+    lock = os.open(file, os.O_CREAT | os.O_RDWR, 0o644)
     try:
-        with _writable(path):
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise InputError(
-                    f"out: another process is writing to {path}; wait for it or choose another "
-                    "folder"
-                ) from error
+        mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(lock, mode if wait else mode | fcntl.LOCK_NB)
         yield
     finally:
         os.close(lock)
@@ -300,9 +385,9 @@ def _publish(file: Path, text: str) -> None:
     draft.replace(file)
 
 
-def _shard(folder: Path) -> int:
+def _shard(folder: Path, name: str) -> int:
     folder.mkdir(exist_ok=True)
-    file = folder / "driver.jsonl"
+    file = folder / f"{name}.jsonl"
     handle = os.open(file, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
     os.ftruncate(handle, file.read_bytes().rfind(b"\n") + 1)
     return handle
@@ -315,23 +400,22 @@ def _append(handle: int, line: bytes) -> None:
     os.fsync(handle)
 
 
-def _lines(folder: Path, good: Callable[[Any], bool]) -> Iterator[tuple[str, bytes, Record]]:
-    """Place, bytes and content of every line of a folder's shards."""
-    for file in sorted(folder.glob("*.jsonl")):
+def _lines(file: Path, good: Callable[[Any], bool]) -> Iterator[tuple[str, bytes, Record]]:
+    """Place, bytes and content of every line of a file."""
+    try:
+        lines = file.read_bytes().split(b"\n")
+    except OSError as error:
+        raise InputError(f"run: {file} cannot be read ({error.strerror})") from error
+    # What follows the last line break is empty, or was torn by an interruption.
+    for number, line in enumerate(lines[:-1], start=1):
+        place = f"{file} line {number}"
         try:
-            lines = file.read_bytes().split(b"\n")
-        except OSError as error:
-            raise InputError(f"run: {file} cannot be read ({error.strerror})") from error
-        # What follows the last line break is empty, or was torn by an interruption.
-        for number, line in enumerate(lines[:-1], start=1):
-            place = f"{file} line {number}"
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise InputError(f"run: {place} is damaged ({error})") from error
-            if not good(record):
-                raise InputError(f"run: {place} is damaged (not a record of results)")
-            yield place, line, record
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"run: {place} is damaged ({error})") from error
+        if not good(record):
+            raise InputError(f"run: {place} is damaged (not a record)")
+        yield place, line, record
 
 
 def _identity(record: Record) -> tuple[Any, ...]:
@@ -344,6 +428,15 @@ def _is_record(record: Any) -> bool:
         and record.get("status") in STATUSES
         and _fits("reason", record.get("reason"))
         and _fits("order", record.get("order"))
+    )
+
+
+def _is_origin(origin: Any) -> bool:
+    return (
+        isinstance(origin, dict)
+        and all(isinstance(origin.get(name), str) for name in ("python", "processor"))
+        and isinstance(origin.get("libraries"), dict)
+        and all(isinstance(version, str) for version in origin["libraries"].values())
     )
 
 

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from plausibench.architectures.network import Network
 from plausibench.bench import registry
+from plausibench.bench.executor import Executor
 from plausibench.bench.provenance import engine_digest, provenance
 from plausibench.bench.selectors import select
+from plausibench.bench.shards import EVERYTHING, Shard
 from plausibench.bench.spec import Spec
 from plausibench.bench.store import SCHEMA, Record, Run
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.unit import Unit, build_network
-from plausibench.bench.workers import results
+from plausibench.bench.workers import local
 from plausibench.kernels.errors import InputError, integer
 from plausibench.objectives.objective import Objective
 from plausibench.rules.rule import Rule
@@ -117,6 +119,8 @@ def run(
     out: Path | str,
     jobs: int = 1,
     on_done: OnDone | None = None,
+    shard: Shard = EVERYTHING,
+    executor: Executor | None = None,
 ) -> Run:
     """Run every unit that the directory does not hold yet.
 
@@ -130,6 +134,10 @@ def run(
         Worker processes; 1 computes in this one. The results are the same.
     on_done
         Called after each unit with its record, the number done and the number in all.
+    shard
+        Share of the units to compute; other processes write the others to the same directory.
+    executor
+        What computes, instead of worker processes of this machine.
 
     Returns
     -------
@@ -145,15 +153,18 @@ def run(
     if all(unit.reason is not None for unit in todo):
         raise InputError(f"rules: nothing can run; {todo[0].rule} cannot because {todo[0].reason}")
     directory = Run.create(out, spec, provenance(sys.argv))
-    with directory.writing() as writer:
+    with directory.writing(shard) as writer:
         keys = {unit: key(unit, spec) for unit in todo}
         place = {unit: number for number, unit in enumerate(todo)}
+        share = shard.share(todo)
         have = {r["key"] for r in directory.records() if r["status"] != "failed"}
-        missing = [unit for unit in todo if keys[unit] not in have]
-        done = len(todo) - len(missing)
+        missing = [unit for unit in share if keys[unit] not in have]
+        _refuse_outdated(directory, shard, missing)
+        done = len(share) - len(missing)
+        chosen = local(jobs, len(missing)) if executor is None else executor
         # Closed, so that an exception in this loop ends the workers at once.
-        with closing(results(missing, spec, jobs)) as found:
-            for unit, (status, reason, rows, times) in found:
+        with closing(chosen.results(missing, spec)) as found:
+            for unit, (status, reason, rows, times), origin in found:
                 shared = {"key": keys[unit], "unit": unit.identity()}
                 record = {
                     **shared,
@@ -162,8 +173,22 @@ def run(
                     "reason": reason,
                     "rows": rows,
                 }
+                if origin is not None:
+                    writer.come_from(origin)
                 writer.add(record, {**shared, "rows": times})
                 done += 1
                 if on_done is not None:
-                    on_done(record, done, len(todo))
+                    on_done(record, done, len(share))
     return Run(directory.path)
+
+
+def _refuse_outdated(directory: Run, shard: Shard, missing: list[Unit]) -> None:
+    """Refuse to supersede what another shard holds: which of the two is newer could not be told."""
+    identities = [unit.identity() for unit in missing]
+    for record in directory.records(besides=shard):
+        if record["status"] != "failed" and record["unit"] in identities:
+            raise InputError(
+                f"out: {directory.path} has results of {record['unit']['rule']} in another shard, "
+                "from sources that have changed since; run the same shards again or choose "
+                "another folder"
+            )

@@ -2,16 +2,21 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Generator, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor as Pool
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
 from plausibench.bench import registry
 from plausibench.bench.cell import Result, measure_unit
+from plausibench.bench.executor import Executor, Finished
+from plausibench.bench.provenance import provenance
 from plausibench.bench.spec import Spec
 from plausibench.bench.unit import Unit
 from plausibench.kernels.errors import InputError
@@ -20,46 +25,57 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_
 KILLED = "its process died, for example because memory ran out"
 
 
-def results(todo: list[Unit], spec: Spec, jobs: int) -> Generator[tuple[Unit, Result], None, None]:
-    """Compute units with a number of processes; yield each with its result when it is done.
+class InProcess:
+    """Computes in this process, in order."""
 
-    A unit whose process dies is a failed one.
-
-    Raises
-    ------
-    InputError
-        If no worker can be started.
-    """
-    if jobs == 1 or len(todo) <= 1:
+    def results(self, todo: list[Unit], spec: Spec) -> Generator[Finished, None, None]:
+        """As :meth:`Executor.results`."""
+        origin = provenance(sys.argv)
         for unit in todo:
-            yield unit, _compute(unit, spec)
-        return
-    left, processes = list(todo), jobs
-    while left:
-        try:
-            with _workers(min(processes, len(left)), spec) as pool:
-                futures: dict[Future[Result], Unit] = {
-                    pool.submit(_compute, unit, spec): unit for unit in left
-                }
-                # One process computes in order, so that the first without a result took it down.
-                for future in as_completed(futures) if processes > 1 else futures:
-                    result = future.result()
-                    left.remove(futures[future])
-                    yield futures[future], result
-        except BrokenProcessPool:
-            if processes == 1:
-                yield left.pop(0), ("failed", KILLED, [], [])
-            processes = jobs if processes == 1 else 1
+            yield unit, compute(unit, spec), origin
 
 
-def _compute(unit: Unit, spec: Spec) -> Result:
+@dataclass(frozen=True)
+class Processes:
+    """Computes in a number of processes of this machine, which end with this one."""
+
+    jobs: int
+
+    def results(self, todo: list[Unit], spec: Spec) -> Generator[Finished, None, None]:
+        """As :meth:`Executor.results`; a unit whose process dies twice is a failed one."""
+        origin = provenance(sys.argv)
+        left, processes = list(todo), self.jobs
+        while left:
+            try:
+                with _workers(min(processes, len(left)), spec) as pool:
+                    futures: dict[Future[Result], Unit] = {
+                        pool.submit(compute, unit, spec): unit for unit in left
+                    }
+                    # One process computes in order: the first without a result took it down.
+                    for future in as_completed(futures) if processes > 1 else futures:
+                        result = future.result()
+                        left.remove(futures[future])
+                        yield futures[future], result, origin
+            except BrokenProcessPool:
+                if processes == 1:
+                    yield left.pop(0), ("failed", KILLED, [], []), None
+                processes = self.jobs if processes == 1 else 1
+
+
+def local(jobs: int, units: int) -> Executor:
+    """Executor of this machine for a number of jobs and of units."""
+    return InProcess() if jobs == 1 or units <= 1 else Processes(jobs)
+
+
+def compute(unit: Unit, spec: Spec) -> Result:
+    """Result of a unit, which may be that it cannot run."""
     if unit.reason is not None:
         return "unsupported", unit.reason, [], []
     return measure_unit(unit, spec)
 
 
 @contextmanager
-def _workers(processes: int, spec: Spec) -> Iterator[Executor]:
+def _workers(processes: int, spec: Spec) -> Iterator[Pool]:
     """Spawned processes with one thread each."""
     context = get_context("spawn")
     # Nothing is ever sent: when this process closes its end or is killed, the workers end.
@@ -86,7 +102,7 @@ def _workers(processes: int, spec: Spec) -> Iterator[Executor]:
                 os.environ[name] = value
 
 
-def _check_start(pool: Executor, processes: int) -> None:
+def _check_start(pool: Pool, processes: int) -> None:
     started = [pool.submit(os.getpid) for _ in range(processes)]
     try:
         for future in started:

@@ -8,19 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from plausibench.bench.spec import Spec, default_spec
+from plausibench.bench.store import Run
 from plausibench.bench.unit import Unit
 from plausibench.kernels.errors import InputError, refusal
 
 RESULTS = Path("results")
 
 
-def read_spec(experiment: str | None, given: Mapping[str, Any]) -> Spec:
+def read_spec(experiment: str | None, resume: Path | None, given: Mapping[str, Any]) -> Spec:
     """Specification of an experiment, with the values that options replace.
 
     Parameters
     ----------
     experiment
-        A specification file or a run directory; None for the default benchmark.
+        A specification file; None for the default benchmark.
+    resume
+        A run directory whose specification it is instead.
     given
         Options by field; None or empty for those that were not given.
 
@@ -30,14 +33,19 @@ def read_spec(experiment: str | None, given: Mapping[str, Any]) -> Spec:
         If the file cannot be read or a value is not allowed.
     """
     base = default_spec()
-    if experiment is not None:
-        path = Path(experiment)
-        file = path / "spec.toml" if path.is_dir() else path
-        if not file.is_file():
+    if resume is not None:
+        if experiment is not None:
+            raise InputError(f"resume: {resume} has a specification; leave {experiment!r} out")
+        base = Spec.read(Run.open(resume).path / "spec.toml")
+    elif experiment is not None:
+        if Path(experiment).is_dir():
             raise InputError(
-                f"experiment: {experiment!r} is neither a specification file nor a run directory"
+                f"experiment: {experiment!r} is a folder, not a specification file; to continue "
+                f"the run in it: plausibench run --resume {experiment}"
             )
-        base = Spec.read(file)
+        if not Path(experiment).is_file():
+            raise InputError(f"experiment: {experiment!r} is not a specification file")
+        base = Spec.read(Path(experiment))
     values = {name: value for name, value in given.items() if value is not None and value != ()}
     if "hidden" in values:
         values["hidden"] = hidden_sizes(values["hidden"])
@@ -70,12 +78,19 @@ def _rate(text: str) -> tuple[str, float]:
         raise refusal("learning_rates", text, "of the form rule=rate") from error
 
 
-def run_folder(experiment: str | None, out: Path | None, spec: Spec) -> Path:
-    """Where to write; the same specification gets the same folder, so that it resumes."""
-    if out is not None:
-        return out
-    if experiment is not None and Path(experiment).is_dir():
-        return Path(experiment)
+def run_folder(resume: Path | None, out: Path | None, spec: Spec) -> Path:
+    """Where to write; the same specification gets the same folder, so that it resumes.
+
+    Raises
+    ------
+    InputError
+        If two folders are given.
+    """
+    if resume is not None and out is not None:
+        raise InputError(f"out: {out} cannot be given with --resume, which writes to {resume}")
+    folder = resume or out
+    if folder is not None:
+        return folder
     if spec == default_spec():
         return RESULTS / "default"
     text = json.dumps(spec.as_dict(), sort_keys=True, default=dict)

@@ -1,4 +1,4 @@
-"""``table``, ``plot`` and ``compare``: what run directories say."""
+"""``table``, ``plot``, ``compare`` and ``merge``: what run directories say."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -121,6 +121,24 @@ def compare(
     found = compared(*frames, columns=_names(columns), projection=projection, rate=rate)
     names = (str(run_a), str(run_b))
     _print(difference_table(found, every=every, rate=rate, names=names), format, out)
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=PATH)
+@click.option("--out", type=PATH, required=True, metavar="DIR", help="New run directory.")
+def merge(runs: tuple[Path, ...], out: Path) -> None:
+    """Merge RUNS, run directories of one specification and all their shards, into one.
+
+    Results that are in several of them must be the same, byte for byte.
+    """
+    from plausibench.bench.merging import differences
+    from plausibench.bench.merging import merge as merged
+
+    found = merged(runs, out)
+    click.echo(f"{len(found.records())} trajectories of {len(runs)} directories: {out}")
+    note = differences(found.origins())
+    if note:
+        click.echo(note, err=True)
 
 
 def _names(text: str | None) -> list[str] | None:

@@ -10,6 +10,7 @@ import click
 from plausibench.bench.cli.manners import Interrupted, columns, complete, text_width
 
 if TYPE_CHECKING:
+    from plausibench.bench.shards import Shard
     from plausibench.bench.spec import Spec
     from plausibench.bench.store import Record, Run
     from plausibench.bench.unit import Unit
@@ -65,6 +66,17 @@ def _number(option: str, text: str) -> Callable[[Any], Any]:
     help="Python file that defines further components; repeatable.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory.")
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Continue the run in this directory.",
+)
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Compute the I-th of N shares, I from 1; by default that of a SLURM job array.",
+)
 @_number("--jobs", "Worker processes; by default one a core. Results do not depend on it.")
 @_names("--format", "Of pictures: png, svg, pdf")
 @click.option("--no-pictures", is_flag=True, help="Draw nothing; plausibench plot does so later.")
@@ -72,6 +84,8 @@ def _number(option: str, text: str) -> Callable[[Any], Any]:
 def run(
     experiment: str | None,
     out: Path | None,
+    resume: Path | None,
+    shard: str | None,
     jobs: int | None,
     format: tuple[str, ...],
     no_pictures: bool,
@@ -80,16 +94,20 @@ def run(
 ) -> None:
     """Measure bias and variance; without arguments, the default benchmark on real digits.
 
-    EXPERIMENT is a specification (TOML), or a run directory to resume; options replace its
-    values. A run that was interrupted continues where it stopped.
+    EXPERIMENT is a specification (TOML); options replace its values. A run that was
+    interrupted continues where it stopped: run --resume DIR, or the same command again.
+
+    On a cluster the tasks of a job array share one directory: each computes its --shard, and
+    plausibench table reads them all.
     """
     from plausibench.bench import sweep
     from plausibench.bench.cli.planning import check_folder, read_spec, refuse_idle, run_folder
     from plausibench.bench.cli.probe import probe_units
     from plausibench.bench.cli.progress import progress
 
-    spec = read_spec(experiment, given)
-    folder, workers = run_folder(experiment, out, spec), _workers(jobs)
+    spec = read_spec(experiment, resume, given)
+    folder, workers = run_folder(resume, out, spec), _workers(jobs)
+    part = _shard(shard)
     formats = () if no_pictures else _formats(format)
     units = sweep.units(spec)
     refuse_idle(units, spec)
@@ -99,14 +117,17 @@ def run(
     check_folder(folder)
     probe_units(units, spec)
     try:
-        with progress(len(units), "measuring") as advance:
+        with progress(len(part.share(units)), "measuring") as advance:
 
             def on_done(record: "Record", done: int, total: int) -> None:
                 advance(record["unit"]["rule"], done)
 
-            finished = sweep.run(spec, folder, workers, on_done)
+            finished = sweep.run(spec, folder, workers, on_done, part)
     except KeyboardInterrupt as error:
         raise Interrupted(_how_to_resume(folder, len(units))) from error
+    if part.of > 1:
+        click.echo(f"Shard {part} is done: {finished.path}")
+        return
     _report(finished, formats)
 
 
@@ -116,6 +137,14 @@ def _workers(jobs: int | None) -> int:
     from plausibench.kernels.errors import integer
 
     return os.cpu_count() or 1 if jobs is None else integer("jobs", jobs, least=1)
+
+
+def _shard(text: str | None) -> "Shard":
+    import os
+
+    from plausibench.bench.shards import Shard, shard_of_array
+
+    return shard_of_array(os.environ) if text is None else Shard.parse(text)
 
 
 def _formats(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -160,7 +189,7 @@ def _how_to_resume(folder: Path, total: int) -> str:
     kept = len(Run.open(folder).records())
     return (
         f"Interrupted: {kept} of {total} trajectories are kept in {folder}; "
-        f"resume with: plausibench run {shlex.quote(str(folder))}"
+        f"resume with: plausibench run --resume {shlex.quote(str(folder))}"
     )
 
 
