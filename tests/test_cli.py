@@ -237,7 +237,7 @@ RULES = (
 REFUSED = {
     ("rn",): "command: 'rn' is not known; choose one of .*; did you mean 'run'?",
     ("run", "--sampels", "3"): "No such option '--sampels'.*--samples",
-    ("run", "nowhere"): "experiment: 'nowhere' is neither a specification file nor a run directory",
+    ("run", "nowhere"): "experiment: 'nowhere' is not a specification file",
     ("run", "--rules", "node_pertubation"): (
         f"rule: 'node_pertubation' is not known; choose one of {RULES}; "
         "did you mean 'node_perturbation'?"
@@ -388,7 +388,7 @@ def test_a_plan_says_what_cannot_run():
 def test_a_finished_run_is_not_computed_again(finished):
     records = (finished / "results" / "driver.jsonl").read_bytes()
     first = call("table", finished)
-    call("run", finished, "--jobs", "1", "--no-pictures")
+    call("run", "--resume", finished, "--jobs", "1", "--no-pictures")
     assert (finished / "results" / "driver.jsonl").read_bytes() == records
     assert call("table", finished) == first
 
@@ -543,5 +543,5 @@ def test_interrupting_keeps_what_is_done_and_says_how_to_resume():
     assert 0 < kept < 160
     assert said == (
         f"Interrupted: {kept} of 160 trajectories are kept in out; "
-        "resume with: plausibench run out\n"
+        "resume with: plausibench run --resume out\n"
     )

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import click
 from plausibench.bench.cli.manners import Interrupted, columns, complete, text_width
 
 if TYPE_CHECKING:
+    from plausibench.bench.executor import Executor
     from plausibench.bench.shards import Shard
     from plausibench.bench.spec import Spec
     from plausibench.bench.store import Record, Run
@@ -78,6 +80,9 @@ def _number(option: str, text: str) -> Callable[[Any], Any]:
     help="Compute the I-th of N shares, I from 1; by default that of a SLURM job array.",
 )
 @_number("--jobs", "Worker processes; by default one a core. Results do not depend on it.")
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="Dask scheduler to compute on, such as tcp://host:8786."
+)
 @_names("--format", "Of pictures: png, svg, pdf")
 @click.option("--no-pictures", is_flag=True, help="Draw nothing; plausibench plot does so later.")
 @click.option("--dry-run", is_flag=True, help="Print cells and estimated cost, and stop.")
@@ -87,6 +92,7 @@ def run(
     resume: Path | None,
     shard: str | None,
     jobs: int | None,
+    scheduler: str | None,
     format: tuple[str, ...],
     no_pictures: bool,
     dry_run: bool,
@@ -117,18 +123,35 @@ def run(
     check_folder(folder)
     probe_units(units, spec)
     try:
-        with progress(len(part.share(units)), "measuring") as advance:
+        with (
+            _executor(scheduler, jobs) as executor,
+            progress(len(part.share(units)), "measuring") as advance,
+        ):
 
             def on_done(record: "Record", done: int, total: int) -> None:
                 advance(record["unit"]["rule"], done)
 
-            finished = sweep.run(spec, folder, workers, on_done, part)
+            finished = sweep.run(spec, folder, workers, on_done, part, executor)
     except KeyboardInterrupt as error:
         raise Interrupted(_how_to_resume(folder, len(units))) from error
     if part.of > 1:
         click.echo(f"Shard {part} is done: {finished.path}")
         return
     _report(finished, formats)
+
+
+def _executor(
+    scheduler: str | None, jobs: int | None
+) -> AbstractContextManager["Executor | None"]:
+    """What computes instead of processes of this machine."""
+    if scheduler is None:
+        return nullcontext()
+    from plausibench.bench.cluster import connected
+    from plausibench.kernels.errors import InputError
+
+    if jobs is not None:
+        raise InputError("jobs: the scheduler decides on the number of workers; give one of them")
+    return connected(scheduler)
 
 
 def _workers(jobs: int | None) -> int:

@@ -1,0 +1,134 @@
+"""Compute units of work on a Dask cluster, whatever started it."""
+
+import sys
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from plausibench.bench import registry
+from plausibench.bench.cell import Result
+from plausibench.bench.executor import Finished, Origin
+from plausibench.bench.provenance import engine_digest, provenance
+from plausibench.bench.spec import Spec
+from plausibench.bench.unit import Unit
+from plausibench.bench.workers import KILLED, compute
+from plausibench.kernels.errors import InputError, show
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+PATIENCE = 10
+"""Seconds to wait for a scheduler to answer."""
+
+RETRIES = 3
+"""How often a unit is begun again that could not be computed; lost workers are counted apart."""
+
+Plugin = tuple[str, bytes]
+
+# A process has one registry and one number of BLAS threads.
+_ALONE = Lock()
+
+
+@contextmanager
+def connected(address: str) -> Iterator["Cluster"]:
+    """Executor of the cluster of a scheduler.
+
+    Parameters
+    ----------
+    address
+        Of the scheduler, such as ``tcp://127.0.0.1:8786``.
+
+    Raises
+    ------
+    InputError
+        If Dask is not installed, or no scheduler answers.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise InputError(
+            "scheduler: the package distributed is not installed; install it with "
+            "pip install 'plausibench[dask]'"
+        ) from error
+    try:
+        client = Client(address, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"scheduler: no Dask scheduler answers at {show(address)} ({type(error).__name__}); "
+            "allowed is an address such as tcp://127.0.0.1:8786"
+        ) from error
+    with client:
+        yield Cluster(client)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Computes on the workers of a Dask cluster, which may come and go."""
+
+    client: "Client"
+
+    def results(self, todo: list[Unit], spec: Spec) -> Generator[Finished, None, None]:
+        """As :meth:`Executor.results`; a unit that takes several workers down is a failed one.
+
+        Raises
+        ------
+        InputError
+            If a worker cannot load a plug-in, has other sources of plausibench, or the
+            scheduler is lost.
+        """
+        from distributed import CancelledError, KilledWorker, as_completed
+
+        plugins = [(Path(path).name, Path(path).read_bytes()) for path in spec.plugins]
+        futures = {
+            self.client.submit(
+                _compute, unit, spec, plugins, sys.argv, pure=False, retries=RETRIES
+            ): unit
+            for unit in todo
+        }
+        try:
+            for future in as_completed(futures):
+                unit = futures.pop(future)
+                try:
+                    result, origin = future.result()
+                except KilledWorker:
+                    yield unit, ("failed", KILLED, [], []), None
+                    continue
+                except (CancelledError, OSError) as error:
+                    raise InputError(
+                        "scheduler: the connection to the cluster was lost; what is done is kept, "
+                        "and the same command goes on from there"
+                    ) from error
+                except (ImportError, InputError) as error:
+                    raise InputError(f"scheduler: a worker cannot compute: {error}") from error
+                if origin["engine"] != engine_digest():
+                    raise InputError(
+                        "scheduler: a worker has other sources of plausibench than this process; "
+                        "install the same version everywhere"
+                    )
+                yield unit, result, origin
+        finally:
+            self.client.cancel(list(futures))
+
+
+def _compute(
+    unit: Unit, spec: Spec, plugins: list[Plugin], command: list[str]
+) -> tuple[Result, Origin]:
+    with _ALONE:
+        _load(plugins)
+        return compute(unit, spec), provenance(command)
+
+
+def _load(plugins: list[Plugin]) -> None:
+    """Load plug-ins from their text: the workers need not see the files of the driver."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for number, (name, source) in enumerate(plugins):
+            path = Path(folder, str(number), name)
+            path.parent.mkdir()
+            path.write_bytes(source)
+            paths.append(path)
+        registry.load_plugins(paths)
