@@ -90,7 +90,7 @@ class Cluster:
             for unit in todo
         }
         try:
-            for future in as_completed(futures):
+            for future in as_completed(futures, loop=self.client.loop):
                 unit = futures.pop(future)
                 try:
                     result, origin = future.result()

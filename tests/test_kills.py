@@ -12,10 +12,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from sweeps import TINY, results
 
 from plausibench.bench.store import Run, encode
 from plausibench.bench.sweep import run
+from sweeps import TINY, results
 
 DRIVER = """
 import sys
@@ -142,7 +142,9 @@ def test_records_hold_no_time(whole):
     """So that a clock that is set back, or differs between machines, changes nothing."""
     for record in whole.records():
         assert set(record) == {"key", "unit", "order", "status", "reason", "rows"}
-        assert not any("time" in name or "seconds" in name for row in record["rows"] for name in row)
+        assert not any(
+            "time" in name or "seconds" in name for row in record["rows"] for name in row
+        )
 
 
 @pytest.mark.parametrize("room", [0, 1, 700, 40_000])

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sweeps import TINY, results
 
 from plausibench.bench import workers
 from plausibench.bench.cli import main
@@ -15,6 +14,7 @@ from plausibench.bench.shards import Shard, shard_of_array
 from plausibench.bench.store import Run
 from plausibench.bench.sweep import run, units
 from plausibench.kernels.errors import InputError
+from sweeps import TINY, results
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,9 @@ class TestShare:
     def test_every_unit_is_in_one_shard(self, of):
         todo = units(TINY)
         shares = [Shard(index, of).share(todo) for index in range(1, of + 1)]
-        assert sorted(map(todo.index, sum(shares, []))) == list(range(len(todo)))
+        assert sorted(todo.index(unit) for share in shares for unit in share) == list(
+            range(len(todo))
+        )
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
     def test_rules_are_spread(self):

@@ -140,9 +140,7 @@ def run(
     _report(finished, formats)
 
 
-def _executor(
-    scheduler: str | None, jobs: int | None
-) -> AbstractContextManager["Executor | None"]:
+def _executor(scheduler: str | None, jobs: int | None) -> AbstractContextManager["Executor | None"]:
     """What computes instead of processes of this machine."""
     if scheduler is None:
         return nullcontext()
