@@ -81,6 +81,7 @@ def train(
 
     spec = read_spec(
         None,
+        None,
         {
             "rules": rules,
             "tasks": (task,),
