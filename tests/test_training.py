@@ -306,6 +306,17 @@ class TestTrain:
         found = {row["quantity"]: row["value"] for row in trained.rows if row["step"] == 7}
         assert found["train_loss"] == evaluate(last.network, SQUARED_ERROR, TASK)["train_loss"]
 
+    def test_is_in_float64(self):
+        narrow = mlp(6).astype("float32")
+        rule = bench.make("rule", "node_perturbation")
+        options = {"steps": 3, "batch_size": 8, "learning_rate": 0.01}
+        one, other = (
+            bench.train(rule, TASK, network, SQUARED_ERROR, **options)
+            for network in (narrow, narrow.astype("float64"))
+        )
+        assert one.rows == other.rows
+        assert one.network.dtype == np.float64
+
     def test_of_no_steps_is_evaluated_once(self):
         trained = bench.train(BACKPROP, TASK, mlp(6), SQUARED_ERROR, steps=0)
         assert {row["step"] for row in trained.rows} == {0}

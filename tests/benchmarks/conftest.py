@@ -18,10 +18,13 @@ def _by_rule(found):
         if "how" in one["params"]:
             rate = one["extra_info"]["estimates"] / one["stats"]["median"]
             rates.setdefault(one["group"], {})[one["params"]["how"]] = rate
-    rows = [
-        f"| {name} | {pair['ours']:,.0f} | {pair['naive']:,.0f} | {pair['ours'] / pair['naive']:.1f} |"
+    pairs = [
+        (name, pair["ours"], pair["naive"])
         for name, pair in rates.items()
         if {"ours", "naive"} <= set(pair)
+    ]
+    rows = [
+        f"| {name} | {ours:,.0f} | {twin:,.0f} | {ours / twin:.1f} |" for name, ours, twin in pairs
     ]
     return _table(["rule", "estimates per second", "naive twin", "ratio"], rows)
 
