@@ -95,7 +95,7 @@ class TestOptimisers:
         found = self.path(Adam(0.1))[0]
         np.testing.assert_allclose(found, -0.1 * np.sign(self.gradients[0]), rtol=1e-6)
 
-    @pytest.mark.parametrize("optimiser", [Sgd(0.1, 0.9), Adam(0.1)])
+    @pytest.mark.parametrize("optimiser", [Sgd(0.1), Adam(0.1)])
     def test_memory_given_is_not_changed(self, optimiser):
         estimate = {"a": np.ones(3)}
         _, memory = optimiser.change(estimate, {})
