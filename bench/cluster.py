@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from plausibench.bench import registry
 from plausibench.bench.cell import Result
 from plausibench.bench.executor import Finished, Origin
-from plausibench.bench.provenance import engine_digest, provenance
+from plausibench.bench.provenance import NUMERIC, provenance
 from plausibench.bench.spec import Spec
 from plausibench.bench.unit import Unit
 from plausibench.bench.workers import KILLED, compute
@@ -82,6 +82,7 @@ class Cluster:
         """
         from distributed import CancelledError, KilledWorker, as_completed
 
+        ours = _versions(provenance(sys.argv))
         plugins = [(Path(path).name, Path(path).read_bytes()) for path in spec.plugins]
         futures = {
             self.client.submit(
@@ -104,14 +105,19 @@ class Cluster:
                     ) from error
                 except (ImportError, InputError) as error:
                     raise InputError(f"scheduler: a worker cannot compute: {error}") from error
-                if origin["engine"] != engine_digest():
+                if _versions(origin) != ours:
                     raise InputError(
-                        "scheduler: a worker has other sources of plausibench than this process; "
-                        "install the same version everywhere"
+                        "scheduler: a worker has other sources of plausibench, or other versions "
+                        f"of {', '.join(NUMERIC)}, than this process; install the same everywhere"
                     )
                 yield unit, result, origin
         finally:
             self.client.cancel(list(futures))
+
+
+def _versions(origin: Origin) -> list[str]:
+    """What the keys of records say of where they come from."""
+    return [origin["engine"], *(origin["libraries"][name] for name in NUMERIC)]
 
 
 def _compute(

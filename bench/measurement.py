@@ -152,8 +152,8 @@ def measure(
     choose("dtype", dtype, ("float64", "float32"))
     choose("reference", reference, ("own", "objective"))
     sources = redraw_set(redraw)
-    setting = prepare(rule, network, objective, batch, state, seed, dtype)
     with one_blas_thread():
+        setting = prepare(rule, network, objective, batch, state, seed, dtype)
         name, g = reference_of(setting, reference)
         about = {
             "redrawn": "+".join(sorted(rule.randomness() & sources)) or "nothing",
@@ -199,8 +199,8 @@ def estimates(
     integer("samples", samples, least=1)
     integer("seed", seed)
     choose("dtype", dtype, ("float64", "float32"))
-    setting = prepare(rule, network, objective, batch, state, seed, dtype)
     with one_blas_thread():
+        setting = prepare(rule, network, objective, batch, state, seed, dtype)
         blocks = list(formed_blocks(setting, samples, redraw_set(redraw)))
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 

@@ -12,7 +12,8 @@ from plausibench.bench import registry
 
 ENGINE = ("kernels", "objectives", "architectures", "rules", "bench")
 NOT_ENGINE = ("bench/cli", "bench/report", "bench/conformance", "bench/template")
-LIBRARIES = ("plausibench", "numpy", "numba", "scipy", "pandas", "seaborn", "matplotlib")
+NUMERIC = ("numpy", "numba", "scipy")
+LIBRARIES = ("plausibench", *NUMERIC, "pandas", "seaborn", "matplotlib")
 
 
 @cache
@@ -44,12 +45,18 @@ def provenance(command: list[str]) -> dict[str, Any]:
         "command": command,
         "engine": engine_digest(),
         "python": platform.python_version(),
-        "libraries": {name: _version(name) for name in LIBRARIES},
+        "libraries": libraries(),
         "system": platform.system(),
         "machine": platform.machine(),
         "processor": _processor(),
         "cores": os.cpu_count() or 1,
     }
+
+
+@cache
+def libraries() -> dict[str, str]:
+    """Versions of the libraries in use; results depend on those of ``NUMERIC``."""
+    return {name: _version(name) for name in LIBRARIES}
 
 
 def _version(name: str) -> str:

@@ -10,11 +10,11 @@ from pathlib import Path
 from plausibench.architectures.network import Network
 from plausibench.bench import registry
 from plausibench.bench.executor import Executor
-from plausibench.bench.provenance import engine_digest, provenance
+from plausibench.bench.provenance import NUMERIC, engine_digest, libraries, provenance
 from plausibench.bench.selectors import select
 from plausibench.bench.shards import EVERYTHING, Shard
 from plausibench.bench.spec import Spec
-from plausibench.bench.store import SCHEMA, Record, Run
+from plausibench.bench.store import SCHEMA, Record, Run, collect
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.unit import Unit, build_network
 from plausibench.bench.workers import local
@@ -105,6 +105,7 @@ def key(unit: Unit, spec: Spec) -> str:
         "data": task.identity,
         "rate": spec.rate(unit.trainer),
         "engine": engine_digest(),
+        "libraries": {name: libraries()[name] for name in NUMERIC},
         "components": [
             registry.digest(registry.find(kind, name))
             for kind, name in (*components, ("rule", unit.trainer.partition("[")[0]))
@@ -152,7 +153,8 @@ def run(
     todo = units(spec)
     if all(unit.reason is not None for unit in todo):
         raise InputError(f"rules: nothing can run; {todo[0].rule} cannot because {todo[0].reason}")
-    directory = Run.create(out, spec, provenance(sys.argv))
+    described = {**provenance(sys.argv), "jobs": jobs}
+    directory = Run.create(out, spec, described)
     with directory.writing(shard) as writer:
         keys = {unit: key(unit, spec) for unit in todo}
         place = {unit: number for number, unit in enumerate(todo)}
@@ -160,6 +162,8 @@ def run(
         have = {r["key"] for r in directory.records() if r["status"] != "failed"}
         missing = [unit for unit in share if keys[unit] not in have]
         _refuse_outdated(directory, shard, missing)
+        if missing and shard == EVERYTHING:
+            writer.describe(described)
         done = len(share) - len(missing)
         chosen = local(jobs, len(missing)) if executor is None else executor
         # Closed, so that an exception in this loop ends the workers at once.
@@ -185,7 +189,7 @@ def run(
 def _refuse_outdated(directory: Run, shard: Shard, missing: list[Unit]) -> None:
     """Refuse to supersede what another shard holds: which of the two is newer could not be told."""
     identities = [unit.identity() for unit in missing]
-    for record in directory.records(besides=shard):
+    for record in collect([directory], besides=shard):
         if record["status"] != "failed" and record["unit"] in identities:
             raise InputError(
                 f"out: {directory.path} has results of {record['unit']['rule']} in another shard, "

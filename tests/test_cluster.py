@@ -16,6 +16,7 @@ from plausibench.bench.cli import main
 from plausibench.bench.cluster import connected
 from plausibench.bench.merging import merge
 from plausibench.bench.provenance import provenance
+from plausibench.bench.store import Run
 from plausibench.bench.sweep import run
 from plausibench.kernels.errors import InputError
 from sweeps import TINY, results
@@ -114,13 +115,20 @@ def test_a_plugin_that_cannot_work_there_is_refused(cluster, tmp_path):
         run(spec, tmp_path / "run", executor=executor)
 
 
-def test_other_sources_there_are_refused(cluster, tmp_path, monkeypatch):
-    monkeypatch.setattr("plausibench.bench.cluster.engine_digest", lambda: "new")
+@pytest.mark.parametrize("changed", [{"engine": "new"}, {"libraries": {"numpy": "0.1"}}])
+def test_other_versions_there_are_refused(cluster, tmp_path, monkeypatch, changed):
+    def older(command):
+        found = provenance(command)
+        libraries = {**found["libraries"], **changed.get("libraries", {})}
+        return {**found, **changed, "libraries": libraries}
+
+    monkeypatch.setattr("plausibench.bench.cluster.provenance", older)
     with (
         connected(cluster.scheduler_address) as executor,
-        pytest.raises(InputError, match="other sources of plausibench"),
+        pytest.raises(InputError, match="other sources of plausibench, or other versions of"),
     ):
         run(TINY, tmp_path / "run", executor=executor)
+    assert Run.open(tmp_path / "run").records() == []
 
 
 def test_from_the_command_line(cluster, whole, tmp_path):
