@@ -468,12 +468,12 @@ def copied(run, **changes):
     return "copy"
 
 
-@pytest.mark.parametrize("command", ["table", "plot", "run"])
+@pytest.mark.parametrize("command", [["table"], ["plot"], ["run", "--resume"]])
 def test_a_run_of_another_version_is_refused(finished, command):
     def older(text):
         return json.dumps({**json.loads(text), "schema": 0})
 
-    assert refused(command, copied(finished, provenance=older)).startswith(
+    assert refused(*command, copied(finished, provenance=older)).startswith(
         "run: copy has format 0; this version reads format 1"
     )
 
@@ -482,8 +482,8 @@ def test_a_run_of_another_version_is_refused(finished, command):
     ("file", "change"),
     [
         ("provenance", lambda text: text[:20]),
-        ("driver", lambda text: "{}\n" + text),
-        ("driver", lambda text: text.replace("{", "[", 1)),
+        ("results/driver", lambda text: "{}\n" + text),
+        ("results/driver", lambda text: text.replace("{", "[", 1)),
     ],
 )
 def test_a_damaged_run_is_refused(finished, file, change):
