@@ -1,4 +1,4 @@
-"""Compiled sums over the deviations of formed estimates from the reference gradient."""
+"""Compiled sums over the deviations of estimates from the reference gradient."""
 
 import numpy as np
 
@@ -8,48 +8,7 @@ Array = np.ndarray
 
 
 @kernel
-def dense_deviations(
-    estimates: Array, reference: Array, total: Array, squares: Array, cross: Array
-) -> None:
-    """One pass over estimates ``(S, P)``: d = estimate - reference.
-
-    Adds ``sum_k d_k`` to ``total`` (P,) and writes ``|d_k|^2`` and ``d_k . reference`` (S,).
-    Sums run in four explicit lanes, in float64, whatever the type of the estimates.
-    """
-    samples, size = estimates.shape
-    lanes = size - size % 4
-    for k in range(samples):
-        s0 = s1 = s2 = s3 = 0.0
-        c0 = c1 = c2 = c3 = 0.0
-        for p in range(0, lanes, 4):
-            g0, g1, g2, g3 = reference[p], reference[p + 1], reference[p + 2], reference[p + 3]
-            d0 = estimates[k, p] - g0
-            d1 = estimates[k, p + 1] - g1
-            d2 = estimates[k, p + 2] - g2
-            d3 = estimates[k, p + 3] - g3
-            total[p] += d0
-            total[p + 1] += d1
-            total[p + 2] += d2
-            total[p + 3] += d3
-            s0 += d0 * d0
-            s1 += d1 * d1
-            s2 += d2 * d2
-            s3 += d3 * d3
-            c0 += d0 * g0
-            c1 += d1 * g1
-            c2 += d2 * g2
-            c3 += d3 * g3
-        for p in range(lanes, size):
-            d0 = estimates[k, p] - reference[p]
-            total[p] += d0
-            s0 += d0 * d0
-            c0 += d0 * reference[p]
-        squares[k] = (s0 + s1) + (s2 + s3)
-        cross[k] = (c0 + c1) + (c2 + c3)
-
-
-@kernel
-def directional_deviations(
+def deviations(
     coefficients: Array,
     directions: Array,
     reference: Array,
@@ -57,7 +16,11 @@ def directional_deviations(
     squares: Array,
     cross: Array,
 ) -> None:
-    """Like :func:`dense_deviations` for estimates ``coefficient_k * direction_k``, unformed."""
+    """One pass over estimates ``coefficient_k * direction_k`` (S, P): d = estimate - reference.
+
+    Adds ``sum_k d_k`` to ``total`` (P,) and writes ``|d_k|^2`` and ``d_k . reference`` (S,).
+    Sums run in four explicit lanes, in float64, whatever the type of the estimates.
+    """
     samples, size = directions.shape
     lanes = size - size % 4
     for k in range(samples):

@@ -136,8 +136,8 @@ def measure(
     Returns
     -------
     Measurement
-        Its ``frame`` holds the values of DESIGN's quantities relative to ``|g|^2``, and
-        absolute ones.
+        Its ``frame`` holds bias, variance, gain and progress relative to ``|g|^2``, and the
+        absolute bias and variance.
 
     Raises
     ------

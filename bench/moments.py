@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plausibench.architectures.network import Activity, Network, Projection
-from plausibench.bench.deviations import dense_deviations, directional_deviations
+from plausibench.bench.deviations import deviations
 from plausibench.bench.statistics import GROUPS, GroupSums, whole
 from plausibench.rules.estimate import Directional, Estimate, Outer, form_one
 
@@ -67,12 +67,12 @@ class Factors:
         if isinstance(estimate, Directional):
             directions = estimate.direction[:valid].reshape(valid, -1)
             coefficients = np.asarray(estimate.coefficient, dtype=np.float64)
-            directional_deviations(coefficients, directions, flat, total, squares, cross)
         else:
             # Formed for the whole block, padding included, so that the products' bits do not
             # depend on how many samples were asked for.
             formed = form_one(self.projection.synapse, estimate)[:valid].reshape(valid, -1)
-            dense_deviations(np.ascontiguousarray(formed), flat, total, squares, cross)
+            directions, coefficients = np.ascontiguousarray(formed), np.ones(valid)
+        deviations(coefficients, directions, flat, total, squares, cross)
         return Sums(total, None, squares, cross)
 
     def _by_gram(self, post: Array, valid: int) -> "Sums":

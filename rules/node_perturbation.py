@@ -6,36 +6,23 @@ from typing import ClassVar
 import numpy as np
 
 from plausibench.architectures.network import Activity, Network
-from plausibench.kernels.errors import choose, flag, positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, form, outers
-from plausibench.rules.noise import FOURTH_MOMENT, LAWS, Noise
-from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State
+from plausibench.rules.noise import Noise
+from plausibench.rules.perturbation import Perturbation
+from plausibench.rules.rule import ClosedForm, RuleCard, State
 
 Array = np.ndarray
 
 
 @dataclass(frozen=True)
-class NodePerturbation(Rule):
+class NodePerturbation(Perturbation):
     """Node perturbation (Williams 1992; Fiete & Seung 2006; Werfel, Xie & Seung 2005).
 
     Every neuron of every example has its own noise, and every example its own loss: one loss
     for the whole batch would multiply the variance by about its size.
-
-    Parameters
-    ----------
-    sigma
-        Standard deviation of the noise on the drive.
-    antithetic
-        Whether the loss is compared with that under the opposite noise (True) or without.
-    noise
-        Law of the noise: gaussian or rademacher.
     """
-
-    sigma: float = 1e-3
-    antithetic: bool = True
-    noise: str = "gaussian"
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="each neuron correlates its own noise with the change of a global loss",
@@ -55,11 +42,6 @@ class NodePerturbation(Rule):
         ),
     )
 
-    def __post_init__(self) -> None:
-        positive("sigma", self.sigma)
-        flag("antithetic", self.antithetic)
-        choose("noise", self.noise, LAWS)
-
     def estimate(
         self,
         network: Network,
@@ -75,11 +57,8 @@ class NodePerturbation(Rule):
             passed = network.forward(batch.inputs, drive_noise=xi, amplitude=amplitude, clean=clean)
             return objective.losses(passed.output, batch.targets)
 
-        if self.antithetic:
-            change = (losses(self.sigma) - losses(-self.sigma)) / (2 * self.sigma)
-        else:
-            undisturbed = objective.losses(clean.output, batch.targets)
-            change = (losses(self.sigma) - undisturbed) / self.sigma
+        undisturbed = objective.losses(clean.output, batch.targets)
+        change = self.slope(losses, undisturbed)
         weight = (change / batch.size)[..., None]
         for drawn in xi.values():
             drawn *= weight  # in place: the noise has done its work
@@ -101,10 +80,10 @@ class NodePerturbation(Rule):
         error = objective.error(clean.output, batch.targets) / batch.size
         signals = network.credit(clean, {network.output.name: error})
         lengths = {name: (signal**2).sum(axis=-1) for name, signal in signals.items()}
-        total, excess = sum(lengths.values()), FOURTH_MOMENT[self.noise] - 2
+        total = sum(lengths.values())
         variance = {}
         for p in network.projections:
             pre = np.einsum("bb->b", p.synapse.pre_gram(clean.presynaptic(p)))
             neurons = signals[p.target].shape[-1]
-            variance[p.name] = float(pre @ (neurons * total + excess * lengths[p.target]))
+            variance[p.name] = float(pre @ (neurons * total + self.excess * lengths[p.target]))
         return ClosedForm(form(network, outers(network, clean, signals)), variance)

@@ -6,36 +6,23 @@ from typing import ClassVar
 import numpy as np
 
 from plausibench.architectures.network import Activity, Network
-from plausibench.kernels.errors import choose, flag, positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Directional, Estimates
 from plausibench.rules.gradient import gradient
-from plausibench.rules.noise import FOURTH_MOMENT, LAWS, Noise
-from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State
+from plausibench.rules.noise import Noise
+from plausibench.rules.perturbation import Perturbation
+from plausibench.rules.rule import ClosedForm, RuleCard, State
 
 Array = np.ndarray
 
 
 @dataclass(frozen=True)
-class WeightPerturbation(Rule):
+class WeightPerturbation(Perturbation):
     """Weight perturbation (Jabri & Flower 1992; Cauwenberghs 1993; Spall 1992).
 
     One noise vector is shared by the whole batch.
-
-    Parameters
-    ----------
-    sigma
-        Standard deviation of the noise on the weights.
-    antithetic
-        Whether the loss is compared with that under the opposite noise (True) or without.
-    noise
-        Law of the noise: gaussian or rademacher.
     """
-
-    sigma: float = 1e-3
-    antithetic: bool = True
-    noise: str = "gaussian"
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="each synapse correlates its own noise with the change of the global loss",
@@ -55,11 +42,6 @@ class WeightPerturbation(Rule):
         ),
     )
 
-    def __post_init__(self) -> None:
-        positive("sigma", self.sigma)
-        flag("antithetic", self.antithetic)
-        choose("noise", self.noise, LAWS)
-
     def estimate(
         self,
         network: Network,
@@ -78,11 +60,8 @@ class WeightPerturbation(Rule):
             passed = network.forward(batch.inputs, parameters=disturbed, clean=clean)
             return objective.losses(passed.output, batch.targets).mean(axis=-1)
 
-        if self.antithetic:
-            change = (loss(self.sigma) - loss(-self.sigma)) / (2 * self.sigma)
-        else:
-            undisturbed = objective.losses(clean.output, batch.targets).mean(axis=-1)
-            change = (loss(self.sigma) - undisturbed) / self.sigma
+        undisturbed = objective.losses(clean.output, batch.targets).mean(axis=-1)
+        change = self.slope(loss, undisturbed)
         return {name: Directional(change, drawn) for name, drawn in xi.items()}
 
     def closed_form(
@@ -96,6 +75,6 @@ class WeightPerturbation(Rule):
         """Limit sigma -> 0: ``P_l |g|^2 + (k4 - 2) |g_l|^2`` for each parameter."""
         exact = gradient(network, objective, batch, clean)
         lengths = {name: float((g * g).sum()) for name, g in exact.items()}
-        total, excess = sum(lengths.values()), FOURTH_MOMENT[self.noise] - 2
-        variance = {name: g.size * total + excess * lengths[name] for name, g in exact.items()}
+        total = sum(lengths.values())
+        variance = {name: g.size * total + self.excess * lengths[name] for name, g in exact.items()}
         return ClosedForm(exact, variance)

@@ -338,14 +338,14 @@ class TestInstalled:
             print(make("rule", "installed_rule", rate=3.0).rate)
             before = registry.digest(registry.find("rule", "installed_rule"))
             registry._DIGESTS.clear()
-            (Path(sys.path[0]) / "my_package" / "helper.py").write_text("FACTOR = 2")
+            (Path(sys.path[0]) / "my_package" / "extra.py").write_text("FACTOR = 2")
             print(before != registry.digest(registry.find("rule", "installed_rule")))
         """
         points = {"my-rules": "[plausibench.rules]\ninstalled_rule = my_package.mine:MyRule\n"}
         sources = {
             "my_package/__init__.py": "",
             "my_package/mine.py": RULE,
-            "my_package/helper.py": "FACTOR = 1",
+            "my_package/extra.py": "FACTOR = 1",
         }
         done = self.call(tmp_path, code, points, sources)
         assert done.stdout.splitlines() == ["my-rules False", "3.0", "True"], done.stderr
