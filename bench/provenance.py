@@ -11,7 +11,14 @@ from typing import Any
 from plausibench.bench import registry
 
 ENGINE = ("kernels", "objectives", "architectures", "rules", "bench")
-NOT_ENGINE = ("bench/cli", "bench/report", "bench/conformance", "bench/template")
+NOT_ENGINE = (
+    "bench/cli",
+    "bench/conformance",
+    "bench/experiments",
+    "bench/precision.py",
+    "bench/report",
+    "bench/template",
+)
 LIBRARIES = ("plausibench", "numpy", "numba", "scipy", "pandas", "seaborn", "matplotlib")
 
 

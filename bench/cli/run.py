@@ -81,8 +81,19 @@ def run(
     """Measure bias and variance; without arguments, the default benchmark on real digits.
 
     EXPERIMENT is a specification (TOML), or a run directory to resume; options replace its
-    values. A run that was interrupted continues where it stopped.
+    values. A run that was interrupted continues where it stopped. Or it is a study of its own:
+    scaling, the exponents of bias and variance against size, batch and amplitude.
     """
+    from plausibench.bench.experiments import EXPERIMENTS
+
+    if experiment in EXPERIMENTS:
+        from plausibench.bench.cli.experiment import run_study
+        from plausibench.bench.cli.planning import RESULTS
+
+        pictures = () if no_pictures else _formats(format)
+        own = RESULTS / experiment if out is None else out
+        run_study(experiment, given, own, _workers(jobs), pictures, dry_run)
+        return
     from plausibench.bench import sweep
     from plausibench.bench.cli.planning import check_folder, read_spec, refuse_idle, run_folder
     from plausibench.bench.cli.probe import probe_units
