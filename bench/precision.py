@@ -22,6 +22,7 @@ from plausibench.bench.moments import BLOCK, Moments
 from plausibench.bench.spec import Spec
 from plausibench.bench.statistics import (
     GROUPS,
+    LEAST_SAMPLES,
     GroupSums,
     effective_dimension,
     quantities,
@@ -38,6 +39,8 @@ PILOT = 1280
 """Draws of the pilot at every cell."""
 STEP = BLOCK * GROUPS
 """Draws come in multiples of this, so that all groups of the jackknife are alike."""
+FEWEST = STEP * -(-LEAST_SAMPLES // STEP)
+"""Fewer draws have intervals that may not cover, whatever their width."""
 OPERATIONS = 1e13
 """Multiplications that a precision may take, over all draws, where no time is given."""
 MARGIN = 1.3
@@ -80,7 +83,7 @@ class Pilot:
         goal = (precision / MARGIN / student_quantile(0.95, GROUPS - 1)) ** 2
         linear, constant = 4 * self.along / goal, JACKKNIFE * 2 * self.spread / goal
         most = linear / 2 + np.sqrt((linear / 2) ** 2 + constant)
-        return STEP * max(1, int(np.ceil(most / STEP)))
+        return max(FEWEST, STEP * int(np.ceil(most / STEP)))
 
 
 def resolve(
@@ -175,11 +178,11 @@ def allocate(
     def total(draws: dict[str, int]) -> float:
         return sum(price[rule] * count for rule, count in draws.items())
 
-    least = dict.fromkeys(cells_of, STEP)
+    least = dict.fromkeys(cells_of, FEWEST)
     if total(least) > limit:
         unit = "s" if cost == "seconds" else " operations"
         raise InputError(
-            f"budget: {limit:g}{unit} is less than the {total(least):.2g}{unit} of {STEP} draws "
+            f"budget: {limit:g}{unit} is less than the {total(least):.2g}{unit} of {FEWEST} draws "
             "at every cell, the fewest allowed"
         )
     best = counts(precision)
