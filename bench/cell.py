@@ -136,6 +136,7 @@ def _conditional(cell: Cell) -> Rows:
         cell.spec.samples_for(cell.unit.rule),
         cell.unit.seed,
         state=cell.checkpoint.state,
+        threads=1,
     ).rows
     return [_unresolved(row) if wider(row, cell.spec.precision) else row for row in rows]
 
@@ -165,6 +166,7 @@ def _marginal(cell: Cell) -> Rows:
         cell.spec.marginal_samples,
         cell.unit.seed,
         redraw=WITHIN | {"feedback"},
+        threads=1,
     ).rows
 
 

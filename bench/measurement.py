@@ -1,5 +1,6 @@
 """Measure the bias and variance of a rule at fixed weights."""
 
+import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -101,7 +102,7 @@ def measure(
     dtype: str = "float64",
     method: str = "auto",
     reference: str = "own",
-    threads: int = 1,
+    threads: int | None = None,
 ) -> Measurement:
     """Measure bias and variance of a rule's gradient estimate, with 95 % intervals.
 
@@ -129,7 +130,8 @@ def measure(
         ``own`` for the gradient that the rule names as its reference, ``objective`` for that
         of the objective.
     threads
-        Threads over blocks of samples; the result has the same bits with any number.
+        Threads over blocks of samples, by default one a core; the result has the same bits
+        with any number.
 
     Returns
     -------
@@ -144,14 +146,14 @@ def measure(
         exact answer.
     """
     integer("samples", samples, least=1)
-    integer("threads", threads, least=1)
+    threads = os.cpu_count() or 1 if threads is None else integer("threads", threads, least=1)
     integer("seed", seed)
     choose("method", method, METHODS)
     choose("dtype", dtype, ("float64", "float32"))
     choose("reference", reference, ("own", "objective"))
     sources = redraw_set(redraw)
-    setting = prepare(rule, network, objective, batch, state, seed, dtype)
     with one_blas_thread():
+        setting = prepare(rule, network, objective, batch, state, seed, dtype)
         name, g = reference_of(setting, reference)
         about = {
             "redrawn": "+".join(sorted(rule.randomness() & sources)) or "nothing",
@@ -197,8 +199,8 @@ def estimates(
     integer("samples", samples, least=1)
     integer("seed", seed)
     choose("dtype", dtype, ("float64", "float32"))
-    setting = prepare(rule, network, objective, batch, state, seed, dtype)
     with one_blas_thread():
+        setting = prepare(rule, network, objective, batch, state, seed, dtype)
         blocks = list(formed_blocks(setting, samples, redraw_set(redraw)))
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 

@@ -84,6 +84,36 @@ class Factors:
         g2 = float((self.reference * self.reference).sum())
         return Sums(None, post[:valid].sum(axis=0), length - 2 * along + g2, along - g2)
 
+    def unformed(self, posts: Array, count: Array) -> tuple[Array, Array, Array]:
+        """Inner products of the groups' sums ``posts^T pre - count g``, formed only in all.
+
+        Parameters
+        ----------
+        posts
+            Sum of the post factors in each group, ``(G, B, N_out)``.
+        count
+            Samples in each group, ``(G,)``.
+
+        Returns
+        -------
+        gram, cross, total
+            ``S_i . S_j`` (G, G), ``S_i . g`` (G,), and the sum over groups ``(P,)``.
+        """
+        groups, examples, neurons = posts.shape
+        rows = posts.reshape(groups * examples, neurons)
+        pairs = self.gram.reshape(examples, examples)
+        gram = np.empty((groups, groups))
+        for group, post in enumerate(posts):
+            inner = (post @ rows.T).reshape(examples, groups, examples)
+            gram[group] = np.einsum("bjc,bc->j", inner, pairs)
+        g2 = float((self.reference * self.reference).sum())
+        along = posts.reshape(groups, -1) @ self.along
+        across = np.outer(along, count)
+        gram += np.outer(count, count) * g2 - across - across.T
+        outer = self.projection.synapse.outer(posts.sum(axis=0), self.pre)
+        total = (outer - count.sum() * self.reference).reshape(-1)
+        return gram, along - count * g2, total
+
 
 @dataclass(frozen=True)
 class Sums:
@@ -164,33 +194,28 @@ class Moments:
                     kept[name][group] += one
         self.whole_cross_squares[group] += (whole_cross * whole_cross).sum()
 
-    def total(self, name: str) -> Array:
-        """Sum of the deviations in each group, ``(20, P)``."""
-        if name in self._total:
-            return self._total[name]
-        factors = self.factors[name]
-        total = factors.projection.synapse.outer(self._posts[name], factors.pre)
-        total = total.reshape(GROUPS, -1)
-        for group, count in enumerate(self.count):
-            total[group] -= count * factors.reference.reshape(-1)
-        return total
-
     def results(self) -> tuple[dict[str, GroupSums], dict[str, Array]]:
         """Sums of the groups that have samples, and the mean estimate, per parameter.
 
         The sums also have an entry ``all`` for the whole net.
         """
         used = self.count > 0
+        count = self.count[used]
         parts, mean = {}, {}
         for name, factors in self.factors.items():
-            total, g = self.total(name)[used], factors.reference.reshape(-1)
+            g = factors.reference.reshape(-1)
+            if name in self._total:
+                total = self._total[name][used]
+                gram, cross, sum_of_all = total @ total.T, total @ g, total.sum(axis=0)
+            else:
+                gram, cross, sum_of_all = factors.unformed(self._posts[name][used], count)
             parts[name] = GroupSums(
-                count=self.count[used],
-                gram=total @ total.T,
-                cross=total @ g,
+                count=count,
+                gram=gram,
+                cross=cross,
                 squares=self.squares[name][used],
                 cross_squares=self.cross_squares[name][used],
                 reference=float(g @ g),
             )
-            mean[name] = (g + total.sum(axis=0) / self.count.sum()).reshape(factors.reference.shape)
+            mean[name] = (g + sum_of_all / count.sum()).reshape(factors.reference.shape)
         return {**parts, "all": whole(parts, self.whole_cross_squares[used])}, mean

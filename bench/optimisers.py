@@ -25,23 +25,15 @@ class Optimiser(ABC):
 
 @dataclass(frozen=True)
 class Sgd(Optimiser):
-    """Stochastic gradient descent, with momentum if asked for."""
+    """Stochastic gradient descent."""
 
     learning_rate: float
-    momentum: float = 0.0
 
     def __post_init__(self) -> None:
         positive("learning_rate", self.learning_rate)
-        number("momentum", self.momentum, least=0, below=1)
 
     def change(self, estimate: Mapping[str, Array], memory: Memory) -> tuple[Arrays, Memory]:
-        before = memory.get("velocity", {})
-        velocity = {
-            name: (self.momentum * before[name] + g) if name in before else g
-            for name, g in estimate.items()
-        }
-        change = {name: -self.learning_rate * v for name, v in velocity.items()}
-        return change, {"velocity": velocity}
+        return {name: -self.learning_rate * g for name, g in estimate.items()}, memory
 
 
 @dataclass(frozen=True)

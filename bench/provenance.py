@@ -15,11 +15,13 @@ NOT_ENGINE = (
     "bench/cli",
     "bench/conformance",
     "bench/experiments",
+    "bench/exponents.py",
     "bench/precision.py",
     "bench/report",
     "bench/template",
 )
-LIBRARIES = ("plausibench", "numpy", "numba", "scipy", "pandas", "seaborn", "matplotlib")
+NUMERIC = ("numpy", "numba", "scipy")
+LIBRARIES = ("plausibench", *NUMERIC, "pandas", "seaborn", "matplotlib")
 
 
 @cache
@@ -51,12 +53,18 @@ def provenance(command: list[str]) -> dict[str, Any]:
         "command": command,
         "engine": engine_digest(),
         "python": platform.python_version(),
-        "libraries": {name: _version(name) for name in LIBRARIES},
+        "libraries": libraries(),
         "system": platform.system(),
         "machine": platform.machine(),
         "processor": _processor(),
         "cores": os.cpu_count() or 1,
     }
+
+
+@cache
+def libraries() -> dict[str, str]:
+    """Versions of the libraries in use; results depend on those of ``NUMERIC``."""
+    return {name: _version(name) for name in LIBRARIES}
 
 
 def _version(name: str) -> str:

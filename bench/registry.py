@@ -15,7 +15,7 @@ from typing import Any
 
 from plausibench import architectures, objectives, rules
 from plausibench.bench import tasks
-from plausibench.kernels.errors import InputError, choose, nearest, show
+from plausibench.kernels.errors import InputError, choose, nearest
 
 KINDS = ("architecture", "objective", "rule", "task")
 
@@ -192,7 +192,7 @@ def load_plugin(path: str | Path) -> list[Entry]:
     """
     file = Path(path)
     if not os.path.isfile(file):
-        raise InputError(f"plugin: {show(str(path))} is not a file")
+        raise InputError(f"plugin: '{path}' is not a file")
     module, origin = _import_file(file), str(file.resolve())
     found = [
         Entry(kind, snake(value.__name__), value, origin)

@@ -26,28 +26,53 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 
-IDENTITY = ("task", "architecture", "objective", "rule", "seed", "protocol")
-COLUMNS = (
-    *IDENTITY,
-    "step",
-    "kind",
-    "projection",
-    "quantity",
-    "value",
-    "low",
-    "high",
-    "samples",
-    "redrawn",
-    "reference",
-    "method",
-    "effective_dimension",
-    "flag",
-)
-NUMBERS = ("value", "low", "high", "effective_dimension")
-WHOLE = ("seed", "step", "samples", "order")
-TIMES = ("step", "seconds")
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a finite number, or null."""
+    if value is None:
+        return True
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    return real and abs(value) <= sys.float_info.max
+
+
+Check = Callable[[Any], bool]
+UNIT: dict[str, Check] = {
+    "task": _is_text,
+    "architecture": _is_text,
+    "objective": _is_text,
+    "rule": _is_text,
+    "seed": _is_whole,
+    "protocol": _is_text,
+}
+ROW: dict[str, Check] = {
+    "step": _is_whole,
+    "kind": _is_text,
+    "projection": _is_text,
+    "quantity": _is_text,
+    "value": _is_number,
+    "low": _is_number,
+    "high": _is_number,
+    "samples": _is_whole,
+    "redrawn": _is_text,
+    "reference": _is_text,
+    "method": _is_text,
+    "effective_dimension": _is_number,
+    "flag": _is_text,
+}
+TIMING: dict[str, Check] = {"step": _is_whole, "seconds": _is_number}
+
+IDENTITY = tuple(UNIT)
+COLUMNS = (*UNIT, *ROW)
+NUMBERS = tuple(name for name, check in ROW.items() if check is _is_number)
 STATUSES = ("done", "diverged", "failed", "unsupported")
-OWN = {"spec.toml", "provenance.json", "results", "timings"}
 
 Record = dict[str, Any]
 
@@ -142,17 +167,8 @@ class Run:
             raise InputError(f"run: {file} is damaged (not an object)")
         return found
 
-    def records(self) -> list[Record]:
-        """Finished records, one per unit of work, in the order of the specification.
-
-        Of two records of a unit the later one counts: the earlier had failed, or came from
-        sources that have changed since.
-
-        Raises
-        ------
-        InputError
-            If a line other than a torn last one is damaged, or one key has two contents.
-        """
+    @cached_property
+    def _records(self) -> list[Record]:
         found: dict[tuple[Any, ...], Record] = {}
         lines: dict[str, bytes] = {}
         for place, line, record in _lines(self.path / "results", _is_record):
@@ -165,12 +181,25 @@ class Run:
             found[_identity(record)] = record
         return sorted(found.values(), key=lambda record: record["order"])
 
+    def records(self) -> list[Record]:
+        """Finished records, one per unit of work, in the order of the specification.
+
+        Of two records of a unit the later one counts: the earlier had failed, or came from
+        sources that have changed since.
+
+        Raises
+        ------
+        InputError
+            If a line other than a torn last one is damaged, or one key has two contents.
+        """
+        return list(self._records)
+
     @cached_property
     def frame(self) -> "pd.DataFrame":
         """Tidy long table of every value, ordered by the specification."""
         import pandas as pd
 
-        rows = [{**record["unit"], **row} for record in self.records() for row in record["rows"]]
+        rows = [{**record["unit"], **row} for record in self._records for row in record["rows"]]
         frame = pd.DataFrame(rows, columns=list(COLUMNS))
         for name in NUMBERS:
             frame[name] = frame[name].astype("float64")
@@ -183,9 +212,9 @@ class Run:
 
         rows = [
             {**record["unit"], "status": record["status"], "reason": record["reason"]}
-            for record in self.records()
+            for record in self._records
         ]
-        return pd.DataFrame(rows, columns=[*IDENTITY, "status", "reason"])
+        return pd.DataFrame(rows, columns=[*UNIT, "status", "reason"])
 
     @cached_property
     def timings(self) -> "pd.DataFrame":
@@ -196,7 +225,7 @@ class Run:
             _identity(record): record for _, _, record in _lines(self.path / "timings", _is_timing)
         }
         rows = [{**record["unit"], **row} for record in latest.values() for row in record["rows"]]
-        return pd.DataFrame(rows, columns=[*IDENTITY, *TIMES])
+        return pd.DataFrame(rows, columns=[*UNIT, *TIMING])
 
     @contextmanager
     def writing(self) -> Iterator["Writer"]:
@@ -223,6 +252,14 @@ class Writer:
         with _writable(path):
             self.results = _shard(path / "results")
             self.timings = _shard(path / "timings")
+
+    def describe(self, provenance: Mapping[str, Any]) -> None:
+        """Say where the records that follow come from.
+
+        Earlier ones that are kept agree in all that decides a result, or have another key.
+        """
+        with _writable(self.path):
+            _publish(self.path / "provenance.json", _described(provenance))
 
     def add(self, record: Record, timing: Record) -> None:
         """Append a record and its timing, each whole and synced to disk.
@@ -284,10 +321,13 @@ def _fill(path: Path, spec: Spec, provenance: Mapping[str, Any]) -> None:
             f"out: {path} is no run directory but holds {others[0]!r}; choose a new or an empty "
             "folder"
         )
-    text = json.dumps({"schema": SCHEMA, **provenance}, indent=2) + "\n"
-    _publish(path / "provenance.json", text)
+    _publish(path / "provenance.json", _described(provenance))
     # The specification last: a folder that has it is complete.
     _publish(path / "spec.toml", spec.toml())
+
+
+def _described(provenance: Mapping[str, Any]) -> str:
+    return json.dumps({"schema": SCHEMA, **provenance}, indent=2) + "\n"
 
 
 def _publish(file: Path, text: str) -> None:
@@ -340,42 +380,31 @@ def _identity(record: Record) -> tuple[Any, ...]:
 
 def _is_record(record: Any) -> bool:
     return (
-        _is_of_unit(record, COLUMNS[len(IDENTITY) :])
+        _is_of_unit(record, ROW)
         and record.get("status") in STATUSES
-        and _fits("reason", record.get("reason"))
-        and _fits("order", record.get("order"))
+        and _is_text(record.get("reason"))
+        and _is_whole(record.get("order"))
     )
 
 
 def _is_timing(record: Any) -> bool:
-    return _is_of_unit(record, TIMES)
+    return _is_of_unit(record, TIMING)
 
 
-def _is_of_unit(record: Any, columns: tuple[str, ...]) -> bool:
+def _is_of_unit(record: Any, columns: Mapping[str, Check]) -> bool:
     return (
         isinstance(record, dict)
-        and _fits("key", record.get("key"))
-        and _has(record.get("unit"), IDENTITY)
+        and _is_text(record.get("key"))
+        and _has(record.get("unit"), UNIT)
         and isinstance(record.get("rows"), list)
         and all(_has(row, columns) for row in record["rows"])
     )
 
 
-def _has(row: Any, columns: tuple[str, ...]) -> bool:
+def _has(row: Any, columns: Mapping[str, Check]) -> bool:
     """Whether a row has exactly these columns, each with a value of its type."""
     return (
         isinstance(row, dict)
-        and row.keys() == set(columns)
-        and all(_fits(name, row[name]) for name in columns)
+        and row.keys() == columns.keys()
+        and all(check(row[name]) for name, check in columns.items())
     )
-
-
-def _fits(column: str, value: Any) -> bool:
-    if column in WHOLE:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if column not in (*NUMBERS, "seconds"):
-        return isinstance(value, str)
-    if value is None:
-        return True
-    real = isinstance(value, int | float) and not isinstance(value, bool)
-    return real and abs(value) <= sys.float_info.max

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from plausibench.architectures.network import Network
 from plausibench.bench import registry
-from plausibench.bench.provenance import engine_digest, provenance
+from plausibench.bench.provenance import NUMERIC, engine_digest, libraries, provenance
 from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
 from plausibench.bench.store import SCHEMA, Record, Run
@@ -105,6 +105,7 @@ def key(unit: Unit, spec: Spec) -> str:
         "rate": spec.rate(unit.trainer),
         "samples": spec.samples_for(unit.rule),
         "engine": engine_digest(),
+        "libraries": {name: libraries()[name] for name in NUMERIC},
         "components": [
             registry.digest(registry.find(kind, name))
             for kind, name in (*components, ("rule", unit.trainer.partition("[")[0]))
@@ -146,12 +147,15 @@ def run(
     todo = units(spec)
     if all(unit.reason is not None for unit in todo):
         raise InputError(f"rules: nothing can run; {todo[0].rule} cannot because {todo[0].reason}")
-    directory = Run.create(out, spec, provenance(sys.argv))
+    described = {**provenance(sys.argv), "jobs": jobs}
+    directory = Run.create(out, spec, described)
     with directory.writing() as writer:
         keys = {unit: key(unit, spec) for unit in todo}
         place = {unit: number for number, unit in enumerate(todo)}
         have = {r["key"] for r in directory.records() if r["status"] != "failed"}
         missing = [unit for unit in todo if keys[unit] not in have]
+        if missing:
+            writer.describe(described)
         done = len(todo) - len(missing)
         # Closed, so that an exception in this loop ends the workers at once.
         with closing(results(missing, spec, jobs)) as found:

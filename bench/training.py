@@ -71,6 +71,7 @@ def trajectory(
     Divergence
         If the loss or a weight is no longer finite.
     """
+    network = network.astype("float64")
     own = trainer == follower
     state = follower.initial_state(network, seed)
     lead = state if own else trainer.initial_state(network, seed)
@@ -191,7 +192,7 @@ def train(
     Parameters
     ----------
     rule, task, network, objective
-        What to train; the network given is not changed.
+        What to train, in float64; the network given is not changed.
     steps
         Number of updates.
     batch_size

@@ -70,7 +70,7 @@ def _workers(processes: int, spec: Spec) -> Iterator[Executor]:
         processes, context, initializer=_start_worker, initargs=(theirs, spec.plugins)
     )
     try:
-        _check_start(pool, processes)
+        _start(pool, processes)
         yield pool
     except BaseException:
         ours.close()
@@ -86,8 +86,14 @@ def _workers(processes: int, spec: Spec) -> Iterator[Executor]:
                 os.environ[name] = value
 
 
-def _check_start(pool: Executor, processes: int) -> None:
-    started = [pool.submit(os.getpid) for _ in range(processes)]
+def _start(pool: Executor, processes: int) -> None:
+    # Ctrl-C reaches the whole group of processes, but the driver alone decides what it means: a
+    # signal that is blocked here stays so in the processes that start now.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        started = [pool.submit(os.getpid) for _ in range(processes)]
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     try:
         for future in started:
             future.result()
@@ -99,8 +105,6 @@ def _check_start(pool: Executor, processes: int) -> None:
 
 
 def _start_worker(driver: Connection, plugins: tuple[str, ...]) -> None:
-    # Ctrl-C reaches the whole group of processes; the driver alone decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
     registry.load_plugins(plugins)
 

@@ -81,7 +81,9 @@ class NodePerturbation(Rule):
             undisturbed = objective.losses(clean.output, batch.targets)
             change = (losses(self.sigma) - undisturbed) / self.sigma
         weight = (change / batch.size)[..., None]
-        return outers(network, clean, {name: weight * drawn for name, drawn in xi.items()})
+        for drawn in xi.values():
+            drawn *= weight  # in place: the noise has done its work
+        return outers(network, clean, xi)
 
     def closed_form(
         self,

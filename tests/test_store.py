@@ -162,6 +162,11 @@ class TestWhatIsWritten:
         assert found.spec == spec
         assert found.provenance == {"schema": SCHEMA, "command": ["a", "b"]}
 
+    def test_provenance_is_that_of_the_last_records(self, run):
+        with run.writing() as writer:
+            writer.describe({"command": ["later"]})
+        assert Run.open(run.path).provenance == {"schema": SCHEMA, "command": ["later"]}
+
     def test_a_shard_is_only_ever_appended_to(self, run):
         write(run, [record(0)])
         before = shard(run).read_bytes()

@@ -124,6 +124,7 @@ class TestSameTable:
         done = []
         resumed = run(SPEC, resumed.path, on_done=lambda *arguments: done.append(arguments))
         assert_same(resumed, finished)
+        assert resumed.provenance == finished.provenance
         assert [count for _, count, _ in done] == list(range(5, len(whole) + 1))
         assert {total for _, _, total in done} == {len(whole)}
 
@@ -437,7 +438,11 @@ class TestKey:
                     registry, "digest", lambda c, n=name: "new" if c.__name__ == n else digest(c)
                 )
                 assert key(shared, SPEC) != before, name
-        monkeypatch.setattr(sweep, "engine_digest", lambda: "new")
+        with monkeypatch.context() as patch:
+            patch.setattr(sweep, "engine_digest", lambda: "new")
+            assert key(shared, SPEC) != before
+        changed = {**sweep.libraries(), "numpy": "0.1"}
+        monkeypatch.setattr(sweep, "libraries", lambda: changed)
         assert key(shared, SPEC) != before
 
 
@@ -485,7 +490,7 @@ def alive(pid):
     """Whether a process is there and no zombie."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return status.rpartition(")")[2].split()[0] != "Z"
 
@@ -506,7 +511,8 @@ class TestEndedDriver:
         (tmp_path / "driver.py").write_text(DRIVER)
         spec.write(tmp_path / "spec.toml")
         arguments = [sys.executable, "driver.py", "spec.toml", "run"]
-        with subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.PIPE) as driver:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(arguments, cwd=tmp_path, start_new_session=True, **pipes) as driver:
             assert [driver.stdout.readline() for _ in range(2)] == [b"1\n", b"2\n"]
             children = descendants(driver.pid)
             assert len(children) >= 2
@@ -535,10 +541,13 @@ class TestEndedDriver:
         assert_same(resumed, run(spec, tmp_path / "other"))
 
     def test_interrupted_ends_with_its_workers(self, started, tmp_path):
+        """As by Ctrl-C, which reaches the workers too."""
         _, driver, children = started
-        os.kill(driver.pid, signal.SIGINT)
+        os.killpg(driver.pid, signal.SIGINT)
         assert self.gone([driver.pid, *children])
         assert driver.wait() != 0
+        said = driver.stderr.read().decode()
+        assert said.count("Traceback") == said.count("KeyboardInterrupt") == 1
         assert len(Run.open(tmp_path / "run").records()) == 2
 
 

@@ -218,7 +218,8 @@ def _report(finished: "Run", formats: tuple[str, ...]) -> None:
     from plausibench.bench.report.table import comparison
 
     frame, units = finished.frame, finished.units
-    steps = [max(finished.spec.checkpoints)]
+    # The last checkpoint that any trajectory reached; none did where the frame is empty.
+    steps = [int(frame["step"].max())] if len(frame) else None
     summary = comparison(frame, units, columns=SUMMARY, steps=steps)
     click.echo(summary.render("text", text_width()))
     click.echo(f"Results: {finished.path}")
