@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from plausibench.bench.experiments import EXPERIMENTS
 from plausibench.bench.spec import Spec, default_spec
 from plausibench.bench.unit import Unit
 from plausibench.kernels.errors import InputError, refusal
@@ -35,7 +36,8 @@ def read_spec(experiment: str | None, given: Mapping[str, Any]) -> Spec:
         file = path / "spec.toml" if path.is_dir() else path
         if not file.is_file():
             raise InputError(
-                f"experiment: {experiment!r} is neither a specification file nor a run directory"
+                f"experiment: {experiment!r} is neither a specification file nor a run directory, "
+                f"nor one of {', '.join(EXPERIMENTS)}"
             )
         base = Spec.read(file)
     values = {name: value for name, value in given.items() if value is not None and value != ()}
