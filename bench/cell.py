@@ -55,7 +55,7 @@ def measure_unit(unit: Unit, spec: Spec) -> Result:
     try:
         # On the way to divergence numbers overflow; that is looked for, not warned of.
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
-            for cell in _cells(unit, spec):
+            for cell in cells(unit, spec):
                 started = time.perf_counter()
                 for kind, rows_of in KINDS.items():
                     rows += [_complete(cell, kind, row) for row in rows_of(cell)]
@@ -68,7 +68,8 @@ def measure_unit(unit: Unit, spec: Spec) -> Result:
     return status, " ".join(reason.split()), rows, times
 
 
-def _cells(unit: Unit, spec: Spec) -> Iterator[Cell]:
+def cells(unit: Unit, spec: Spec) -> Iterator[Cell]:
+    """The rule of a unit at every checkpoint of its trajectory."""
     task: Task = select("task", unit.task).make()
     network = build_network(unit.architecture, task, spec.hidden, unit.seed)
     objective: Objective = select("objective", unit.objective).make()
@@ -127,16 +128,30 @@ def _cost(cell: Cell) -> Rows:
 
 
 def _conditional(cell: Cell) -> Rows:
-    return measure(
+    rows = measure(
         cell.rule,
         cell.checkpoint.network,
         cell.objective,
         cell.batch,
-        cell.spec.samples,
+        cell.spec.samples_for(cell.unit.rule),
         cell.unit.seed,
         state=cell.checkpoint.state,
         threads=1,
     ).rows
+    return [_unresolved(row) if wider(row, cell.spec.precision) else row for row in rows]
+
+
+def wider(row: dict[str, Any], precision: float) -> bool:
+    """Whether a squared bias has a wider interval than was asked for; 0 asks for nothing."""
+    if not precision or row["quantity"] != "bias_squared":
+        return False
+    # An interval that is not known is not narrow enough.
+    return not (row["high"] - row["low"]) / 2 <= precision
+
+
+def _unresolved(row: dict[str, Any]) -> dict[str, Any]:
+    flags = [flag for flag in row["flag"].split(", ") if flag not in ("", "unresolved")]
+    return {**row, "flag": ", ".join([*flags, "unresolved"])}
 
 
 def _marginal(cell: Cell) -> Rows:

@@ -11,7 +11,15 @@ from typing import Any
 from plausibench.bench import registry
 
 ENGINE = ("kernels", "objectives", "architectures", "rules", "bench")
-NOT_ENGINE = ("bench/cli", "bench/report", "bench/conformance", "bench/template")
+NOT_ENGINE = (
+    "bench/cli",
+    "bench/conformance",
+    "bench/experiments",
+    "bench/exponents.py",
+    "bench/precision.py",
+    "bench/report",
+    "bench/template",
+)
 NUMERIC = ("numpy", "numba", "scipy")
 LIBRARIES = ("plausibench", *NUMERIC, "pandas", "seaborn", "matplotlib")
 

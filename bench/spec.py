@@ -1,7 +1,7 @@
 """The specification of a run: everything its results depend on."""
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import InitVar, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,13 @@ from typing import Any
 from plausibench.bench import registry
 from plausibench.bench.optimisers import OPTIMISERS
 from plausibench.bench.selectors import select
-from plausibench.kernels.errors import InputError, choose, integer, positive, refusal, sizes
+from plausibench.kernels.errors import InputError, choose, integer, number, positive, refusal, sizes
 
 PROTOCOLS = ("shared", "own")
 PAIRINGS = ("first", "all")
 COMPONENTS = {kind: f"{kind}s" for kind in registry.KINDS}
+FINEST = 0.01
+"""Finest precision of a relative squared bias: less bias than that is of no concern."""
 COUNTS = (
     "seeds",
     "samples",
@@ -53,6 +55,11 @@ class Spec:
         Number of seeds, and the first of them.
     samples
         Draws of the estimator with the feedback held.
+    samples_of
+        The same for single rules, in place of ``samples``.
+    precision
+        Half-width of the 95 % interval of the relative squared bias beyond which a value is
+        flagged unresolved, at least 0.01; 0 flags none.
     marginal_samples
         Draws with the feedback redrawn, for rules with random feedback.
     averaging_samples
@@ -94,6 +101,8 @@ class Spec:
     seeds: int = 5
     seed: int = 0
     samples: int = 2000
+    samples_of: Mapping[str, int] = field(default_factory=dict)
+    precision: float = 0.0
     marginal_samples: int = 200
     averaging_samples: int = 512
     batch_size: int = 32
@@ -108,7 +117,8 @@ class Spec:
         self._set("plugins", tuple(map(str, self._listed("plugins", str | Path))))
         for name in COMPONENTS.values():
             self._set(name, self._listed(name, str))
-        self._set("learning_rates", _rates(self.learning_rates))
+        self._set("learning_rates", _table("learning_rates", self.learning_rates, positive))
+        self._set("samples_of", _table("samples_of", self.samples_of, _count))
         if components:
             self._look_up()
         choose("pairing", self.pairing, PAIRINGS)
@@ -122,6 +132,8 @@ class Spec:
         self._set("seed", integer("seed", self.seed, least=0))
         choose("optimiser", self.optimiser, OPTIMISERS)
         self._set("learning_rate", positive("learning_rate", self.learning_rate))
+        if isinstance(self.precision, bool) or self.precision != 0:
+            self._set("precision", number("precision", self.precision, least=FINEST))
 
     def _listed(self, name: str, kind: Any = object) -> tuple[Any, ...]:
         values = getattr(self, name)
@@ -141,8 +153,9 @@ class Spec:
         registry.load_plugins(self.plugins)
         for kind, name in COMPONENTS.items():
             self._set(name, _unique(str(select(kind, text)) for text in getattr(self, name)))
-        rates = {str(select("rule", rule)): rate for rule, rate in self.learning_rates.items()}
-        self._set("learning_rates", rates)
+        for name in ("learning_rates", "samples_of"):
+            own = {str(select("rule", rule)): value for rule, value in getattr(self, name).items()}
+            self._set(name, own)
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -151,6 +164,11 @@ class Spec:
         """Learning rate of a rule, by its selector or else its name."""
         name = rule.partition("[")[0]
         return self.learning_rates.get(rule, self.learning_rates.get(name, self.learning_rate))
+
+    def samples_for(self, rule: str) -> int:
+        """Draws of a rule with the feedback held, by its selector or else its name."""
+        name = rule.partition("[")[0]
+        return self.samples_of.get(rule, self.samples_of.get(name, self.samples))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in ``spec.toml``."""
@@ -213,10 +231,14 @@ def default_spec() -> Spec:
     return Spec(learning_rates=LEARNING_RATES)
 
 
-def _rates(values: Any) -> dict[str, float]:
+def _table(name: str, values: Any, check: Callable[[str, object], Any]) -> dict[str, Any]:
     if not isinstance(values, Mapping):
-        raise refusal("learning_rates", values, "a table of rates")
-    return {rule: positive(f"learning_rates[{rule}]", rate) for rule, rate in values.items()}
+        raise refusal(name, values, "a table with a value for each rule")
+    return {rule: check(f"{name}[{rule}]", value) for rule, value in values.items()}
+
+
+def _count(name: str, value: object) -> int:
+    return integer(name, value, least=1)
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:

@@ -93,7 +93,8 @@ def key(unit: Unit, spec: Spec) -> str:
     """Digest of everything the unit's result depends on."""
     settings = spec.as_dict()
     chosen = ("tasks", "architectures", "objectives", "rules", "pairing", "protocols", "plugins")
-    for name in (*chosen, "seeds", "seed", "learning_rate", "learning_rates"):
+    own = ("learning_rate", "learning_rates", "samples", "samples_of")
+    for name in (*chosen, "seeds", "seed", *own):
         del settings[name]
     components = [(kind, select(kind, getattr(unit, kind)).name) for kind in registry.KINDS]
     task: Task = select("task", unit.task).make()
@@ -104,6 +105,7 @@ def key(unit: Unit, spec: Spec) -> str:
         "settings": settings,
         "data": task.identity,
         "rate": spec.rate(unit.trainer),
+        "samples": spec.samples_for(unit.rule),
         "engine": engine_digest(),
         "libraries": {name: libraries()[name] for name in NUMERIC},
         "components": [

@@ -237,7 +237,7 @@ RULES = (
 REFUSED = {
     ("rn",): "command: 'rn' is not known; choose one of .*; did you mean 'run'?",
     ("run", "--sampels", "3"): "No such option '--sampels'.*--samples",
-    ("run", "nowhere"): "experiment: 'nowhere' is not a specification file",
+    ("run", "nowhere"): "experiment: 'nowhere' is neither a specification file nor one of scaling",
     ("run", "--rules", "node_pertubation"): (
         f"rule: 'node_pertubation' is not known; choose one of {RULES}; "
         "did you mean 'node_perturbation'?"

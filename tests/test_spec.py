@@ -406,6 +406,10 @@ SPECS = st.builds(
     seeds=st.integers(1, 10**6),
     seed=st.integers(0, 2**63 - 1),
     learning_rate=st.floats(min_value=1e-300, max_value=1e300),
+    samples_of=st.dictionaries(
+        st.sampled_from(["weight_perturbation", "node_perturbation"]), st.integers(1, 10**6)
+    ),
+    precision=st.just(0.0) | st.floats(0.01, 10),
     learning_rates=st.dictionaries(
         st.sampled_from(["backprop", "node_perturbation[sigma=0.5]"]),
         st.floats(min_value=1e-300, max_value=1e300),
@@ -494,8 +498,17 @@ class TestSpec:
             ({"optimiser": "sdg"}, "did you mean 'sgd'?"),
             ({"learning_rate": 0}, "learning_rate: 0 is not a finite number above 0"),
             ({"learning_rate": "fast"}, "learning_rate: 'fast' is not"),
-            ({"learning_rates": 0.1}, "learning_rates: 0.1 is not a table of rates"),
+            (
+                {"learning_rates": 0.1},
+                "learning_rates: 0.1 is not a table with a value for each rule",
+            ),
             ({"learning_rates": {"backprop": -1}}, "learning_rates[backprop]: -1 is not"),
+            ({"samples_of": 3}, "samples_of: 3 is not a table with a value for each rule"),
+            ({"samples_of": {"backprop": 0}}, "samples_of[backprop]: 0 is not a whole number"),
+            ({"samples_of": {"backprob": 1}}, "did you mean 'backprop'?"),
+            ({"precision": 0.001}, "precision: 0.001 is not a finite number at least 0.01"),
+            ({"precision": False}, "precision: False is not a finite number at least 0.01"),
+            ({"precision": "fine"}, "precision: 'fine' is not a finite number at least 0.01"),
             ({"learning_rates": {"backprob": 1}}, "did you mean 'backprop'?"),
         ],
     )

@@ -18,7 +18,7 @@ WIDTH = 100
 
 
 def _kinds(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    return [kind for kind in KINDS if kind.startswith(incomplete)]
+    return [kind for kind in (*KINDS, "experiments") if kind.startswith(incomplete)]
 
 
 @click.command("list")
@@ -27,12 +27,16 @@ def _kinds(context: click.Context, parameter: click.Parameter, incomplete: str) 
 def list_components(kind: str | None, plugins: tuple[str, ...]) -> None:
     """List components: name, origin, one line. KIND is rules, architectures, objectives or tasks.
 
-    Without KIND, all are listed.
+    Without KIND, all are listed. KIND experiments lists the studies that run can do.
     """
     from plausibench.bench import registry
+    from plausibench.bench.experiments import EXPERIMENTS
     from plausibench.kernels.errors import choose
 
-    chosen = KINDS if kind is None else (choose("kind", kind, KINDS),)
+    if kind == "experiments":
+        click.echo(columns(EXPERIMENTS.items()))
+        return
+    chosen = KINDS if kind is None else (choose("kind", kind, (*KINDS, "experiments")),)
     for number, name in enumerate(chosen):
         entries = registry.entries(name.removesuffix("s"))
         rows = [(entry.name, entry.origin, _summary(entry)) for entry in entries.values()]

@@ -29,7 +29,9 @@ def _draws(rule: Rule, unit: Unit, spec: Spec) -> int:
     """Draws of the estimator at a checkpoint."""
     sources = rule.randomness() & WITHIN
     exact = not sources or (sources == {"action"} and isinstance(rule, SampledAction))
-    draws = (1 if exact else spec.samples) + (spec.averaging_samples if sources else 1)
+    draws = (1 if exact else spec.samples_for(unit.rule)) + (
+        spec.averaging_samples if sources else 1
+    )
     if unit.protocol == "shared":
         cells, samples = BUDGET
         draws += cells * (1 if exact else samples)

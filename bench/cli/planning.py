@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from plausibench.bench.experiments import EXPERIMENTS
 from plausibench.bench.spec import Spec, default_spec
 from plausibench.bench.store import Run
 from plausibench.bench.unit import Unit
@@ -44,7 +45,10 @@ def read_spec(experiment: str | None, resume: Path | None, given: Mapping[str, A
                 f"the run in it: plausibench run --resume {experiment}"
             )
         if not Path(experiment).is_file():
-            raise InputError(f"experiment: {experiment!r} is not a specification file")
+            raise InputError(
+                f"experiment: {experiment!r} is neither a specification file nor one of "
+                f"{', '.join(EXPERIMENTS)}"
+            )
         base = Spec.read(Path(experiment))
     values = {name: value for name, value in given.items() if value is not None and value != ()}
     if "hidden" in values:

@@ -53,6 +53,8 @@ def _number(option: str, text: str) -> Callable[[Any], Any]:
 @_number("--seeds", "Number of seeds.")
 @_number("--seed", "The first seed.")
 @_number("--samples", "Draws of each estimator.")
+@click.option("--precision", type=float, help="Half-width of relative bias^2; sets the draws.")
+@click.option("--budget", metavar="TIME", help="What these draws may take on a core: 60s, 5m, 2h.")
 @_number("--marginal-samples", "Draws with the feedback redrawn.")
 @_number("--averaging-samples", "Draws for the averaging curve.")
 @_number("--batch-size", "Examples at which bias and variance are measured.")
@@ -96,32 +98,69 @@ def run(
     format: tuple[str, ...],
     no_pictures: bool,
     dry_run: bool,
+    budget: str | None,
     **given: Any,
 ) -> None:
     """Measure bias and variance; without arguments, the default benchmark on real digits.
 
     EXPERIMENT is a specification (TOML); options replace its values. A run that was
-    interrupted continues where it stopped: run --resume DIR, or the same command again.
+    interrupted continues where it stopped: run --resume DIR, or the same command again. Or it
+    is a study of its own: scaling, the exponents of bias and variance against size, batch and
+    amplitude.
 
     On a cluster the tasks of a job array share one directory: each computes its --shard, and
     plausibench table reads them all.
     """
+    from plausibench.bench.experiments import EXPERIMENTS
+
+    if experiment in EXPERIMENTS:
+        from plausibench.bench.cli.experiment import run_study
+        from plausibench.bench.cli.planning import RESULTS
+
+        given |= {"budget": budget, "resume": resume, "shard": shard, "scheduler": scheduler}
+        pictures = () if no_pictures else _formats(format)
+        own = RESULTS / experiment if out is None else out
+        run_study(experiment, given, own, _workers(jobs), pictures, dry_run)
+        return
     from plausibench.bench import sweep
     from plausibench.bench.cli.planning import check_folder, read_spec, refuse_idle, run_folder
     from plausibench.bench.cli.probe import probe_units
     from plausibench.bench.cli.progress import progress
+    from plausibench.bench.precision import seconds
+    from plausibench.bench.spec import FINEST
+    from plausibench.kernels.errors import InputError, number
 
     spec = read_spec(experiment, resume, given)
-    folder, workers = run_folder(resume, out, spec), _workers(jobs)
-    part = _shard(shard)
+    workers, part = _workers(jobs), _shard(shard)
     formats = () if no_pictures else _formats(format)
+    limit = None if budget is None else seconds(budget)
     units = sweep.units(spec)
     refuse_idle(units, spec)
+    # Draws that were chosen are chosen: they are not replaced by those of a precision.
+    asked = given["precision"] is not None or limit is not None
+    if asked and resume is not None:
+        raise InputError(f"precision: the run in {resume} has its draws; leave out what sets them")
+    if limit is not None and part.of > 1:
+        raise InputError(
+            "budget: shards would each time their own machine and choose other draws; find the "
+            "draws with --budget and --dry-run first, or give a precision alone"
+        )
+    if asked and given["samples"] is not None:
+        raise InputError("samples: the draws follow from the precision; give one of the two")
+    if asked:
+        goal = FINEST if given["precision"] is None else given["precision"]
+        number("precision", goal, least=FINEST)
+        spec = spec.with_values(precision=goal, samples_of={})
+    folder = run_folder(resume, out, spec)
+    if not dry_run:
+        check_folder(folder)
+        probe_units(units, spec)
+    if asked:
+        spec = _resolved(spec, limit)
+        folder = run_folder(resume, out, spec)
     if dry_run:
         click.echo(_plan(units, spec, folder))
         return
-    check_folder(folder)
-    probe_units(units, spec)
     try:
         with (
             _executor(scheduler, jobs) as executor,
@@ -150,6 +189,23 @@ def _executor(scheduler: str | None, jobs: int | None) -> AbstractContextManager
     if jobs is not None:
         raise InputError("jobs: the scheduler decides on the number of workers; give one of them")
     return connected(scheduler)
+
+
+def _resolved(spec: "Spec", limit: float | None) -> "Spec":
+    """The specification with the draws that its precision takes, which are told."""
+    from plausibench.bench import sweep
+    from plausibench.bench.cli.progress import progress
+    from plausibench.bench.precision import resolve
+
+    with progress(len(sweep.units(spec)), "pilot") as advance:
+
+        def on_done(rule: str, done: int, total: int) -> None:
+            advance(rule, done)
+
+        found = resolve(spec, spec.precision, limit, on_done)
+    rows = [("rule", "draws"), *((rule, f"{n:,}") for rule, n in found.samples_of.items())]
+    click.echo(f"Draws for a precision of {spec.precision:g}, by a pilot:\n{columns(rows)}\n")
+    return found
 
 
 def _workers(jobs: int | None) -> int:

@@ -1,0 +1,6 @@
+"""Studies that ask one question and have a report of their own."""
+
+EXPERIMENTS = {
+    "scaling": "bias and variance of perturbation rules against size, batch and amplitude",
+}
+"""Name of each study, which is that of its module, and what it measures."""

@@ -1,0 +1,70 @@
+"""Exponents of power laws, fitted on doubly logarithmic axes, with seeds as replicates."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from plausibench.bench.statistics import student_quantile
+from plausibench.kernels.errors import InputError
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Exponent:
+    """Exponent of ``y = factor x^value`` with its 95 % interval; NaN ends with one replicate."""
+
+    value: float
+    low: float
+    high: float
+    factor: float
+
+
+def exponent(x: Array, y: Array, errors: Array | None = None, level: float = 0.95) -> Exponent:
+    """Fit ``log y`` against ``log x`` by weighted least squares.
+
+    Every replicate is fitted with the same weights, the inverse of the mean squared relative
+    error at each x; the interval is Student's t over the replicates' slopes. It therefore covers
+    whatever makes replicates differ, correlation along x within a replicate included, and the
+    weights only make it shorter.
+
+    Parameters
+    ----------
+    x
+        Positive, at least two different values, ``(N,)``.
+    y
+        Positive, a row for each replicate, ``(R, N)``.
+    errors
+        Standard errors of ``y``, ``(R, N)``; by default, all points weigh the same.
+    level
+        Coverage of the interval.
+
+    Returns
+    -------
+    Exponent
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, fewer than two values of x differ, or a value is not positive.
+    """
+    x, y = np.asarray(x, dtype=np.float64), np.atleast_2d(np.asarray(y, dtype=np.float64))
+    if x.ndim != 1 or y.shape[1:] != x.shape or np.unique(x).size < 2:
+        raise InputError(
+            f"x: shape {x.shape} does not fit y of shape {y.shape}; allowed are (N,) and (R, N) "
+            "with at least two different x"
+        )
+    if not (x > 0).all() or not (y > 0).all():
+        raise InputError("y: a logarithm needs positive values of x and y")
+    weight = np.ones(x.size)
+    if errors is not None and (np.asarray(errors) > 0).all():
+        weight = 1 / ((np.asarray(errors) / y) ** 2).mean(axis=0)
+    weight /= weight.sum()
+    along, logs = np.log(x), np.log(y)
+    centred = weight * (along - weight @ along)
+    slopes = logs @ centred / (centred @ along)
+    value, half, count = float(slopes.mean()), float("nan"), len(slopes)
+    if count > 1:
+        half = student_quantile(level, count - 1) * float(slopes.std(ddof=1)) / np.sqrt(count)
+    factor = float(np.exp((logs.mean(axis=0) - value * along) @ weight))
+    return Exponent(value, value - half, value + half, factor)
