@@ -12,6 +12,7 @@ RESULTS ?= results/default
 # Test processes: one a core.
 WORKERS ?= auto
 # PyTorch, the independent check of gradients, is the extra `compare`: EXTRAS=test does without it.
+# `make performance EXTRAS=test,compare,performance` times JAX too.
 EXTRAS  ?= test,compare
 
 VENV    := .venv
