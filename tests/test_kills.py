@@ -96,11 +96,14 @@ def killed_once(place, folder, choice):
 
 
 def survives(place, whole, kills, seed):
-    """Kill until ``kills`` have hit; returns how many runs were brought to their end."""
+    """Kill until ``kills`` have hit.
+
+    Returns how many runs were brought to their end, and how many cells were lost or doubled.
+    """
     choice = random.Random(seed)
     (place / "driver.py").write_text(DRIVER)
     TINY.write(place / "spec.toml")
-    hits, finished = 0, 0
+    hits, finished, faults = 0, 0, 0
     while hits < kills:
         folder = place / f"run{finished}"
         before = kept_lines(folder)
@@ -110,14 +113,14 @@ def survives(place, whole, kills, seed):
         assert after[: len(before)] == before  # nothing recorded is touched
         found = [json.loads(line) for line in after]
         done = Counter(record["key"] for record in found if record["status"] != "failed")
-        assert set(done.values()) <= {1}  # none twice
-        assert {key for key, status in said if status == "done"} <= set(done)  # none lost
+        faults += sum(done.values()) - len(done)  # twice
+        faults += len({key for key, status in said if status == "done"} - set(done))  # lost
         if len(done) == len(whole.units):
             assert_whole(Run.open(folder), whole)
             finished += 1
     last = run(TINY, place / f"run{finished}")
     assert_whole(last, whole)
-    return finished + 1
+    return finished + 1, faults
 
 
 def assert_whole(found, whole):
@@ -131,14 +134,16 @@ class TestKilled:
     """Clocks do not matter: no record, key, lock or order of records holds or reads a time."""
 
     def test_ten_times_loses_and_doubles_nothing(self, tmp_path, whole, record_figure):
-        finished = survives(tmp_path, whole, kills=10, seed=1)
-        record_figure("kills of driver or worker that lost or doubled a cell, of 10", 0, "0")
+        finished, faults = survives(tmp_path, whole, kills=10, seed=1)
+        record_figure("cells lost or doubled by 10 kills of driver or worker", faults, "0")
+        assert faults == 0
         assert finished >= 1
 
     @pytest.mark.acceptance
     def test_two_hundred_times_loses_and_doubles_nothing(self, tmp_path, whole, record_figure):
-        finished = survives(tmp_path, whole, kills=200, seed=2)
-        record_figure("kills of driver or worker that lost or doubled a cell, of 200", 0, "0")
+        finished, faults = survives(tmp_path, whole, kills=200, seed=2)
+        record_figure("cells lost or doubled by 200 kills of driver or worker", faults, "0")
+        assert faults == 0
         assert finished >= 10
 
 
