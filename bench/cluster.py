@@ -1,5 +1,6 @@
 """Compute units of work on a Dask cluster, whatever started it."""
 
+import re
 import sys
 import tempfile
 from collections.abc import Generator, Iterator
@@ -16,7 +17,7 @@ from plausibench.bench.provenance import NUMERIC, provenance
 from plausibench.bench.spec import Spec
 from plausibench.bench.unit import Unit
 from plausibench.bench.workers import KILLED, compute
-from plausibench.kernels.errors import InputError, show
+from plausibench.kernels.errors import InputError, refusal, show
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -28,6 +29,8 @@ RETRIES = 3
 """How often a unit is begun again that could not be computed; lost workers are counted apart."""
 
 Plugin = tuple[str, bytes]
+
+ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://.+:\d+")
 
 # A process has one registry and one number of BLAS threads.
 _ALONE = Lock()
@@ -54,6 +57,9 @@ def connected(address: str) -> Iterator["Cluster"]:
             "scheduler: the package distributed is not installed; install it with "
             "pip install 'plausibench[dask]'"
         ) from error
+    if not ADDRESS.fullmatch(address):
+        # Dask's client would be left half made, and complain when it is collected.
+        raise refusal("scheduler", address, "an address such as tcp://127.0.0.1:8786")
     try:
         client = Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:

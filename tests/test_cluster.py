@@ -146,7 +146,8 @@ def test_from_the_command_line(cluster, whole, tmp_path):
     ("options", "sentence"),
     [
         (["--scheduler", "tcp://127.0.0.1:9"], r"no Dask scheduler answers at 'tcp://127.0.0.1:9'"),
-        (["--scheduler", "nonsense://x"], r"no Dask scheduler answers at 'nonsense://x'"),
+        (["--scheduler", "nonsense://x"], r"scheduler: 'nonsense://x' is not an address"),
+        (["--scheduler", "foo"], r"scheduler: 'foo' is not an address such as tcp://"),
         (["--scheduler", "tcp://127.0.0.1:9", "--jobs", "2"], "jobs: the scheduler decides"),
     ],
 )
