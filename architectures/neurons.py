@@ -13,7 +13,7 @@ Array = np.ndarray
 
 
 class Neurons(ABC):
-    """The input-output function of a population, its adjoint and its tangent.
+    """The input-output function of a population, and its adjoint.
 
     Drives and activities are ``(..., B, N)``; ``drive`` may lack the sample axis that
     ``signal`` or ``noise`` has.
@@ -39,10 +39,6 @@ class Neurons(ABC):
     def adjoint(self, drive: Array, activity: Array, signal: Array) -> Array:
         """Signal on the drive for a signal on the activity."""
         return signal * self.slope(drive, activity)
-
-    def tangent(self, drive: Array, activity: Array, change: Array) -> Array:
-        """First-order change of the activity for a change of the drive."""
-        return change * self.slope(drive, activity)
 
 
 @dataclass(frozen=True)

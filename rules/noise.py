@@ -42,15 +42,13 @@ class Noise:
     keys: Array
     dtype: np.dtype
 
-    def examples(
-        self, arrays: Mapping[str, Array], law: str = "gaussian", stream_name: str = "rule"
-    ) -> dict[str, Array]:
+    def examples(self, arrays: Mapping[str, Array], law: str = "gaussian") -> dict[str, Array]:
         """Independent noise for every example, ``(S, B, N)`` for each array ``(B, N)``."""
         fill = FILL[choose("noise", law, LAWS)]
         drawn = {}
         for name, array in arrays.items():
             out = np.empty((self.samples.size, *array.shape), dtype=self.dtype)
-            fill(stream(self.seed, stream_name, name), self.samples, self.keys, out)
+            fill(stream(self.seed, "rule", name), self.samples, self.keys, out)
             drawn[name] = out
         return drawn
 

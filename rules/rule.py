@@ -1,8 +1,7 @@
 """What a learning rule is, and the card on which it declares its theory."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -15,8 +14,6 @@ from plausibench.rules.noise import Noise
 
 Array = np.ndarray
 State = dict[str, Array]
-
-SOURCES = ("feedback", "data", "rule", "action", "spike")
 
 
 @dataclass(frozen=True)
@@ -52,6 +49,8 @@ class RuleCard:
         Cost of one estimate in forward-pass equivalents.
     cites
         Author and year of the sources.
+    notes
+        What a reader should know besides.
     """
 
     summary: str
@@ -68,8 +67,6 @@ class RuleCard:
     questioned: bool = False
     forward_passes: float = 3.0
     notes: str = ""
-    matching_loss_only: bool = False
-    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

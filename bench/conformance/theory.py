@@ -129,10 +129,8 @@ def check_enumeration(rule: Rule, case: Case) -> Outcome:
 class Mirrored(Noise):
     """The same noise with the opposite sign; every law is symmetric."""
 
-    def examples(
-        self, arrays: Mapping[str, Array], law: str = "gaussian", stream_name: str = "rule"
-    ) -> Arrays:
-        return {name: -a for name, a in super().examples(arrays, law, stream_name).items()}
+    def examples(self, arrays: Mapping[str, Array], law: str = "gaussian") -> Arrays:
+        return {name: -a for name, a in super().examples(arrays, law).items()}
 
     def parameters(self, arrays: Mapping[str, Array], law: str = "gaussian") -> Arrays:
         return {name: -a for name, a in super().parameters(arrays, law).items()}
