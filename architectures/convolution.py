@@ -410,6 +410,7 @@ class Vision(Architecture):
         """
         height, width, channels = (*self.shape, 1)[:3]
         found = []
+        # One number has become a tuple in __post_init__, which mypy does not see.
         layers = zip(self.kernel, self.stride, self.channels, strict=True)  # type: ignore[arg-type]
         for side, stride, above in layers:
             if side > min(height, width) + 2 * self.padding:

@@ -96,6 +96,7 @@ class Leaky(Temporal):
         number("leak", self.leak, above=0, most=1)
         choose("leaking", self.leaking, LEAKING)
 
+    # A class variable of neurons whose traces do not depend on their options.
     @property
     def traces(self) -> tuple[str, ...]:  # type: ignore[override]
         """The potential, where it is not the drive."""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from plausibench.architectures.network import Network
 from plausibench.bench import registry
-from plausibench.bench.penalties import refusal
+from plausibench.bench.penalties import obstacle
 from plausibench.kernels.errors import InputError
 from plausibench.objectives.objective import Objective
 from plausibench.rules.rule import Rule
@@ -46,7 +46,7 @@ def _reason(architecture: str, objective: str, rule: str) -> str | None:
     except InputError as error:
         return str(error)
     try:
-        reason = refusal(made, network, loss)
+        reason = obstacle(made, network, loss)
     except Exception as error:  # noqa: BLE001, a plug-in that cannot answer must not hide the others
         return f"{rule}.unsupported raised {type(error).__name__}: {error}"
     if reason is None or (isinstance(reason, str) and reason.strip()):

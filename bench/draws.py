@@ -7,8 +7,7 @@ import numpy as np
 
 from plausibench.architectures.network import Activity, Network, Projection
 from plausibench.bench.moments import BLOCK
-from plausibench.bench.penalties import refusal as refused
-from plausibench.bench.penalties import with_penalty
+from plausibench.bench.penalties import obstacle, with_penalty
 from plausibench.kernels.errors import InputError, refusal
 from plausibench.kernels.streams import stream
 from plausibench.objectives.batch import Batch
@@ -54,7 +53,7 @@ def prepare(
     """
     network.check_inputs(batch.inputs)
     objective.check(batch.targets, network.output.size)
-    reason = refused(rule, network, objective)
+    reason = obstacle(rule, network, objective)
     if reason is not None:
         raise InputError(f"rule: {reason}")
     network, batch = network.astype(dtype), batch.astype(dtype)

@@ -4,8 +4,9 @@ import numpy as np
 
 from plausibench.architectures.network import Network
 from plausibench.bench.measurement import one_blas_thread
+from plausibench.bench.penalties import obstacle
 from plausibench.bench.tasks.task import Task
-from plausibench.kernels.errors import integer
+from plausibench.kernels.errors import InputError, integer
 from plausibench.kernels.streams import stream
 from plausibench.objectives.objective import Objective
 from plausibench.rules.noise import Noise
@@ -50,6 +51,9 @@ def advance(
     """
     integer("steps", steps, least=0)
     integer("seed", seed)
+    reason = obstacle(rule, network, objective)
+    if reason is not None:
+        raise InputError(f"rule: {reason}")
     batches = task.batches(batch_size, seed=seed)
     state = rule.initial_state(network, seed) if state is None else state
     held = {name: np.zeros_like(array) for name, array in network.parameters.items()}

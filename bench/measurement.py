@@ -172,7 +172,7 @@ def measure(
             # A deterministic rule has one draw; asking for more would repeat it.
             answer = exact(setting, sources)
         if answer is not None:
-            return _from_exact(answer, g, about)
+            return from_exact(answer, g, about)
         moments = Moments(setting.network, setting.clean, g)
         for block in _blocks(setting, moments, samples, sources, threads):
             moments.add(block)
@@ -282,7 +282,9 @@ def from_moments(
     return Measurement(rows, reference, mean)
 
 
-def _from_exact(answer: Exact, reference: dict[str, Array], about: dict[str, Any]) -> Measurement:
+def from_exact(answer: Exact, reference: dict[str, Array], about: dict[str, Any]) -> Measurement:
+    """Bias and variance without sampling; ``about`` fills the remaining columns."""
+
     def flat(arrays: dict[str, Array]) -> dict[str, Array]:
         parts = {name: arrays[name].reshape(-1) for name in reference}
         return {**parts, "all": np.concatenate(list(parts.values()))}

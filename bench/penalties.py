@@ -25,7 +25,7 @@ def with_penalty(
     }
 
 
-def refusal(rule: Rule, network: Network, objective: Objective) -> str | None:
+def obstacle(rule: Rule, network: Network, objective: Objective) -> str | None:
     """Why a rule is not to be run on a network with an objective, penalties included."""
     reason = rule.refusal(network, objective.data)
     if reason is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from plausibench.architectures.network import Network
 from plausibench.bench import registry
 from plausibench.bench.executor import Executor
-from plausibench.bench.penalties import refusal
+from plausibench.bench.penalties import obstacle
 from plausibench.bench.provenance import NUMERIC, engine_digest, libraries, provenance
 from plausibench.bench.selectors import select
 from plausibench.bench.shards import EVERYTHING, Shard
@@ -78,7 +78,7 @@ def _reason(
     except InputError as error:
         return str(error)
     try:
-        reason = refusal(rule, network, objective)
+        reason = obstacle(rule, network, objective)
     except Exception as error:
         raise InputError(
             f"rule {name}: unsupported raises {type(error).__name__}: {error}"

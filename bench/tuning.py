@@ -51,6 +51,7 @@ class Held(Task):
 
     task: Task
 
+    # What is a class variable of other tasks is here that of the task held.
     @property
     def kind(self) -> Any:  # type: ignore[override]
         return self.task.kind
@@ -113,6 +114,7 @@ def search(unit: Unit, spec: Spec, steps: int = STEPS) -> Rows:
             batch_size=spec.training_batch_size,
             optimiser=spec.optimiser,
             learning_rate=rate,
+            weight_decay=spec.weight_decay,
             seed=SEED,
             evaluate_every=steps,
         )
@@ -195,15 +197,12 @@ def tune(
 
 def _key(unit: Unit, spec: Spec, steps: int) -> str:
     """Digest of everything that a search depends on."""
-    components = [select(kind, getattr(unit, kind)).name for kind in registry.KINDS]
+    chosen = {kind: getattr(unit, kind) for kind in registry.KINDS}
     depends = [
-        *(unit.task, unit.architecture, unit.objective, unit.rule, steps, TRIALS, RATES, SEED),
-        *(spec.training_batch_size, spec.optimiser, spec.hidden_for(unit.architecture)),
-        engine_digest(),
-        [
-            registry.digest(registry.find(kind, name))
-            for kind, name in zip(registry.KINDS, components, strict=True)
-        ],
+        *(chosen, steps, RATES, SEED, engine_digest()),
+        *(spec.training_batch_size, spec.optimiser, spec.weight_decay),
+        spec.hidden_for(unit.architecture),
+        [registry.digest(registry.find(k, select(k, text).name)) for k, text in chosen.items()],
     ]
     return hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:32]
 

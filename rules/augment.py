@@ -1,7 +1,7 @@
 """AuGMEnT: tags remember the chosen actions, and a temporal-difference error finds them."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -194,8 +194,8 @@ class Augment(Rule):
         return "augment learns action values by their squared error; use mean_squared_error"
 
     def theory(self) -> tuple[Claim, ...]:
-        def with_options(**options: float) -> "Augment":
-            return replace(self, **options)  # type: ignore[arg-type]
+        def with_options(**options: Any) -> "Augment":
+            return replace(self, **options)
 
         return (
             Limit(

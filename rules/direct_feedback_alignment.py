@@ -9,12 +9,11 @@ import numpy as np
 from plausibench.architectures.network import Activity, Network
 from plausibench.architectures.neurons import Pointwise
 from plausibench.kernels.errors import InputError, positive
-from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, form, outers
 from plausibench.rules.noise import Noise
-from plausibench.rules.random_feedback import over_feedback
+from plausibench.rules.random_feedback import broadcast_matrices, over_feedback
 from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Limit, Situation
 
@@ -56,15 +55,7 @@ class DirectFeedbackAlignment(Rule):
         positive("scale", self.scale)
 
     def initial_state(self, network: Network, seed: int) -> State:
-        outputs = network.output.size
-        state = {}
-        for population in network.hidden:
-            bound = self.scale / population.size**0.5
-            draw = generator(seed, "feedback", population.name).uniform(
-                -bound, bound, (population.size, outputs)
-            )
-            state[population.name] = draw.astype(network.dtype)
-        return state
+        return broadcast_matrices(network, network.hidden, seed, self.scale)
 
     def estimate(
         self,

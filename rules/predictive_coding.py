@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -231,8 +231,8 @@ class PredictiveCoding(Rule):
         return _factors(network, error, clean.activity, -1 / batch.size)
 
     def theory(self) -> tuple[Claim, ...]:
-        def having(**options: object) -> Rule:
-            return replace(self, **options)  # type: ignore[arg-type]
+        def having(**options: Any) -> Rule:
+            return replace(self, **options)
 
         if self.variant == "fixed_prediction":
 

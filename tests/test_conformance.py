@@ -480,7 +480,9 @@ def test_compatibility_is_what_measuring_does():
         made += 1
         arguments = (rule, network, objective, batch, 1)
         if row.runs:
-            with suppress(Divergence):  # it runs, and that is what comes of it
+            # A network that settles may not, which is a result.
+            lost = Divergence if network.dynamics == "settling" else ()
+            with suppress(lost):
                 assert all(np.isfinite(a).all() for a in bench.estimates(*arguments).values())
         else:
             with pytest.raises(InputError, match="rule: "):

@@ -47,6 +47,11 @@ def test_readme_has_its_parts():
         assert (ROOT / image).is_file(), image
 
 
+def test_readme_counts_the_rules():
+    (count,) = re.findall(r"shows (\d+) rules", README)
+    assert int(count) == len(registry.entries("rule"))
+
+
 def test_commands_of_the_readme_run(tmp_path):
     """In order, in one folder, as a reader would type them; sampling is made short."""
     (tmp_path / "sign_feedback.py").write_text(plugin(), encoding="utf-8")

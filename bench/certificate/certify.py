@@ -117,7 +117,7 @@ def _safely(what: str, run: Callable[[], list[Line]]) -> list[Line]:
     """Whatever a rule raises is its failure, in a line of its own."""
     try:
         return run()
-    except Exception as error:  # noqa: BLE001 - see above
+    except Exception as error:  # noqa: BLE001 - as the docstring says
         said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         return [Line(what, what, "an answer", "an error", "failed", None, said)]
 

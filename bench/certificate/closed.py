@@ -1,11 +1,9 @@
 """Measure mean and variance of draws against the closed form or the enumeration of a rule."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from plausibench.bench.certificate.line import Line
-from plausibench.bench.conformance.case import Case, small_parameter
+from plausibench.bench.conformance.case import Case, small_parameter, with_option
 from plausibench.bench.draws import WITHIN, formed_blocks
 from plausibench.bench.exact import closed_form, exact
 from plausibench.rules.rule import Rule, SampledAction
@@ -29,8 +27,7 @@ def measure_closed_form(rule: Rule, case: Case) -> list[Line]:
     """
     small = small_parameter(rule)
     if small is not None:
-        value = min(LARGEST, float(getattr(rule, small)))
-        rule = replace(rule, **{small: value})  # type: ignore[type-var]
+        rule = with_option(rule, small, min(LARGEST, float(getattr(rule, small))))
     setting, sources = case.setting(rule), rule.randomness()
     enumerable = sources == {"action"} and isinstance(rule, SampledAction)
     form = exact(setting, WITHIN) if enumerable else closed_form(setting, sources)

@@ -30,12 +30,17 @@ def check(rule: str | None, every: bool, out: Path | None, plugins: tuple[str, .
 
     RULE is a selector. If it is no known rule and RULE.py is a file here, that is its plug-in.
     """
+    from plausibench.bench.cli.planning import check_folder
     from plausibench.kernels.errors import InputError
 
     if every == (rule is not None):
         raise InputError("rule: name a rule, or give --all, not both")
-    if out is not None and not out.parent.is_dir():
-        raise InputError(f"out: {out.parent} is not an existing folder")
+    if out is not None:
+        check_folder(out.parent)
+        if out.is_dir():
+            raise InputError(f"out: {out} is a folder, not a file")
+        if not out.parent.is_dir():
+            raise InputError(f"out: {out.parent} is not an existing folder")
     whole = True
     if rule is None:
         certificates, whole = _every()

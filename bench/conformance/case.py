@@ -9,7 +9,7 @@ from plausibench.architectures.network import Network
 from plausibench.bench import registry
 from plausibench.bench.draws import Setting, prepare
 from plausibench.bench.measurement import estimates
-from plausibench.bench.penalties import with_penalty
+from plausibench.bench.penalties import obstacle, with_penalty
 from plausibench.kernels.errors import InputError
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
@@ -174,7 +174,7 @@ def unsupported(rule: Rule, network: Network, objective: Objective) -> str | Non
         If the rule raises instead of answering.
     """
     try:
-        return rule.refusal(network, objective)
+        return obstacle(rule, network, objective)
     except Exception as error:
         raise InputError(
             f"{type(rule).__name__}.unsupported raised {type(error).__name__}: {error}"
@@ -228,6 +228,13 @@ def small_parameter(rule: Rule) -> str | None:
     """Name of the option in which the bias vanishes."""
     names = [field.name for field in fields(rule)]  # type: ignore[arg-type]
     return next((name for name in SMALL if name in names), None)
+
+
+def with_option(rule: Rule, name: str, value: float) -> Rule:
+    """Return the rule with another value of one option."""
+    # A rule is a dataclass, which its base, that mypy knows, is not.
+    changed: Rule = replace(rule, **{name: value})  # type: ignore[type-var]
+    return changed
 
 
 def rounding(rule: Rule) -> float:

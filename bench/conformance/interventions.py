@@ -47,6 +47,7 @@ def _watched(
     def instead(weights: Array, other: Array | None) -> Array:
         return other if other is not None and np.shares_memory(weights, own) else weights
 
+    # A class that is known only here, of whatever kind the synapse is.
     class Watched(kind):  # type: ignore[misc]
         def drive(self, weights: Array, pre: Array) -> Array:
             return kind.drive(self, instead(weights, forward), pre)
@@ -66,6 +67,7 @@ def held(
     """A network with shifted parameters whose passes take the shift back, and are counted."""
     kind: Any = type(network)
 
+    # As above, of whatever kind the network is.
     @dataclass(frozen=True)
     class Held(kind):  # type: ignore[misc]
         shift: dict[str, Array] = field(default_factory=dict, repr=False)

@@ -1,13 +1,19 @@
 """Checks of what the card declares: the mean of the estimates, and how a bias vanishes."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from plausibench.bench.conformance.case import Array, Arrays, Case, draw, small_parameter
+from plausibench.bench.conformance.case import (
+    Array,
+    Arrays,
+    Case,
+    draw,
+    small_parameter,
+    with_option,
+)
 from plausibench.bench.conformance.outcome import Outcome, judge
 from plausibench.bench.draws import WITHIN, Setting, formed_blocks, reference_of
 from plausibench.bench.exact import exact
@@ -54,7 +60,7 @@ def check_bias(rule: Rule, case: Case) -> Outcome:
     small, unbiased = small_parameter(rule), rule.card.unbiased
     vanishing = unbiased and rule.card.bias_order is not None
     if vanishing and small is not None:
-        rule = _with(rule, small, min(LIMIT, float(getattr(rule, small))))
+        rule = with_option(rule, small, min(LIMIT, float(getattr(rule, small))))
     setting = case.setting(rule)
     reference, answer = _flat(reference_of(setting)[1]), exact(setting, WITHIN)
     if answer is None:
@@ -150,7 +156,7 @@ def check_bias_order(rule: Rule, case: Case) -> Outcome:
         return Outcome("bias_order", "not applicable", reason=reason)
     ratio = 10**0.5
     values = [LIMIT * ratio**power for power in (2, 1, 0, -1)]
-    means = [_mean(_with(rule, small, value), case) for value in values]
+    means = [_mean(with_option(rule, small, value), case) for value in values]
     reference = _flat(reference_of(case.setting(rule))[1])
     stays = "feedback" in rule.randomness()
     if stays or exact(case.setting(rule), WITHIN) is None:
@@ -179,11 +185,6 @@ def _mean(rule: Rule, case: Case) -> Array:
     numbers = list(range(4 * BLOCK))
     plus, minus = draw(setting, numbers), draw(setting, numbers, Mirrored)
     return _flat({name: (plus[name] + minus[name]).mean(axis=0) / 2 for name in plus})
-
-
-def _with(rule: Rule, name: str, value: float) -> Rule:
-    changed: Rule = replace(rule, **{name: value})  # type: ignore[type-var]
-    return changed
 
 
 def _flat(arrays: Mapping[str, Array]) -> Array:
