@@ -43,6 +43,19 @@ def engine_digest() -> str:
     return digest.hexdigest()
 
 
+@cache
+def source_digest() -> str:
+    """Digest of all sources from which a study is computed, components included."""
+    root = Path(registry.__file__).parent.parent
+    digest = hashlib.sha256()
+    for folder in ENGINE:
+        for file in sorted((root / folder).rglob("*.py")):
+            name = file.relative_to(root).as_posix()
+            if not name.startswith(("bench/cli", "bench/conformance", "bench/report")):
+                digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
 def _source(target: str) -> str:
     return target.partition(":")[0].removeprefix("plausibench.").replace(".", "/") + ".py"
 

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from plausibench.bench import estimates, gradient
 from plausibench.bench.cli import main
 from plausibench.bench.experiments import scaling
+from plausibench.bench.experiments.parts import collect
 from plausibench.bench.exponents import exponent
 from plausibench.bench.report.scaling import LAWS, exponents, fit, points
 from plausibench.bench.report.scaling import scaling as picture
@@ -28,7 +29,7 @@ SIZES = tuple(
 @pytest.fixture(scope="module")
 def rows():
     """A small version of the study: fewer draws, the smaller networks."""
-    return pd.DataFrame(scaling.study(samples=1600, seeds=4, points=SIZES))
+    return pd.DataFrame(collect(scaling.parts(samples=1600, seeds=4, points=SIZES)))
 
 
 class TestExponent:
@@ -167,13 +168,13 @@ class TestStudy:
 
     def test_processes_do_not_change_the_values(self):
         small = {"samples": 320, "seeds": 2, "points": scaling.POINTS[:1]}
-        one, two = (pd.DataFrame(scaling.study(**small, jobs=jobs)) for jobs in (1, 2))
+        one, two = (pd.DataFrame(collect(scaling.parts(**small), jobs)) for jobs in (1, 2))
         pd.testing.assert_frame_equal(one, two, check_exact=True)
 
-    @pytest.mark.parametrize("given", [{"samples": 1}, {"seeds": 1}, {"seed": -1}, {"jobs": 0}])
+    @pytest.mark.parametrize("given", [{"samples": 1}, {"seeds": 1}, {"seed": -1}])
     def test_bad_input_is_refused(self, given):
         with pytest.raises(InputError, match=next(iter(given))):
-            scaling.study(**given)
+            scaling.parts(**given)
 
     def test_error_is_bias_and_variance_together(self):
         """Against moments of formed draws."""
@@ -234,8 +235,6 @@ class TestCommand:
     def test_the_experiment_writes_values_exponents_and_picture(self, monkeypatch):
         defaults = scaling.parts.__defaults__
         monkeypatch.setattr(scaling.parts, "__defaults__", (*defaults[:-1], SIZES[:2]))
-        study = scaling.study.__defaults__
-        monkeypatch.setattr(scaling.study, "__defaults__", (*study[:-1], SIZES[:2]))
         done = self.run("--out", "out", "--format", "png")
         assert done.exit_code == 0, done.output
         assert "theory" in done.stdout
@@ -245,6 +244,7 @@ class TestCommand:
             "exponents.md",
             "exponents.csv",
             "study.json",
+            "parts.jsonl",
             "figures/scaling.png",
         }
         assert len(pd.read_csv("out/exponents.csv")) == len(LAWS)

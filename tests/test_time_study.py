@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from plausibench.bench.cli import main
 from plausibench.bench.experiments import time
+from plausibench.bench.experiments.parts import collect
 from plausibench.bench.report.scaling import fit, points
 from plausibench.bench.report.time import exponents, lengths
 from plausibench.bench.report.time import time as picture
@@ -25,7 +26,7 @@ SMALL = tuple(
 
 @pytest.fixture(scope="module")
 def rows():
-    return pd.DataFrame(time.study(samples=320, seeds=3, points=SMALL))
+    return pd.DataFrame(collect(time.parts(samples=320, seeds=3, points=SMALL)))
 
 
 def law(axis, rule, quantity):
@@ -85,23 +86,22 @@ def test_report(rows):
 
 def test_command(tmp_path, monkeypatch):
     few = tuple(point for point in SMALL if point.value in (4, 0.1, 0.03, 16))
-    full = time.study
-    monkeypatch.setattr(time, "study", lambda **options: full(**options, points=few))
+    monkeypatch.setattr(time.parts, "__defaults__", (*time.parts.__defaults__[:-1], few))
     out = tmp_path / "out"
     arguments = ["run", "time", "--samples", "320", "--seeds", "2", "--out", str(out)]
     found = CliRunner().invoke(main, arguments)
     assert found.exit_code == 0, found.output
     names = {path.name for path in out.iterdir()}
     tables = {f"{name}.{kind}" for name in time.TABLES for kind in ("md", "csv")}
-    assert names == {"values.csv", "study.json", "figures", *tables}
+    assert names == {"values.csv", "study.json", "parts.jsonl", "figures", *tables}
     assert json.loads((out / "study.json").read_text())["experiment"] == "time"
     again = CliRunner().invoke(main, [*arguments, "--dry-run"])
-    assert f"{2 * len(time.POINTS)} parts" in again.output
+    assert f"{2 * len(few)} parts" in again.output
 
 
 def test_values_do_not_depend_on_processes():
     few = [point for point in SMALL if point.axis == "network size" and point.value == 8]
-    one, two = (time.study(320, 2, jobs=jobs, points=tuple(few)) for jobs in (1, 2))
+    one, two = (collect(time.parts(320, 2, points=tuple(few)), jobs) for jobs in (1, 2))
     pd.testing.assert_frame_equal(pd.DataFrame(one), pd.DataFrame(two))
 
 

@@ -1,5 +1,6 @@
-"""``run`` of a study: its values, its table of exponents and its picture."""
+"""``run`` of a study: its values, its tables and its pictures."""
 
+import inspect
 import json
 import sys
 from collections.abc import Mapping
@@ -10,9 +11,9 @@ import click
 
 from plausibench.bench.cli.manners import Interrupted, text_width, write_text
 
-TAKEN = ("samples", "seeds", "seed")
-"""Options of ``run`` that a study takes, besides those of where and how to run."""
-OWN = {"values.csv", "study.json", "figures"}
+KEPT = "parts.jsonl"
+"""What is kept of a study under way; a study that is complete has its values."""
+OWN = {"values.csv", "study.json", "figures", KEPT}
 """What a study writes besides its tables."""
 
 
@@ -26,6 +27,10 @@ def run_study(
 ) -> None:
     """Run the study ``name`` and write what it found to ``folder``.
 
+    A study is a module of :mod:`plausibench.bench.experiments` with a function ``parts``, whose
+    arguments are the options of ``run`` that it takes, a function ``report``, which makes tables
+    and pictures of the rows of all parts, and ``TABLES``, the names of the tables.
+
     Raises
     ------
     InputError
@@ -36,17 +41,19 @@ def run_study(
 
     from plausibench.bench.cli.planning import check_folder, make_folder
     from plausibench.bench.cli.progress import progress
+    from plausibench.bench.experiments.parts import collect
     from plausibench.bench.provenance import provenance
     from plausibench.kernels.errors import InputError
 
+    study = importlib.import_module(f"plausibench.bench.experiments.{name}")
     options = {option: value for option, value in given.items() if value not in (None, ())}
+    taken = [option for option in inspect.signature(study.parts).parameters if option in given]
     for option in options:
-        if option not in TAKEN:
+        if option not in taken:
             raise InputError(
                 f"{option}: the experiment {name} does not take this option; it takes "
-                f"{', '.join(TAKEN)}, out, jobs, format, no_pictures and dry_run"
+                f"{', '.join(taken)}, out, jobs, format, no_pictures and dry_run"
             )
-    study = importlib.import_module(f"plausibench.bench.experiments.{name}")
     parts = study.parts(**options)
     check_folder(folder)
     own = OWN | {f"{table}.{kind}" for table in study.TABLES for kind in ("md", "csv")}
@@ -59,12 +66,14 @@ def run_study(
     try:
         with progress(len(parts), "measuring") as advance:
 
-            def on_done(axis: str, done: int, total: int) -> None:
-                advance(axis, done)
+            def on_done(label: str, done: int, total: int) -> None:
+                advance(label, done)
 
-            rows = study.study(**options, jobs=jobs, on_done=on_done)
+            rows = collect(parts, jobs, on_done, folder / KEPT)
     except KeyboardInterrupt as error:
-        raise Interrupted("Interrupted: an experiment is kept when it is complete.") from error
+        raise Interrupted(
+            f"Interrupted: what is done is kept in {folder}; the same command goes on with it."
+        ) from error
     about = {**provenance(sys.argv), "experiment": name, "options": options}
     _write(study, rows, folder, formats, about)
 

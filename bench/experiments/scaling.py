@@ -27,7 +27,7 @@ gaussian smoothing of it ends at sigma squared), while node perturbation has ter
 of the bias at 0.1, beyond which it is not fitted.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ import numpy as np
 from plausibench.architectures.mlp import Mlp
 from plausibench.architectures.network import Network
 from plausibench.bench.draws import WITHIN, formed_blocks, prepare
-from plausibench.bench.experiments.pool import Rows, collect
+from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.measurement import measure, one_blas_thread
 from plausibench.bench.moments import RUN
 from plausibench.bench.quick import gradient
@@ -164,45 +164,6 @@ LAWS = (
 )
 
 
-def study(
-    samples: int = 4000,
-    seeds: int = 5,
-    seed: int = 0,
-    jobs: int = 1,
-    on_done: Callable[[str, int, int], None] | None = None,
-    points: tuple[Point, ...] = POINTS,
-) -> Rows:
-    """Measure everything.
-
-    Parameters
-    ----------
-    samples
-        Draws at each size; five times as many at each amplitude.
-    seeds, seed
-        Number of seeds, at least 2, and the first; each has its own weights, teacher, examples
-        and noise.
-    jobs
-        Processes; the values do not depend on them.
-    on_done
-        Called with the axis, the number of parts done and the number in all.
-    points
-        Sizes to measure at.
-
-    Returns
-    -------
-    list of dict
-        A row for each value: ``axis``, ``rule``, ``estimator``, ``quantity``, ``seed``, what x
-        may be (``weights``, ``nodes``, ``batch_size``, ``sigma``), ``value``, ``low`` and
-        ``high`` (95 %), and ``exact``, the closed form where there is one.
-
-    Raises
-    ------
-    InputError
-        If an argument is not allowed.
-    """
-    return collect(parts(samples, seeds, seed, points), jobs, on_done)
-
-
 def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
     """Tables by name, and pictures."""
     from plausibench.bench.report.scaling import exponents, scaling
@@ -212,8 +173,25 @@ def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
 
 def parts(
     samples: int = 4000, seeds: int = 5, seed: int = 0, points: tuple[Point, ...] = POINTS
-) -> list[tuple[Any, ...]]:
-    """Independent parts of the study: what to call, with its arguments.
+) -> list[Part]:
+    """Independent parts of the study.
+
+    Parameters
+    ----------
+    samples
+        Draws at each size; five times as many at each amplitude.
+    seeds, seed
+        Number of seeds, at least 2, and the first; each has its own weights, teacher, examples
+        and noise.
+    points
+        Sizes to measure at.
+
+    Returns
+    -------
+    list of Part
+        Each makes a row for each value: ``axis``, ``rule``, ``estimator``, ``quantity``,
+        ``seed``, what x may be (``weights``, ``nodes``, ``batch_size``, ``sigma``), ``value``,
+        ``low`` and ``high`` (95 %), and ``exact``, the closed form where there is one.
 
     Raises
     ------
@@ -224,13 +202,15 @@ def parts(
     integer("seeds", seeds, least=2)
     integer("seed", seed, least=0)
     replicates = range(seed, seed + seeds)
-    todo: list[tuple[Any, ...]] = [
-        (amplitude_rows, rule, sigma, REPEATS * samples, one)
+    todo = [
+        Part("amplitude", amplitude_rows, (rule, sigma, REPEATS * samples, one))
         for rule in RULES
         for sigma in (*SMALL, *LARGE[rule])
         for one in replicates
     ]
-    todo += [(size_rows, point, samples, one) for point in points for one in replicates]
+    todo += [
+        Part(point.axis, size_rows, (point, samples, one)) for point in points for one in replicates
+    ]
     return todo
 
 

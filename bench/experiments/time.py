@@ -18,14 +18,13 @@ feedback from the transposed readout; with random feedback it is there without r
 a cue at the first step and an outcome after a delay, what is left out is what bridges the delay.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from plausibench.architectures.network import Network
 from plausibench.architectures.rate_rnn import RateRnn
 from plausibench.bench.experiments import scaling
-from plausibench.bench.experiments.pool import Part, Rows, collect
+from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.measurement import measure
 from plausibench.bench.moments import RUN
 from plausibench.bench.selectors import select
@@ -182,15 +181,10 @@ LAWS = (
 )
 
 
-def study(
-    samples: int = 640,
-    seeds: int = 5,
-    seed: int = 0,
-    jobs: int = 1,
-    on_done: Callable[[str, int, int], None] | None = None,
-    points: tuple[Point, ...] = POINTS,
-) -> Rows:
-    """Measure everything.
+def parts(
+    samples: int = 640, seeds: int = 5, seed: int = 0, points: tuple[Point, ...] = POINTS
+) -> list[Part]:
+    """Independent parts of the study.
 
     Parameters
     ----------
@@ -199,32 +193,15 @@ def study(
     seeds, seed
         Number of seeds, at least 2, and the first; each has its own weights, teacher, feedback,
         trials and noise.
-    jobs
-        Processes; the values do not depend on them.
-    on_done
-        Called with the axis, the number of parts done and the number in all.
     points
         Where to measure.
 
     Returns
     -------
-    list of dict
-        A row for each value: ``axis``, ``rule``, ``quantity``, ``seed``, what x may be
+    list of Part
+        Each makes a row for each value: ``axis``, ``rule``, ``quantity``, ``seed``, what x may be
         (``steps``, ``delay``, ``recurrence``, ``neurons``, ``weights``), ``value``, ``low`` and
         ``high`` (95 %), and ``exact``, the closed form where there is one.
-
-    Raises
-    ------
-    InputError
-        If an argument is not allowed.
-    """
-    return collect(parts(samples, seeds, seed, points), jobs, on_done)
-
-
-def parts(
-    samples: int = 640, seeds: int = 5, seed: int = 0, points: tuple[Point, ...] = POINTS
-) -> list[Part]:
-    """Independent parts of the study: what to call, with its arguments.
 
     Raises
     ------
@@ -234,7 +211,11 @@ def parts(
     integer("samples", samples, least=RUN * GROUPS)
     integer("seeds", seeds, least=2)
     integer("seed", seed, least=0)
-    return [(rows_of, point, samples, one) for point in points for one in range(seed, seed + seeds)]
+    return [
+        Part(point.axis, rows_of, (point, samples, one))
+        for point in points
+        for one in range(seed, seed + seeds)
+    ]
 
 
 def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":

@@ -1,0 +1,111 @@
+"""Independent parts of a study: computed in one process or in several, kept as they are done."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, as_completed
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plausibench.bench.provenance import source_digest
+from plausibench.bench.workers import reliable_workers
+from plausibench.kernels.errors import integer
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What to call, with its arguments; it returns rows of plain values.
+
+    Parameters
+    ----------
+    label
+        What progress calls it.
+    work
+        A function of a module; its result depends on the arguments alone.
+    arguments
+        Values whose ``repr`` says all about them.
+    """
+
+    label: str
+    work: Callable[..., Rows]
+    arguments: tuple[Any, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Digest of everything that the rows depend on."""
+        called = f"{self.work.__module__}.{self.work.__qualname__}{self.arguments!r}"
+        return hashlib.sha256(f"{source_digest()} {called}".encode()).hexdigest()[:32]
+
+    def rows(self) -> Rows:
+        """Compute."""
+        return self.work(*self.arguments)
+
+
+def collect(
+    todo: list[Part],
+    jobs: int = 1,
+    on_done: Callable[[str, int, int], None] | None = None,
+    kept: Path | None = None,
+) -> Rows:
+    """Rows of all parts, in their order, whatever the number of processes.
+
+    Parameters
+    ----------
+    todo
+        The parts.
+    jobs
+        Processes.
+    on_done
+        Called with a label, the number of parts done and the number in all.
+    kept
+        JSON lines, one for each part, written as each is done; what stands there already is not
+        computed again.
+    """
+    integer("jobs", jobs, least=1)
+    keys = [part.key for part in todo]
+    found = {} if kept is None else _read(kept)
+    missing = [part for part, key in zip(todo, keys, strict=True) if key not in found]
+    done = len(todo) - len(missing)
+    with closing(_computed(missing, jobs)) as results:
+        for part, rows in results:
+            found[part.key] = rows
+            if kept is not None:
+                _keep(kept, {"key": part.key, "rows": rows})
+            done += 1
+            if on_done is not None:
+                on_done(part.label, done, len(todo))
+    return [row for key in keys for row in found[key]]
+
+
+def _read(path: Path) -> dict[str, Rows]:
+    found = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        with suppress(json.JSONDecodeError):  # empty, or torn when the process ended
+            record = json.loads(line)
+            found[record["key"]] = record["rows"]
+    return found
+
+
+def _keep(path: Path, record: dict[str, Any]) -> None:
+    # A line break in front ends a line that was torn.
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n" + json.dumps(record) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _computed(todo: list[Part], jobs: int) -> Generator[tuple[Part, Rows], None, None]:
+    """Each part with its rows, as it is done."""
+    if jobs == 1 or len(todo) < 2:
+        for part in todo:
+            yield part, part.rows()
+        return
+    with reliable_workers(jobs) as pool:
+        futures: dict[Future[Rows], Part] = {pool.submit(part.rows): part for part in todo}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
