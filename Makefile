@@ -1,6 +1,6 @@
 # Everything on a machine with Python >= 3.11 and make; the virtual environment is made in .venv.
 #
-#   make bench         install, run the default benchmark, say where the results are
+#   make bench         install, run the default benchmark, write the page about it
 #   make test          install, then lint, types, import order and all tests
 #   make acceptance    the long checks; measured figures in build/acceptance.md
 #   make performance   the timed benchmarks; build/benchmarks.json
@@ -25,7 +25,7 @@ FRESH   := rm -rf build/numba && NUMBA_CACHE_DIR="$(CURDIR)/build/numba"
 
 bench: $(VENV)/.installed
 	$(BIN)/plausibench run --out $(RESULTS)
-	@echo "Results: $(CURDIR)/$(RESULTS)"
+	$(BIN)/plausibench report $(RESULTS) --no-certificates
 
 test: lint types imports tests
 
@@ -70,7 +70,7 @@ $(VENV)/.made:
 
 $(VENV)/.installed: pyproject.toml $(VENV)/.made
 	@echo "Installing into $(VENV): a few minutes the first time"
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --editable ".[report]"
 	touch $@
 
 $(VENV)/.installed-test: pyproject.toml $(VENV)/.made

@@ -12,6 +12,7 @@ from plausibench.bench import registry
 
 ENGINE = ("kernels", "objectives", "architectures", "rules", "bench")
 NOT_ENGINE = (
+    "bench/citations.py",
     "bench/cli",
     "bench/conformance",
     "bench/experiments",

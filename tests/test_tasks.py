@@ -243,7 +243,6 @@ def test_declared_sizes_and_types_are_those_of_the_data(task):
             assert batch.targets.shape == (batch.size, task.outputs_size)
             assert batch.targets.dtype == np.float64
     assert task.full() is task.train
-    assert task.cites.startswith("@")
     assert "\n" not in task.summary
 
 

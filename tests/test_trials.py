@@ -174,7 +174,6 @@ def test_shapes_types_and_padding(task):
             if batch.targets.ndim > 1:
                 assert not batch.targets[row, last + 1 :].any()
     assert task.train.inputs.shape[1] == task.test.inputs.shape[1]
-    assert task.cites.startswith("@")
     assert "\n" not in task.summary
 
 

@@ -1,4 +1,4 @@
-"""``table``, ``plot``, ``compare`` and ``merge``: what run directories say."""
+"""``table``, ``plot``, ``report``, ``cite``, ``compare``, ``merge``: what run directories say."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,9 @@ import click
 from plausibench.bench.cli.manners import text_width, write_text
 
 if TYPE_CHECKING:
+    from plausibench.bench.certificate import Certificate
     from plausibench.bench.report.render import Table
+    from plausibench.bench.store import Run
 
 PATH = click.Path(path_type=Path)
 
@@ -85,6 +87,72 @@ def plot(run: Path, out: Path | None, formats: tuple[str, ...]) -> None:
     folder = run / "figures" if out is None else out
     for path in save_all(found.frame, found.units, folder, formats or ("png", "svg")):
         click.echo(str(path))
+
+
+@click.command()
+@_run("run")
+@click.option("--out", type=PATH, metavar="FILE", help="By default report.html in the run.")
+@click.option(
+    "--no-certificates", is_flag=True, help="Leave out what each rule claims, which takes minutes."
+)
+def report(run: Path, out: Path | None, no_certificates: bool) -> None:
+    """Write one HTML page about a RUN directory: charts, tables, certificates, provenance.
+
+    The page loads nothing from elsewhere. It needs the extra report.
+    """
+    from plausibench.bench.store import Run
+    from plausibench.kernels.errors import InputError
+
+    found = Run.open(run)
+    try:
+        from plausibench.bench.report.page import page
+    except ImportError as error:
+        raise InputError(
+            f"report: {error.name} is not installed; pip install 'plausibench[report]'"
+        ) from error
+    certificates = [] if no_certificates else _certificates(found)
+    target = run / "report.html" if out is None else out
+    write_text(target, page(found, certificates))
+    click.echo(f"Report: {target}")
+
+
+def _certificates(run: "Run") -> "list[Certificate]":
+    """Certificates of the rules of a run; one that cannot be made is told."""
+    from plausibench.bench import registry
+    from plausibench.bench.certificate import certify
+    from plausibench.bench.cli.progress import progress
+    from plausibench.bench.selectors import select
+    from plausibench.kernels.errors import InputError
+
+    rules = list(dict.fromkeys(run.units["rule"]))
+    made = []
+    with progress(len(rules), "certifying") as advance:
+        for number, rule in enumerate(rules, start=1):
+            if rule.partition("[")[0] not in registry.entries("rule"):
+                click.echo(f"{rule}: not certified: it is no rule that is known here", err=True)
+            else:
+                try:
+                    made.append(certify(select("rule", rule).make(), rule))
+                except InputError as error:
+                    click.echo(f"{rule}: not certified: {error}", err=True)
+            advance(rule, number)
+    return made
+
+
+@click.command()
+@_run("run")
+@_OUT
+def cite(run: Path, out: Path | None) -> None:
+    """Print the BibTeX of the rules, architectures, objectives and tasks of a RUN directory."""
+    from plausibench.bench.citations import bibtex, cited
+    from plausibench.bench.store import Run
+    from plausibench.bench.sweep import units
+
+    text = bibtex(cited(units(Run.open(run).spec)))
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        write_text(out, text)
 
 
 @click.command()

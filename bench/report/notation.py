@@ -31,7 +31,8 @@ def number(
     ends = (value, low, high) if known else (value,)
     if all(end == 0 or (relative and abs(end) < ROUNDING) for end in ends):
         return "0" if known or exact else "0 [?]"
-    if not known or low == high:
+    # Closed forms differ between seeds, where they do not, by rounding.
+    if not known or high - low <= ROUNDING * max(abs(low), abs(high)):
         plain = _plain(value)
         return plain if known or exact else f"{plain} [?]"
     power = _power(max(abs(end) for end in ends))

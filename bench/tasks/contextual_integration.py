@@ -56,25 +56,7 @@ class ContextualIntegration(TrialTask):
     summary: ClassVar[str] = "sign of the one of two noisy streams that the context names"
     kind: ClassVar[Literal["classification", "regression"]] = "regression"
     durations: ClassVar[tuple[str, ...]] = ("before", "stimulus", "response")
-    cites: ClassVar[str] = """\
-@article{mante2013,
-  author = {Mante, Valerio and Sussillo, David and Shenoy, Krishna V. and Newsome, William T.},
-  title = {Context-Dependent Computation by Recurrent Dynamics in Prefrontal Cortex},
-  journal = {Nature},
-  volume = {503},
-  pages = {78--84},
-  year = {2013},
-  doi = {10.1038/nature12742},
-}
-@article{lin2024,
-  author = {Lin, Zhanghan and Huang, Haiping},
-  title = {Spiking Mode-Based Neural Networks},
-  journal = {Physical Review E},
-  volume = {110},
-  pages = {024306},
-  year = {2024},
-  doi = {10.1103/PhysRevE.110.024306},
-}"""
+    cites: ClassVar[str] = "Mante, Sussillo, Shenoy & Newsome 2013; Lin & Huang 2023"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -58,16 +58,7 @@ class DelayedMatch(TrialTask):
         "test_stimulus",
         "response",
     )
-    cites: ClassVar[str] = """\
-@article{miyashita1988,
-  author = {Miyashita, Yasushi and Chang, Han Soo},
-  title = {Neuronal Correlate of Pictorial Short-Term Memory in the Primate Temporal Cortex},
-  journal = {Nature},
-  volume = {331},
-  pages = {68--70},
-  year = {1988},
-  doi = {10.1038/331068a0},
-}"""
+    cites: ClassVar[str] = "Miyashita & Chang 1988"
 
     def __post_init__(self) -> None:
         super().__post_init__()

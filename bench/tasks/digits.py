@@ -29,14 +29,7 @@ class Digits(Task):
     name: ClassVar[str] = "digits"
     summary: ClassVar[str] = "1797 real handwritten digits, 8 x 8 pixels in [0, 1], 10 classes"
     kind: ClassVar[Literal["classification", "regression"]] = "classification"
-    cites: ClassVar[str] = """\
-@misc{alpaydin1998,
-  author = {Alpaydin, Ethem and Kaynak, Cenk},
-  title = {Optical Recognition of Handwritten Digits},
-  publisher = {UCI Machine Learning Repository},
-  year = {1998},
-  doi = {10.24432/C50P49},
-}"""
+    cites: ClassVar[str] = "Alpaydin & Kaynak 1998"
 
     def __post_init__(self) -> None:
         fraction = number("test_fraction", self.test_fraction, above=0, below=1)

@@ -55,27 +55,7 @@ class EvidenceAccumulation(TrialTask):
     summary: ClassVar[str] = "majority of cues on two sides, told after a delay"
     kind: ClassVar[Literal["classification", "regression"]] = "classification"
     durations: ClassVar[tuple[str, ...]] = ("cue", "gap", "delay", "recall")
-    cites: ClassVar[str] = """\
-@article{morcos2016,
-  author = {Morcos, Ari S. and Harvey, Christopher D.},
-  title = {History-Dependent Variability in Population Dynamics during Evidence Accumulation in
-           Cortex},
-  journal = {Nature Neuroscience},
-  volume = {19},
-  pages = {1672--1681},
-  year = {2016},
-  doi = {10.1038/nn.4403},
-}
-@article{bellec2020,
-  author = {Bellec, Guillaume and Scherr, Franz and Subramoney, Anand and Hajek, Elias and
-            Salaj, Darjan and Legenstein, Robert and Maass, Wolfgang},
-  title = {A Solution to the Learning Dilemma for Recurrent Networks of Spiking Neurons},
-  journal = {Nature Communications},
-  volume = {11},
-  pages = {3625},
-  year = {2020},
-  doi = {10.1038/s41467-020-17236-y},
-}"""
+    cites: ClassVar[str] = "Morcos & Harvey 2016; Bellec et al. 2020"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -37,16 +37,7 @@ class LinearRegression(Gaussian):
 
     name: ClassVar[str] = "linear_regression"
     summary: ClassVar[str] = "targets of a random linear map of gaussian inputs"
-    cites: ClassVar[str] = """\
-@article{werfel2005,
-  author = {Werfel, Justin and Xie, Xiaohui and Seung, H. Sebastian},
-  title = {Learning Curves for Stochastic Gradient Descent in Linear Feedforward Networks},
-  journal = {Neural Computation},
-  volume = {17},
-  number = {12},
-  pages = {2699--2718},
-  year = {2005},
-}"""
+    cites: ClassVar[str] = "Werfel, Xie & Seung 2005"
 
     @property
     def weights(self) -> NDArray[np.float64]:

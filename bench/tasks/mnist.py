@@ -51,17 +51,7 @@ class Mnist(Task):
     name: ClassVar[str] = "mnist"
     summary: ClassVar[str] = "MNIST from local files (IDX or .npz), pixels in [0, 1], 10 classes"
     kind: ClassVar[Literal["classification", "regression"]] = "classification"
-    cites: ClassVar[str] = """\
-@article{lecun1998,
-  author = {LeCun, Yann and Bottou, L{\\'e}on and Bengio, Yoshua and Haffner, Patrick},
-  title = {Gradient-Based Learning Applied to Document Recognition},
-  journal = {Proceedings of the IEEE},
-  volume = {86},
-  number = {11},
-  pages = {2278--2324},
-  year = {1998},
-  doi = {10.1109/5.726791},
-}"""
+    cites: ClassVar[str] = "LeCun, Bottou, Bengio & Haffner 1998"
 
     def __post_init__(self) -> None:
         path: object = self.path

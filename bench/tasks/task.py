@@ -32,7 +32,7 @@ class Task(ABC):
         Classification has targets int64 (B,), regression float64 (B, N_out); in tasks over T
         time steps also (B, T) and (B, T, N_out).
     cites : str
-        BibTeX entries of the data or of the setting.
+        Authors and years of the sources of the data or of the setting.
     """
 
     name: ClassVar[str]

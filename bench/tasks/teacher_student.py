@@ -42,17 +42,7 @@ class TeacherStudent(Gaussian):
 
     name: ClassVar[str] = "teacher_student"
     summary: ClassVar[str] = "targets of a random tanh network of gaussian inputs"
-    cites: ClassVar[str] = """\
-@article{saad1995,
-  author = {Saad, David and Solla, Sara A.},
-  title = {On-line Learning in Soft Committee Machines},
-  journal = {Physical Review E},
-  volume = {52},
-  number = {4},
-  pages = {4225--4243},
-  year = {1995},
-  doi = {10.1103/PhysRevE.52.4225},
-}"""
+    cites: ClassVar[str] = "Saad & Solla 1995"
 
     def __post_init__(self) -> None:
         super().__post_init__()

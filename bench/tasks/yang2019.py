@@ -126,18 +126,7 @@ class Yang2019(Ring):
         "20 cognitive tasks (go, anti, decisions, context, memory, matching) in time, on rings"
     )
     kind: ClassVar[Literal["classification", "regression"]] = "regression"
-    cites: ClassVar[str] = """\
-@article{yang2019,
-  author = {Yang, Guangyu Robert and Joglekar, Madhura R. and Song, H. Francis and
-            Newsome, William T. and Wang, Xiao-Jing},
-  title = {Task Representations in Neural Networks Trained to Perform Many Cognitive Tasks},
-  journal = {Nature Neuroscience},
-  volume = {22},
-  number = {2},
-  pages = {297--306},
-  year = {2019},
-  doi = {10.1038/s41593-018-0310-2},
-}"""
+    cites: ClassVar[str] = "Yang et al. 2019"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -106,25 +106,7 @@ class Yang2019Neurogym(Ring):
     name: ClassVar[str] = "yang2019_neurogym"
     summary: ClassVar[str] = "20 cognitive tasks in time as NeuroGym sets them, a class each step"
     kind: ClassVar[Literal["classification", "regression"]] = "classification"
-    cites: ClassVar[str] = """\
-@article{yang2019,
-  author = {Yang, Guangyu Robert and Joglekar, Madhura R. and Song, H. Francis and
-            Newsome, William T. and Wang, Xiao-Jing},
-  title = {Task Representations in Neural Networks Trained to Perform Many Cognitive Tasks},
-  journal = {Nature Neuroscience},
-  volume = {22},
-  number = {2},
-  pages = {297--306},
-  year = {2019},
-  doi = {10.1038/s41593-018-0310-2},
-}
-@misc{molanomazon2022,
-  author = {Molano-Maz{\\'o}n, Manuel and Barbosa, Joao and Pastor-Ciurana, Jordi and others},
-  title = {{NeuroGym}: An Open Resource for Developing and Sharing Neuroscience Tasks},
-  publisher = {PsyArXiv},
-  year = {2022},
-  doi = {10.31234/osf.io/aqc9n},
-}"""
+    cites: ClassVar[str] = "Yang et al. 2019; Molano-Mazon et al. 2022"
 
     @property
     def inputs_size(self) -> int:

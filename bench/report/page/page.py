@@ -1,0 +1,203 @@
+"""The page about a run: charts, tables, certificates, pictures and provenance in one HTML file."""
+
+import base64
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import pandas as pd
+import tomli_w
+import vl_convert
+
+from plausibench.bench import registry
+from plausibench.bench.certificate.certify import Certificate
+from plausibench.bench.certificate.page import COLUMNS, suite_row
+from plausibench.bench.report import style
+from plausibench.bench.report.figures import pictures
+from plausibench.bench.report.page.charts import Chart, charts
+from plausibench.bench.report.render import Table
+from plausibench.bench.report.style import Picture
+from plausibench.bench.report.table import comparison
+from plausibench.bench.store import Run
+from plausibench.kernels.errors import InputError
+
+if TYPE_CHECKING:
+    from plausibench.rules.rule import RuleCard
+
+EMBED = "window.vegaEmbed = vegaEmbed;"
+"""What of Vega the page calls."""
+FOLDER = files("plausibench.bench.report.page")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture as the page holds it: both formats in base64."""
+
+    name: str
+    caption: str
+    svg: str
+    png: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table as the page holds it: its cells, what a click copies, and its notes."""
+
+    name: str
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[tuple[str, str, bool]]]
+    notes: Sequence[str]
+    markdown: str
+    latex: str
+
+
+def page(run: Run, certificates: Sequence[Certificate] = ()) -> str:
+    """One self-contained HTML page about a run.
+
+    Parameters
+    ----------
+    run
+        A run directory; nothing in it is executed.
+    certificates
+        Of the rules of the run, as far as they were made.
+
+    Returns
+    -------
+    str
+        HTML that loads nothing from elsewhere.
+
+    Raises
+    ------
+    InputError
+        If the run has no results yet.
+    """
+    frame, units = run.frame, run.units
+    if frame.empty:
+        raise InputError(f"run: {run.path} has no results yet")
+    cards = {rule: card for rule in frame["rule"].unique() if (card := _card(rule)) is not None}
+    shown = charts(frame, {rule: card.summary for rule, card in cards.items()})
+    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
+        FOLDER.joinpath("page.html").read_text(encoding="utf-8")
+    )
+    return template.render(
+        title=f"plausibench: {run.path.name or run.path}",
+        style=FOLDER.joinpath("page.css").read_text(encoding="utf-8"),
+        script=FOLDER.joinpath("page.js").read_text(encoding="utf-8"),
+        # A closing tag in a string would end the script.
+        vega=_script(vl_convert.javascript_bundle(EMBED)),
+        charts=[(chart, _data(chart)) for chart in shown],
+        tables=[_grid("comparison", comparison(frame, units))],
+        cards=[(style.label(rule), card) for rule, card in cards.items()],
+        certificates=certificates,
+        suite_head=COLUMNS,
+        suite=[suite_row(certificate) for certificate in certificates],
+        pictures=[_drawn(picture) for picture in pictures(frame, units)],
+        troubles=_troubles(units),
+        provenance=_provenance(run),
+        specification=tomli_w.dumps(run.spec.as_dict()),
+        summary=_summary(frame, units),
+    )
+
+
+def _card(rule: str) -> "RuleCard | None":
+    """Card of a rule that is known here; a plug-in that is not loaded has none."""
+    name = rule.partition("[")[0]
+    try:
+        found: Any = registry.find("rule", name)
+    except InputError:
+        return None
+    card: RuleCard = found.card
+    return card
+
+
+def _data(chart: Chart) -> str:
+    text = json.dumps(chart.specification, allow_nan=False, default=_plain)
+    return text.replace("<", "\\u003C")
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def _script(text: str) -> str:
+    """Text that may stand in a script element: nothing in it ends the element."""
+    return re.sub(r"<(?=/script|!--)", r"\\x3C", text, flags=re.IGNORECASE)
+
+
+def _grid(name: str, table: Table) -> Grid:
+    """A number sorts as a number, whatever its interval says."""
+    rows = [
+        [
+            (str(cell), _sorted_by(str(cell)), bool(best))
+            for cell, best in zip(cells, marks, strict=True)
+        ]
+        for cells, marks in zip(table.cells.to_numpy(), table.best.to_numpy(), strict=True)
+    ]
+    return Grid(
+        name,
+        table.title,
+        [str(column) for column in table.cells.columns],
+        rows,
+        table.notes,
+        table.render("markdown"),
+        table.render("latex"),
+    )
+
+
+def _sorted_by(text: str) -> str:
+    first = text.partition(" ")[0].replace(",", "").rstrip("†")
+    try:
+        return repr(float(first))
+    except ValueError:
+        return text
+
+
+def _drawn(picture: Picture) -> Drawn:
+    encoded = {}
+    with style.theme():
+        for kind, resolution in (("svg", 72), ("png", 150)):
+            file = BytesIO()
+            dated = {"Date": None} if kind == "svg" else {"Software": None}
+            picture.figure.savefig(file, format=kind, dpi=resolution, metadata=dated)
+            encoded[kind] = base64.b64encode(file.getvalue()).decode()
+    return Drawn(picture.name, picture.caption, **encoded)
+
+
+def _troubles(units: pd.DataFrame) -> list[str]:
+    """Sentences about what did not end, or could not run."""
+    bad = units[units["status"] != "done"]
+    groups = bad.groupby(["rule", "architecture", "objective", "status", "reason"], sort=False)
+    return [
+        f"{rule} on {architecture} with {objective}: {len(group)} trajectories {status}: {reason}"
+        for (rule, architecture, objective, status, reason), group in groups
+    ]
+
+
+def _summary(frame: pd.DataFrame, units: pd.DataFrame) -> str:
+    parts = [
+        f"{units['rule'].nunique()} rules",
+        f"task {', '.join(units['task'].unique())}",
+        f"{units['seed'].nunique()} seeds",
+        f"steps {', '.join(str(step) for step in sorted(frame['step'].unique()))}",
+        f"{(units['status'] == 'done').sum()} of {len(units)} trajectories done",
+    ]
+    return "; ".join(parts) + "."
+
+
+def _provenance(run: Run) -> list[tuple[str, str]]:
+    found = run.provenance
+    libraries = found.get("libraries", {})
+    rows = [(str(name), _said(value)) for name, value in found.items() if name != "libraries"]
+    if isinstance(libraries, dict):
+        rows += [(str(name), _said(value)) for name, value in libraries.items()]
+    return rows
+
+
+def _said(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
