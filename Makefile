@@ -4,6 +4,7 @@
 #   make test          install, then lint, types, import order and all tests
 #   make acceptance    the long checks; measured figures in build/acceptance.md
 #   make performance   the timed benchmarks; build/benchmarks.json
+#   make handbook      the handbook; build/handbook/index.html
 #   make clean         remove all that these made, results excepted
 
 PYTHON  ?= python3
@@ -21,7 +22,7 @@ FOLDERS := kernels objectives architectures rules bench
 # Compiled code is cached per run of the tests: a cache does not notice every change of the sources.
 FRESH   := rm -rf build/numba && NUMBA_CACHE_DIR="$(CURDIR)/build/numba"
 
-.PHONY: bench test lint types imports tests acceptance performance clean
+.PHONY: bench test lint types imports tests acceptance performance handbook clean
 
 bench: $(VENV)/.installed
 	$(BIN)/plausibench run --out $(RESULTS)
@@ -52,6 +53,9 @@ performance: $(VENV)/.installed-test
 	mkdir -p build
 	$(FRESH) $(BIN)/python -m pytest --benchmark-enable --benchmark-only \
 		--benchmark-json build/benchmarks.json tests/benchmarks
+
+handbook: $(VENV)/.installed-test
+	$(BIN)/python -m mkdocs build --quiet
 
 clean:
 	rm -rf $(VENV) .links build dist *.egg-info

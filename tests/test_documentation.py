@@ -11,6 +11,7 @@ import pytest
 
 from plausibench import bench
 from plausibench.bench import registry
+from plausibench.bench.experiments import EXPERIMENTS
 from plausibench.bench.registry import snake
 from plausibench.bench.spec import Spec
 from plausibench.bench.sweep import units
@@ -19,6 +20,10 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # make runs these tests; the acceptance tests run make, from a fresh clone.
 ELSEWHERE = ("make",)
+MEASURED = ["--samples", "200", "--averaging-samples", "64", "--checkpoints", "0"]
+"""What makes a run short."""
+SHORT = {name: ["--dry-run"] for name in EXPERIMENTS}
+"""Experiments are run whole by tests of their own."""
 
 
 def blocks(language):
@@ -56,18 +61,7 @@ def test_commands_of_the_readme_run(tmp_path):
     """In order, in one folder, as a reader would type them; sampling is made short."""
     (tmp_path / "sign_feedback.py").write_text(plugin(), encoding="utf-8")
     for command in commands():
-        words = shlex.split(command)
-        assert words[0] == "plausibench", command
-        if words[1] == "run":
-            words += ["--samples", "200", "--averaging-samples", "64", "--checkpoints", "0"]
-        done = subprocess.run(
-            [sys.executable, "-m", "plausibench.bench.cli", *words[1:]],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        run_command(command, tmp_path)
     table = (tmp_path / "results" / "signs").exists()
     assert table
 
@@ -108,6 +102,49 @@ def test_documented_parameters_are_those_of_the_signature():
             for word in line.split(":")[0].split(",")
         ]
         assert listed == list(inspect.signature(thing).parameters), name
+
+
+PAGES = sorted(path for path in (ROOT / "docs").glob("*.md"))
+
+
+def on_page(path, language):
+    """Blocks of a page, with their titles, an empty text for none."""
+    found = re.findall(
+        rf'```{language}(?: title="([^"]+)")?\n(.*?)```',
+        path.read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
+    return [(title, block) for title, block in found]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_commands_and_snippets_of_the_handbook_run(path, tmp_path, monkeypatch):
+    """In order, in one folder; named snippets are files that commands use."""
+    monkeypatch.chdir(tmp_path)
+    for title, block in on_page(path, "python"):
+        if title:
+            (tmp_path / title).write_text(block, encoding="utf-8")
+        if "import torch" in block:
+            pytest.importorskip("torch")
+        exec(compile(block, title or path.name, "exec"), {"__name__": "snippet"})
+    for _, block in on_page(path, "bash"):
+        for line in filter(None, (line.split("  #")[0].strip() for line in block.splitlines())):
+            run_command(line, tmp_path)
+
+
+def run_command(line, folder):
+    words = shlex.split(line)
+    assert words[0] == "plausibench", line
+    if words[1] == "run":
+        words += SHORT.get(words[2], MEASURED)
+    done = subprocess.run(
+        [sys.executable, "-m", "plausibench.bench.cli", *words[1:]],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
 
 
 def test_question_marks_can_all_be_measured():

@@ -136,7 +136,7 @@ def _facts(component: Any) -> list[tuple[str, str]]:
 
 def _options(component: Any, given: dict[str, Any]) -> list[str]:
     """Options with their types, defaults or the values given, and what the docstring says."""
-    said, rows = _described(component), []
+    said, rows = described(component), []
     for field in fields(component):
         if field.init:
             default = "must be given" if field.default is MISSING else f"default {field.default!r}"
@@ -146,7 +146,7 @@ def _options(component: Any, given: dict[str, Any]) -> list[str]:
     return ["options", columns(rows, WIDTH)] if rows else ["no options"]
 
 
-def _described(component: Any) -> dict[str, str]:
+def described(component: Any) -> dict[str, str]:
     """Description of each parameter in a numpydoc docstring."""
     text = inspect.getdoc(component) or ""
     _, _, section = text.partition("Parameters\n----------\n")
