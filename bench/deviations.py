@@ -1,10 +1,16 @@
-"""Compiled sums over estimates, or over their post factors."""
+"""Compiled sums over estimates, or over their post factors.
+
+Sums are in float64, whatever the type of the estimates, and in a fixed order. A chunk of the
+parameters is done for all samples before the next, so that it stays in the first-level cache.
+"""
 
 import numpy as np
 
 from plausibench.kernels.compiled import kernel
 
 Array = np.ndarray
+
+CHUNK = 1024
 
 
 @kernel
@@ -21,66 +27,59 @@ def deviations(
 
     Adds the sum of d over each run of so many samples to ``total`` (runs, P) and writes
     ``|d_k|^2`` and ``d_k . reference`` (S,).
-    Sums run in four explicit lanes, in float64, whatever the type of the estimates.
     """
-    samples, size = directions.shape
-    lanes = size - size % 4
-    for k in range(samples):
-        here = total[k // run]
-        coefficient = coefficients[k]
-        s0 = s1 = s2 = s3 = 0.0
-        c0 = c1 = c2 = c3 = 0.0
-        for p in range(0, lanes, 4):
-            g0, g1, g2, g3 = reference[p], reference[p + 1], reference[p + 2], reference[p + 3]
-            d0 = coefficient * directions[k, p] - g0
-            d1 = coefficient * directions[k, p + 1] - g1
-            d2 = coefficient * directions[k, p + 2] - g2
-            d3 = coefficient * directions[k, p + 3] - g3
-            here[p] += d0
-            here[p + 1] += d1
-            here[p + 2] += d2
-            here[p + 3] += d3
-            s0 += d0 * d0
-            s1 += d1 * d1
-            s2 += d2 * d2
-            s3 += d3 * d3
-            c0 += d0 * g0
-            c1 += d1 * g1
-            c2 += d2 * g2
-            c3 += d3 * g3
-        for p in range(lanes, size):
-            d0 = coefficient * directions[k, p] - reference[p]
-            here[p] += d0
-            s0 += d0 * d0
-            c0 += d0 * reference[p]
-        squares[k] = (s0 + s1) + (s2 + s3)
-        cross[k] = (c0 + c1) + (c2 + c3)
+    squares[:] = 0.0
+    cross[:] = 0.0
+    buffer = np.empty(CHUNK)
+    for start in range(0, reference.size, CHUNK):
+        g = reference[start : start + CHUNK]
+        d = buffer[: g.size]
+        for k in range(len(directions)):
+            coefficient = coefficients[k]
+            estimate = directions[k, start : start + CHUNK]
+            for p in range(g.size):
+                d[p] = coefficient * estimate[p] - g[p]
+            _add(d, total[k // run, start : start + CHUNK])
+            squares[k] += _dot(d, d)
+            cross[k] += _dot(d, g)
 
 
 @kernel
 def sum_posts(factors: Array, along: Array, run: int, total: Array, cross: Array) -> None:
-    """One pass over post factors ``(S, n)``: inner products with ``along``, and their sum.
+    """One pass over post factors ``(S, n)``: inner products with ``along`` (K, n), and their sum.
 
     Of the first samples, as many as ``cross`` has, it adds the sum over each run of so many to
-    ``total`` (runs, n), and writes ``factors_k . along`` to ``cross``. Sums run in four explicit
-    lanes, in float64.
+    ``total`` (runs, n), and writes ``factors_k . along_j`` to ``cross`` (S, K).
     """
-    size = along.size
-    lanes = size - size % 4
-    for k in range(cross.size):
-        here = total[k // run]
-        c0 = c1 = c2 = c3 = 0.0
-        for p in range(0, lanes, 4):
-            d0, d1, d2, d3 = factors[k, p], factors[k, p + 1], factors[k, p + 2], factors[k, p + 3]
-            here[p] += d0
-            here[p + 1] += d1
-            here[p + 2] += d2
-            here[p + 3] += d3
-            c0 += d0 * along[p]
-            c1 += d1 * along[p + 1]
-            c2 += d2 * along[p + 2]
-            c3 += d3 * along[p + 3]
-        for p in range(lanes, size):
-            here[p] += factors[k, p]
-            c0 += factors[k, p] * along[p]
-        cross[k] = (c0 + c1) + (c2 + c3)
+    cross[:] = 0.0
+    for start in range(0, factors.shape[1], CHUNK):
+        for k in range(len(cross)):
+            part = factors[k, start : start + CHUNK]
+            _add(part, total[k // run, start : start + CHUNK])
+            for j in range(len(along)):
+                cross[k, j] += _dot(part, along[j, start : start + CHUNK])
+
+
+@kernel
+def _add(values: Array, total: Array) -> None:
+    for p in range(values.size):
+        total[p] += values[p]
+
+
+@kernel
+def _dot(a: Array, b: Array) -> float:
+    """Inner product in eight explicit lanes, which no processor may order in another way."""
+    lanes = a.size - a.size % 8
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+    for p in range(0, lanes, 8):
+        s0 += a[p] * b[p]
+        s1 += a[p + 1] * b[p + 1]
+        s2 += a[p + 2] * b[p + 2]
+        s3 += a[p + 3] * b[p + 3]
+        s4 += a[p + 4] * b[p + 4]
+        s5 += a[p + 5] * b[p + 5]
+        s6 += a[p + 6] * b[p + 6]
+        s7 += a[p + 7] * b[p + 7]
+    for p in range(lanes, a.size):
+        s0 += a[p] * b[p]
+    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
