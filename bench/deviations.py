@@ -11,6 +11,7 @@ from plausibench.kernels.compiled import kernel
 Array = np.ndarray
 
 CHUNK = 1024
+LANES = 64  # a power of 2
 
 
 @kernel
@@ -30,7 +31,7 @@ def deviations(
     """
     squares[:] = 0.0
     cross[:] = 0.0
-    buffer = np.empty(CHUNK)
+    buffer, lanes = np.empty(CHUNK), np.empty(LANES)
     for start in range(0, reference.size, CHUNK):
         g = reference[start : start + CHUNK]
         d = buffer[: g.size]
@@ -40,8 +41,8 @@ def deviations(
             for p in range(g.size):
                 d[p] = coefficient * estimate[p] - g[p]
             _add(d, total[k // run, start : start + CHUNK])
-            squares[k] += _dot(d, d)
-            cross[k] += _dot(d, g)
+            squares[k] += _dot(d, d, lanes)
+            cross[k] += _dot(d, g, lanes)
 
 
 @kernel
@@ -52,12 +53,13 @@ def sum_posts(factors: Array, along: Array, run: int, total: Array, cross: Array
     ``total`` (runs, n), and writes ``factors_k . along_j`` to ``cross`` (S, K).
     """
     cross[:] = 0.0
+    lanes = np.empty(LANES)
     for start in range(0, factors.shape[1], CHUNK):
         for k in range(len(cross)):
             part = factors[k, start : start + CHUNK]
             _add(part, total[k // run, start : start + CHUNK])
             for j in range(len(along)):
-                cross[k, j] += _dot(part, along[j, start : start + CHUNK])
+                cross[k, j] += _dot(part, along[j, start : start + CHUNK], lanes)
 
 
 @kernel
@@ -67,19 +69,16 @@ def _add(values: Array, total: Array) -> None:
 
 
 @kernel
-def _dot(a: Array, b: Array) -> float:
-    """Inner product in eight explicit lanes, which no processor may order in another way."""
-    lanes = a.size - a.size % 8
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-    for p in range(0, lanes, 8):
-        s0 += a[p] * b[p]
-        s1 += a[p + 1] * b[p + 1]
-        s2 += a[p + 2] * b[p + 2]
-        s3 += a[p + 3] * b[p + 3]
-        s4 += a[p + 4] * b[p + 4]
-        s5 += a[p + 5] * b[p + 5]
-        s6 += a[p + 6] * b[p + 6]
-        s7 += a[p + 7] * b[p + 7]
-    for p in range(lanes, a.size):
-        s0 += a[p] * b[p]
-    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+def _dot(a: Array, b: Array, lanes: Array) -> float:
+    """Inner product in explicit lanes: vector instructions whose order no processor changes."""
+    width = lanes.size
+    lanes[:] = 0.0
+    for start in range(0, a.size, width):
+        left, right = a[start : start + width], b[start : start + width]
+        for i in range(left.size):
+            lanes[i] += left[i] * right[i]
+    while width > 1:
+        width //= 2
+        for i in range(width):
+            lanes[i] += lanes[width + i]
+    return lanes[0]
