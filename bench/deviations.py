@@ -26,8 +26,8 @@ def deviations(
 ) -> None:
     """One pass over estimates ``coefficient_k * direction_k`` (S, P): d = estimate - reference.
 
-    Adds the sum of d over each run of so many samples to ``total`` (runs, P) and writes
-    ``|d_k|^2`` and ``d_k . reference`` (S,).
+    Writes the sum of d over each run of so many samples to ``total`` (runs, P), and ``|d_k|^2``
+    and ``d_k . reference`` (S,).
     """
     squares[:] = 0.0
     cross[:] = 0.0
@@ -40,32 +40,57 @@ def deviations(
             estimate = directions[k, start : start + CHUNK]
             for p in range(g.size):
                 d[p] = coefficient * estimate[p] - g[p]
-            _add(d, total[k // run, start : start + CHUNK])
+            _add(d, k % run == 0, total[k // run, start : start + CHUNK])
             squares[k] += _dot(d, d, lanes)
             cross[k] += _dot(d, g, lanes)
 
 
 @kernel
-def sum_posts(factors: Array, along: Array, run: int, total: Array, cross: Array) -> None:
-    """One pass over post factors ``(S, n)``: inner products with ``along`` (K, n), and their sum.
+def sum_posts(
+    factors: Array,
+    pairs: Array,
+    along: Array,
+    grams: Array,
+    lengths: Array,
+    places: Array,
+    run: int,
+    total: Array,
+    squares: Array,
+    cross: Array,
+) -> None:
+    """One pass over post factors ``(S, n)`` that K projections share, whose estimates they make.
 
-    Of the first samples, as many as ``cross`` has, it adds the sum over each run of so many to
-    ``total`` (runs, n), and writes ``factors_k . along_j`` to ``cross`` (S, K).
+    ``|estimate|^2`` is the inner product of ``pairs`` (S, m), between the post factors of the
+    examples, with ``grams`` (K, m), between the pre factors; ``along`` (K, n) gives that of the
+    estimate with its reference, and ``lengths`` (K,) are ``|reference|^2``. Of the first samples,
+    as many as ``squares`` has, it writes the sum of the post factors over each run of so many to
+    ``total`` (runs, n), and for d = estimate - reference ``|d|^2`` and ``d . reference`` to
+    ``squares`` and ``cross``, (S, projections), in the columns ``places`` (K,).
     """
-    cross[:] = 0.0
     lanes = np.empty(LANES)
+    inner = np.zeros((len(squares), len(places)))
     for start in range(0, factors.shape[1], CHUNK):
-        for k in range(len(cross)):
+        for k in range(len(inner)):
             part = factors[k, start : start + CHUNK]
-            _add(part, total[k // run, start : start + CHUNK])
-            for j in range(len(along)):
-                cross[k, j] += _dot(part, along[j, start : start + CHUNK], lanes)
+            _add(part, k % run == 0, total[k // run, start : start + CHUNK])
+            for j in range(len(places)):
+                inner[k, j] += _dot(part, along[j, start : start + CHUNK], lanes)
+    for k in range(len(inner)):
+        for j in range(len(places)):
+            length = _dot(pairs[k], grams[j], lanes)
+            squares[k, places[j]] = length - 2 * inner[k, j] + lengths[j]
+            cross[k, places[j]] = inner[k, j] - lengths[j]
 
 
 @kernel
-def _add(values: Array, total: Array) -> None:
-    for p in range(values.size):
-        total[p] += values[p]
+def _add(values: Array, first: bool, total: Array) -> None:
+    """Add values to a total; the first ones replace what was there."""
+    if first:
+        for p in range(values.size):
+            total[p] = values[p]
+    else:
+        for p in range(values.size):
+            total[p] += values[p]
 
 
 @kernel

@@ -1,6 +1,6 @@
 """Streaming sums of the deviations of gradient estimates, without forming them if that pays."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from plausibench.architectures.network import Activity, Network, Projection
 from plausibench.bench.deviations import deviations, sum_posts
 from plausibench.bench.statistics import GROUPS, GroupSums, whole
+from plausibench.kernels.buffers import empty
 from plausibench.rules.estimate import Directional, Estimate, Outer, form_one
 
 Array = np.ndarray
@@ -73,10 +74,13 @@ class Factors:
             pays,
         )
 
-    def sums(self, estimate: Estimate, valid: int) -> "Sums":
-        """Sums of d = estimate - reference over the first ``valid`` samples of a block, formed."""
-        total = np.zeros((RUNS, self.reference.size))
-        squares, cross = np.empty(valid), np.empty(valid)
+    def sums(self, estimate: Estimate, valid: int) -> tuple[Array, Array, "Total"]:
+        """``|d|^2``, ``d . g`` and sums of d = estimate - g, formed.
+
+        They are of the first ``valid`` samples of a block.
+        """
+        total = empty((RUNS, self.reference.size), float)
+        squares, cross = np.empty((2, valid))
         flat = self.reference.reshape(-1)
         if isinstance(estimate, Directional):
             directions = estimate.direction[:valid].reshape(valid, -1)
@@ -87,7 +91,7 @@ class Factors:
             formed = form_one(self.projection.synapse, estimate)[:valid].reshape(valid, -1)
             directions, coefficients = np.ascontiguousarray(formed), np.ones(valid)
         deviations(coefficients, directions, flat, RUN, total, squares, cross)
-        return Sums((self.projection.name,), total, False, squares[:, None], cross[:, None])
+        return squares, cross, Total((self.projection.name,), total, False)
 
     def unformed(self, posts: Array, count: Array) -> tuple[Array, Array, Array]:
         """Inner products of the groups' sums ``posts^T pre - count g``, formed only in all.
@@ -129,47 +133,59 @@ class Together:
     ----------
     factors
         Of each projection, with the Gram matrices of the pre factors.
+    places
+        Which columns of the results belong to the projections.
     """
 
-    def __init__(self, factors: Sequence[Factors]) -> None:
+    def __init__(self, factors: Sequence[Factors], places: Sequence[int]) -> None:
         self.names = tuple(f.projection.name for f in factors)
-        self.grams = np.stack([f.gram for f in factors], axis=1)
+        self.grams = np.stack([f.gram for f in factors])
         self.along = np.stack([f.along for f in factors])
-        self.g2 = np.array([f.g2 for f in factors])
+        self.lengths = np.array([f.g2 for f in factors])
+        self.places = np.array(places)
 
-    def sums(self, post: Array, valid: int) -> "Sums":
-        """|post^T pre|^2 = <post post^T, pre pre^T>: examples squared instead of weights."""
+    def sums(self, post: Array, squares: Array, cross: Array) -> "Total":
+        """|post^T pre|^2 = <post post^T, pre pre^T>: examples squared instead of weights.
+
+        Fills in ``|d|^2`` and ``d . g`` of as many samples as ``squares`` has.
+        """
         samples = len(post)
-        pairs = (post @ post.swapaxes(-1, -2)).reshape(samples, -1)
-        length = (pairs @ self.grams)[:valid]
-        total, along = np.zeros((RUNS, *post.shape[1:])), np.empty((valid, len(self.names)))
-        rows = np.ascontiguousarray(post).reshape(samples, -1)
-        sum_posts(rows, self.along, RUN, total.reshape(RUNS, -1), along)
-        return Sums(self.names, total, True, length - 2 * along + self.g2, along - self.g2)
+        pairs = empty((samples, post.shape[1], post.shape[1]), post.dtype)
+        np.matmul(post, post.swapaxes(-1, -2), out=pairs)
+        total = empty((RUNS, *post.shape[1:]), float)
+        sum_posts(
+            np.ascontiguousarray(post).reshape(samples, -1),
+            pairs.reshape(samples, -1),
+            self.along,
+            self.grams,
+            self.lengths,
+            self.places,
+            RUN,
+            total.reshape(RUNS, -1),
+            squares,
+            cross,
+        )
+        return Total(self.names, total, True)
 
 
 @dataclass(frozen=True)
-class Sums:
-    """Sums over the samples of a block at one projection, or at several with one post factor.
+class Total:
+    """Sum over each run of a block at one projection, or at several with one post factor.
 
     Attributes
     ----------
     names
-        The K projections.
-    total
-        Sum over each run: of the deviations, ``(runs, P)``, or of the post factors,
-        ``(runs, B, N_out)``.
+        The projections.
+    runs
+        Sums of the deviations, ``(runs, P)``, or of the post factors, ``(runs, B, N_out)``; those
+        of runs without samples have no meaning.
     unformed
-        Whether ``total`` is of post factors.
-    squares, cross
-        ``|d|^2`` and ``d . g`` of each sample, ``(S, K)``.
+        Whether they are of post factors.
     """
 
     names: tuple[str, ...]
-    total: Array
+    runs: Array
     unformed: bool
-    squares: Array
-    cross: Array
 
 
 @dataclass(frozen=True)
@@ -185,15 +201,15 @@ class BlockSums:
     squares, cross_squares
         Sums of ``|d|^2`` and ``(d . g)^2`` over each run, ``(runs, projections)``; the last entry
         of the second is that of the whole net.
-    sums
-        The sums over runs, projection by projection.
+    totals
+        Sums of the deviations or of what makes them, projection by projection.
     """
 
     index: int
     count: Array
     squares: Array
     cross_squares: Array
-    sums: list[Sums]
+    totals: list[Total]
 
 
 class Moments:
@@ -229,11 +245,28 @@ class Moments:
 
     def block(self, estimates: Mapping[str, Estimate], index: int, valid: int) -> BlockSums:
         """Sum the first ``valid`` samples of a block; the others are padding."""
-        found = list(self._sums(estimates, valid))
         squares, cross = np.empty((2, valid, len(self.factors)))
-        for sums in found:
-            places = [self._place[name] for name in sums.names]
-            squares[:, places], cross[:, places] = sums.squares, sums.cross
+        totals = []
+        shared: dict[int, list[str]] = {}
+        alone = []
+        for name, factors in self.factors.items():
+            estimate = estimates[name]
+            # A Gram matrix is that of the clean pass.
+            if factors.gram.size and isinstance(estimate, Outer) and estimate.pre is factors.pre:
+                shared.setdefault(id(estimate.post), []).append(name)
+            else:
+                alone.append(name)
+        for listed in shared.values():
+            if any(self.factors[name].pays for name in listed):
+                post = estimates[listed[0]].post
+                totals.append(self._gathered(tuple(listed)).sums(post, squares, cross))
+            else:
+                alone.extend(listed)
+        for name in alone:
+            place = self._place[name]
+            found = self.factors[name].sums(estimates[name], valid)
+            squares[:, place], cross[:, place], total = found
+            totals.append(total)
         crosses = np.concatenate([cross, cross.sum(axis=1, keepdims=True)], axis=1) ** 2
         starts = np.arange(0, valid, RUN)
         return BlockSums(
@@ -241,28 +274,15 @@ class Moments:
             np.minimum(valid - starts, RUN),
             np.add.reduceat(squares, starts),
             np.add.reduceat(crosses, starts),
-            found,
+            totals,
         )
 
-    def _sums(self, estimates: Mapping[str, Estimate], valid: int) -> Iterator[Sums]:
-        """Sums at each projection, those with one post factor together."""
-        shared: dict[int, list[str]] = {}
-        for name, factors in self.factors.items():
-            estimate = estimates[name]
-            # A Gram matrix is that of the clean pass.
-            if factors.gram.size and isinstance(estimate, Outer) and estimate.pre is factors.pre:
-                shared.setdefault(id(estimate.post), []).append(name)
-            else:
-                yield factors.sums(estimate, valid)
-        for listed in shared.values():
-            names = tuple(listed)
-            if any(self.factors[name].pays for name in names):
-                if names not in self._together:
-                    self._together[names] = Together([self.factors[name] for name in names])
-                yield self._together[names].sums(estimates[names[0]].post, valid)
-            else:
-                for name in names:
-                    yield self.factors[name].sums(estimates[name], valid)
+    def _gathered(self, names: tuple[str, ...]) -> Together:
+        """Projections with one post factor, gathered once: most rules have the same ones."""
+        if names not in self._together:
+            places = [self._place[name] for name in names]
+            self._together[names] = Together([self.factors[name] for name in names], places)
+        return self._together[names]
 
     def add(self, block: BlockSums) -> None:
         """Add a block; the caller adds blocks in the order of their index."""
@@ -271,11 +291,11 @@ class Moments:
         self.count[groups] += block.count
         self.squares[groups] += block.squares
         self.cross_squares[groups] += block.cross_squares
-        for sums in block.sums:
-            kept = self._posts if sums.unformed else self._total
-            if sums.names not in kept:
-                kept[sums.names] = np.zeros((GROUPS, *sums.total.shape[1:]))
-            kept[sums.names][groups] += sums.total[: len(block.count)]
+        for total in block.totals:
+            kept = self._posts if total.unformed else self._total
+            if total.names not in kept:
+                kept[total.names] = np.zeros((GROUPS, *total.runs.shape[1:]))
+            kept[total.names][groups] += total.runs[: len(block.count)]
 
     def results(self) -> tuple[dict[str, GroupSums], dict[str, Array]]:
         """Sums of the groups that have samples, and the mean estimate, per parameter.

@@ -118,8 +118,8 @@ def test_gram_is_used_where_it_pays():
     apart = {name: replace(one, post=one.post.copy()) for name, one in together.items()}
     for estimates, shared in ((together, True), (apart, False)):
         found = moments.block(estimates, 0, 20)
-        unformed = {name: sums.unformed for sums in found.sums for name in sums.names}
-        assert len(found.sums) == (3 if shared else 6)
+        unformed = {name: total.unformed for total in found.totals for name in total.names}
+        assert len(found.totals) == (3 if shared else 6)
         for p in network.projections:
             assert unformed[p.name] == (shared or len(p.synapse.shape) == 2)
         d = {
@@ -147,27 +147,35 @@ def test_deviation_kernel_agrees_with_its_twin(samples, size, seed, single):
     directions = generator.standard_normal((samples, size)).astype(dtype)
     coefficients = generator.standard_normal(samples)
     reference = generator.standard_normal(size)
-    total, squares, cross = np.zeros((3, size)), np.empty(samples), np.empty(samples)
+    total, squares, cross = np.full((3, size), 7.0), np.empty(samples), np.empty(samples)
     deviations(coefficients, directions, reference, 4, total, squares, cross)
     d = coefficients[:, None] * directions.astype(float) - reference
-    runs = [d[first : first + 4].sum(axis=0) for first in (0, 4, 8)]
-    np.testing.assert_allclose(total, runs, rtol=1e-12, atol=1e-12)
+    runs = [d[first : first + 4].sum(axis=0) for first in range(0, samples, 4)]
+    np.testing.assert_allclose(total[: len(runs)], runs, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(squares, (d * d).sum(axis=1), rtol=1e-12)
     np.testing.assert_allclose(cross, d @ reference, rtol=1e-11, atol=1e-11)
 
 
-@given(SAMPLES, SIZES, st.integers(1, 3), st.integers(0, 2**31), st.booleans())
-def test_kernel_over_post_factors_agrees_with_its_twin(samples, size, projections, seed, single):
+@given(SAMPLES, SIZES, st.integers(1, 80), st.integers(0, 2**31), st.booleans())
+def test_kernel_over_post_factors_agrees_with_its_twin(samples, size, examples, seed, single):
     generator = np.random.default_rng(seed)
-    factors = generator.standard_normal((samples + 1, size))
-    factors = factors.astype(np.float32 if single else np.float64)
-    along = generator.standard_normal((projections, size))
-    total, cross = np.zeros((3, size)), np.empty((samples, projections))
-    sum_posts(factors, along, 4, total, cross)
+    dtype = np.float32 if single else np.float64
+    factors = generator.standard_normal((samples + 1, size)).astype(dtype)
+    pairs = generator.standard_normal((samples + 1, examples)).astype(dtype)
+    along, grams = (generator.standard_normal((2, n)) for n in (size, examples))
+    lengths, places = generator.random(2), np.array([3, 1])
+    total = np.full((3, size), 7.0)
+    squares, cross = np.full((2, samples, 4), 7.0)
+    sum_posts(factors, pairs, along, grams, lengths, places, 4, total, squares, cross)
     valid = factors[:samples].astype(float)
-    runs = [valid[first : first + 4].sum(axis=0) for first in (0, 4, 8)]
-    np.testing.assert_allclose(total, runs, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(cross, valid @ along.T, rtol=1e-11, atol=1e-11)
+    for run, first in enumerate(range(0, samples, 4)):
+        expected = valid[first : first + 4].sum(axis=0)
+        np.testing.assert_allclose(total[run], expected, rtol=1e-12, atol=1e-12)
+    inner = valid @ along.T
+    expected = pairs[:samples].astype(float) @ grams.T - 2 * inner + lengths
+    np.testing.assert_allclose(squares[:, places], expected, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(cross[:, places], inner - lengths, rtol=1e-11, atol=1e-11)
+    assert (squares[:, [0, 2]] == 7).all() and (cross[:, [0, 2]] == 7).all()
 
 
 @pytest.mark.parametrize(("name", "options", "architecture", "objective"), CASES, ids=NAMES)
