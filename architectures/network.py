@@ -242,7 +242,7 @@ class Network:
             part = p.synapse.drive(weights, activity[p.source])
             if total is None:
                 total = part
-            elif np.broadcast_shapes(total.shape, part.shape) == total.shape:
+            elif part.shape == total.shape[total.ndim - part.ndim :]:
                 total += part
             else:
                 total = total + part

@@ -1,10 +1,17 @@
-"""Compiled sums over estimates, or over their post factors."""
+"""Compiled sums over estimates, or over their post factors.
+
+Sums are in float64, whatever the type of the estimates, and in a fixed order. A chunk of the
+parameters is done for all samples before the next, so that it stays in the first-level cache.
+"""
 
 import numpy as np
 
 from plausibench.kernels.compiled import kernel
 
 Array = np.ndarray
+
+CHUNK = 1024
+LANES = 64  # a power of 2
 
 
 @kernel
@@ -19,68 +26,84 @@ def deviations(
 ) -> None:
     """One pass over estimates ``coefficient_k * direction_k`` (S, P): d = estimate - reference.
 
-    Adds the sum of d over each run of so many samples to ``total`` (runs, P) and writes
-    ``|d_k|^2`` and ``d_k . reference`` (S,).
-    Sums run in four explicit lanes, in float64, whatever the type of the estimates.
+    Writes the sum of d over each run of so many samples to ``total`` (runs, P), and ``|d_k|^2``
+    and ``d_k . reference`` (S,).
     """
-    samples, size = directions.shape
-    lanes = size - size % 4
-    for k in range(samples):
-        here = total[k // run]
-        coefficient = coefficients[k]
-        s0 = s1 = s2 = s3 = 0.0
-        c0 = c1 = c2 = c3 = 0.0
-        for p in range(0, lanes, 4):
-            g0, g1, g2, g3 = reference[p], reference[p + 1], reference[p + 2], reference[p + 3]
-            d0 = coefficient * directions[k, p] - g0
-            d1 = coefficient * directions[k, p + 1] - g1
-            d2 = coefficient * directions[k, p + 2] - g2
-            d3 = coefficient * directions[k, p + 3] - g3
-            here[p] += d0
-            here[p + 1] += d1
-            here[p + 2] += d2
-            here[p + 3] += d3
-            s0 += d0 * d0
-            s1 += d1 * d1
-            s2 += d2 * d2
-            s3 += d3 * d3
-            c0 += d0 * g0
-            c1 += d1 * g1
-            c2 += d2 * g2
-            c3 += d3 * g3
-        for p in range(lanes, size):
-            d0 = coefficient * directions[k, p] - reference[p]
-            here[p] += d0
-            s0 += d0 * d0
-            c0 += d0 * reference[p]
-        squares[k] = (s0 + s1) + (s2 + s3)
-        cross[k] = (c0 + c1) + (c2 + c3)
+    squares[:] = 0.0
+    cross[:] = 0.0
+    buffer, lanes = np.empty(CHUNK), np.empty(LANES)
+    for start in range(0, reference.size, CHUNK):
+        g = reference[start : start + CHUNK]
+        d = buffer[: g.size]
+        for k in range(len(directions)):
+            coefficient = coefficients[k]
+            estimate = directions[k, start : start + CHUNK]
+            for p in range(g.size):
+                d[p] = coefficient * estimate[p] - g[p]
+            _add(d, k % run == 0, total[k // run, start : start + CHUNK])
+            squares[k] += _dot(d, d, lanes)
+            cross[k] += _dot(d, g, lanes)
 
 
 @kernel
-def sum_posts(factors: Array, along: Array, run: int, total: Array, cross: Array) -> None:
-    """One pass over post factors ``(S, n)``: inner products with ``along``, and their sum.
+def sum_posts(
+    factors: Array,
+    pairs: Array,
+    along: Array,
+    grams: Array,
+    lengths: Array,
+    places: Array,
+    run: int,
+    total: Array,
+    squares: Array,
+    cross: Array,
+) -> None:
+    """One pass over post factors ``(S, n)`` that K projections share, whose estimates they make.
 
-    Of the first samples, as many as ``cross`` has, it adds the sum over each run of so many to
-    ``total`` (runs, n), and writes ``factors_k . along`` to ``cross``. Sums run in four explicit
-    lanes, in float64.
+    ``|estimate|^2`` is the inner product of ``pairs`` (S, m), between the post factors of the
+    examples, with ``grams`` (K, m), between the pre factors; ``along`` (K, n) gives that of the
+    estimate with its reference, and ``lengths`` (K,) are ``|reference|^2``. Of the first samples,
+    as many as ``squares`` has, it writes the sum of the post factors over each run of so many to
+    ``total`` (runs, n), and for d = estimate - reference ``|d|^2`` and ``d . reference`` to
+    ``squares`` and ``cross``, (S, projections), in the columns ``places`` (K,).
     """
-    size = along.size
-    lanes = size - size % 4
-    for k in range(cross.size):
-        here = total[k // run]
-        c0 = c1 = c2 = c3 = 0.0
-        for p in range(0, lanes, 4):
-            d0, d1, d2, d3 = factors[k, p], factors[k, p + 1], factors[k, p + 2], factors[k, p + 3]
-            here[p] += d0
-            here[p + 1] += d1
-            here[p + 2] += d2
-            here[p + 3] += d3
-            c0 += d0 * along[p]
-            c1 += d1 * along[p + 1]
-            c2 += d2 * along[p + 2]
-            c3 += d3 * along[p + 3]
-        for p in range(lanes, size):
-            here[p] += factors[k, p]
-            c0 += factors[k, p] * along[p]
-        cross[k] = (c0 + c1) + (c2 + c3)
+    lanes = np.empty(LANES)
+    inner = np.zeros((len(squares), len(places)))
+    for start in range(0, factors.shape[1], CHUNK):
+        for k in range(len(inner)):
+            part = factors[k, start : start + CHUNK]
+            _add(part, k % run == 0, total[k // run, start : start + CHUNK])
+            for j in range(len(places)):
+                inner[k, j] += _dot(part, along[j, start : start + CHUNK], lanes)
+    for k in range(len(inner)):
+        for j in range(len(places)):
+            length = _dot(pairs[k], grams[j], lanes)
+            squares[k, places[j]] = length - 2 * inner[k, j] + lengths[j]
+            cross[k, places[j]] = inner[k, j] - lengths[j]
+
+
+@kernel
+def _add(values: Array, first: bool, total: Array) -> None:
+    """Add values to a total; the first ones replace what was there."""
+    if first:
+        for p in range(values.size):
+            total[p] = values[p]
+    else:
+        for p in range(values.size):
+            total[p] += values[p]
+
+
+@kernel
+def _dot(a: Array, b: Array, lanes: Array) -> float:
+    """Inner product in explicit lanes: vector instructions whose order no processor changes."""
+    width = lanes.size
+    lanes[:] = 0.0
+    for start in range(0, a.size, width):
+        left, right = a[start : start + width], b[start : start + width]
+        for i in range(left.size):
+            lanes[i] += left[i] * right[i]
+    while width > 1:
+        width //= 2
+        for i in range(width):
+            lanes[i] += lanes[width + i]
+    return lanes[0]

@@ -149,7 +149,9 @@ def _with_samples(rule: str, p: Projection, estimate: Estimate, samples: int) ->
             # All samples are alike: formed once.
             return Dense(np.broadcast_to(p.synapse.outer(post, pre), (samples, *shape)))
         if fits:
-            return Outer(np.broadcast_to(post, (samples, *post.shape[-2:])), pre)
+            if post.ndim == 2:
+                post = np.broadcast_to(post, (samples, *post.shape))
+            return Outer(post, pre)
         raise InputError(
             f"{rule}.estimate: {p.name} has post {np.shape(estimate.post)} and pre "
             f"{np.shape(estimate.pre)}; allowed are post ({samples}, B, {outputs}) and pre "

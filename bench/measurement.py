@@ -1,6 +1,7 @@
 """Measure the bias and variance of a rule at fixed weights."""
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -176,7 +177,7 @@ def measure(
         moments = Moments(setting.network, setting.clean, g)
         for block in _blocks(setting, moments, samples, sources, threads):
             moments.add(block)
-    return from_moments(moments, g, samples, about)
+        return from_moments(moments, g, samples, about)
 
 
 def estimates(
@@ -250,10 +251,15 @@ def _blocks(
     if threads == 1:
         yield from map(one, indices)
         return
-    with ThreadPoolExecutor(threads) as pool:
+    pool = ThreadPoolExecutor(threads)
+    try:
         # A window, so that memory does not grow with the number of samples.
-        while window := list(islice(indices, 8 * threads)):
-            yield from pool.map(one, window)
+        window = deque(pool.submit(one, index) for index in islice(indices, 4 * threads))
+        while window:
+            yield window.popleft().result()
+            window.extend(pool.submit(one, index) for index in islice(indices, 1))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def from_moments(

@@ -1,6 +1,6 @@
 """Streaming sums of the deviations of gradient estimates, without forming them if that pays."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from plausibench.architectures.network import Activity, Network, Projection
 from plausibench.bench.deviations import deviations, sum_posts
 from plausibench.bench.statistics import GROUPS, GroupSums, whole
+from plausibench.kernels.buffers import empty
 from plausibench.rules.estimate import Directional, Estimate, Outer, form_one
 
 Array = np.ndarray
@@ -16,6 +17,8 @@ BLOCK = 32
 """Samples drawn together; fixed, so that results do not depend on the number of workers."""
 RUN = 16
 """Consecutive samples that belong to one group."""
+RUNS = BLOCK // RUN
+"""Runs in a block. They divide the groups, so that those of a block are neighbours."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Factors:
     pre
         Presynaptic activity of the clean pass, ``(B, N_in)``.
     gram
-        Inner products ``pre pre^T``, flat, ``(B B,)``; empty where it does not pay.
+        Inner products ``pre pre^T``, flat, ``(B B,)``; empty where they are of no use.
     along
         Factor R with ``<outer(post, pre), reference> = <post, R>``, flat, ``(B N_out,)``.
     g2
@@ -49,27 +52,35 @@ class Factors:
     pays: bool
 
     @classmethod
-    def of(cls, projection: Projection, clean: Activity, reference: Array) -> "Factors":
-        """Compute the shared factors."""
+    def of(
+        cls, projection: Projection, clean: Activity, reference: Array, paid: bool = False
+    ) -> "Factors":
+        """Compute the shared factors.
+
+        ``paid`` says that another projection onto the same neurons has use for the inner products
+        of the post factors: then those of the pre factors pay here too.
+        """
         synapse, pre = projection.synapse, clean.presynaptic(projection)
         wide = pre.astype(np.float64, copy=False)
-        direct, gram = synapse.outer_cost(len(pre))
+        pays = paying(projection, clean)
+        known = pays or (paid and synapse.separable)
         return cls(
             projection,
             reference,
             pre,
-            synapse.pre_gram(wide).reshape(-1) if gram < direct else np.empty(0),
+            synapse.pre_gram(wide).reshape(-1) if known else np.empty(0),
             synapse.project(reference, wide).reshape(-1),
             float((reference * reference).sum()),
-            gram < direct,
+            pays,
         )
 
-    def sums(self, estimate: Estimate, valid: int) -> "Sums":
-        """Sums of d = estimate - reference over the first ``valid`` samples of a block."""
-        if isinstance(estimate, Outer) and self.pays and estimate.pre is self.pre:
-            return self._by_gram(estimate.post, valid)
-        total = np.zeros((BLOCK // RUN, self.reference.size))
-        squares, cross = np.empty(valid), np.empty(valid)
+    def sums(self, estimate: Estimate, valid: int) -> tuple[Array, Array, "Total"]:
+        """``|d|^2``, ``d . g`` and sums of d = estimate - g, formed.
+
+        They are of the first ``valid`` samples of a block.
+        """
+        total = empty((RUNS, self.reference.size), float)
+        squares, cross = np.empty((2, valid))
         flat = self.reference.reshape(-1)
         if isinstance(estimate, Directional):
             directions = estimate.direction[:valid].reshape(valid, -1)
@@ -80,17 +91,7 @@ class Factors:
             formed = form_one(self.projection.synapse, estimate)[:valid].reshape(valid, -1)
             directions, coefficients = np.ascontiguousarray(formed), np.ones(valid)
         deviations(coefficients, directions, flat, RUN, total, squares, cross)
-        return Sums(total, None, squares, cross)
-
-    def _by_gram(self, post: Array, valid: int) -> "Sums":
-        """|post^T pre|^2 = <post post^T, pre pre^T>: examples squared instead of weights."""
-        samples = len(post)
-        pairs = (post @ post.swapaxes(-1, -2)).reshape(samples, -1)
-        length = (pairs @ self.gram)[:valid]
-        total, along = np.zeros((BLOCK // RUN, *post.shape[1:])), np.empty(valid)
-        rows = np.ascontiguousarray(post).reshape(samples, -1)
-        sum_posts(rows, self.along, RUN, total.reshape(len(total), -1), along)
-        return Sums(None, total, length - 2 * along + self.g2, along - self.g2)
+        return squares, cross, Total((self.projection.name,), total, False)
 
     def unformed(self, posts: Array, count: Array) -> tuple[Array, Array, Array]:
         """Inner products of the groups' sums ``posts^T pre - count g``, formed only in all.
@@ -107,50 +108,108 @@ class Factors:
         gram, cross, total
             ``S_i . S_j`` (G, G), ``S_i . g`` (G,), and the sum over groups ``(P,)``.
         """
-        groups, examples, neurons = posts.shape
-        rows = posts.reshape(groups * examples, neurons)
-        pairs = self.gram.reshape(examples, examples)
-        gram = np.empty((groups, groups))
-        for group, post in enumerate(posts):
-            inner = (post @ rows.T).reshape(examples, groups, examples)
-            gram[group] = np.einsum("bjc,bc->j", inner, pairs)
-        g2 = self.g2
-        along = posts.reshape(groups, -1) @ self.along
+        groups, examples, _ = posts.shape
+        rows = posts.reshape(groups, -1)
+        mixed = self.gram.reshape(examples, examples) @ posts
+        gram = rows @ mixed.reshape(groups, -1).T
+        along = rows @ self.along
         across = np.outer(along, count)
-        gram += np.outer(count, count) * g2 - across - across.T
+        gram += np.outer(count, count) * self.g2 - across - across.T
         outer = self.projection.synapse.outer(posts.sum(axis=0), self.pre)
         total = (outer - count.sum() * self.reference).reshape(-1)
-        return gram, along - count * g2, total
+        return gram, along - count * self.g2, total
+
+
+def paying(projection: Projection, clean: Activity) -> bool:
+    """Whether the Gram matrix costs less than forming the outer products."""
+    direct, gram = projection.synapse.outer_cost(len(clean.presynaptic(projection)))
+    return gram < direct
+
+
+class Together:
+    """Projections whose estimates have one post factor: its inner products serve all of them.
+
+    Parameters
+    ----------
+    factors
+        Of each projection, with the Gram matrices of the pre factors.
+    places
+        Which columns of the results belong to the projections.
+    """
+
+    def __init__(self, factors: Sequence[Factors], places: Sequence[int]) -> None:
+        self.names = tuple(f.projection.name for f in factors)
+        self.grams = np.stack([f.gram for f in factors])
+        self.along = np.stack([f.along for f in factors])
+        self.lengths = np.array([f.g2 for f in factors])
+        self.places = np.array(places)
+
+    def sums(self, post: Array, squares: Array, cross: Array) -> "Total":
+        """|post^T pre|^2 = <post post^T, pre pre^T>: examples squared instead of weights.
+
+        Fills in ``|d|^2`` and ``d . g`` of as many samples as ``squares`` has.
+        """
+        samples = len(post)
+        pairs = empty((samples, post.shape[1], post.shape[1]), post.dtype)
+        np.matmul(post, post.swapaxes(-1, -2), out=pairs)
+        total = empty((RUNS, *post.shape[1:]), float)
+        sum_posts(
+            np.ascontiguousarray(post).reshape(samples, -1),
+            pairs.reshape(samples, -1),
+            self.along,
+            self.grams,
+            self.lengths,
+            self.places,
+            RUN,
+            total.reshape(RUNS, -1),
+            squares,
+            cross,
+        )
+        return Total(self.names, total, True)
 
 
 @dataclass(frozen=True)
-class Sums:
-    """Sums over the samples of a block at one projection.
+class Total:
+    """Sum over each run of a block at one projection, or at several with one post factor.
 
     Attributes
     ----------
-    total
-        Sum of the deviations over each run, ``(runs, P)``, or None where only the post factors
-        were summed.
-    posts
-        Sum of the post factors over each run, ``(runs, B, N_out)``, or None.
-    squares, cross
-        ``|d|^2`` and ``d . g`` of each sample.
+    names
+        The projections.
+    runs
+        Sums of the deviations, ``(runs, P)``, or of the post factors, ``(runs, B, N_out)``; those
+        of runs without samples have no meaning.
+    unformed
+        Whether they are of post factors.
     """
 
-    total: Array | None
-    posts: Array | None
-    squares: Array
-    cross: Array
+    names: tuple[str, ...]
+    runs: Array
+    unformed: bool
 
 
 @dataclass(frozen=True)
 class BlockSums:
-    """Sums over the samples of one block at every projection."""
+    """Sums over the samples of one block at every projection.
+
+    Attributes
+    ----------
+    index
+        Number of the block.
+    count
+        Samples in each run, ``(runs,)``.
+    squares, cross_squares
+        Sums of ``|d|^2`` and ``(d . g)^2`` over each run, ``(runs, projections)``; the last entry
+        of the second is that of the whole net.
+    totals
+        Sums of the deviations or of what makes them, projection by projection.
+    """
 
     index: int
-    count: int
-    sums: dict[str, Sums]
+    count: Array
+    squares: Array
+    cross_squares: Array
+    totals: list[Total]
 
 
 class Moments:
@@ -169,42 +228,74 @@ class Moments:
     """
 
     def __init__(self, network: Network, clean: Activity, reference: Mapping[str, Array]) -> None:
+        paid = {p.target for p in network.projections if paying(p, clean)}
         self.factors = {
-            p.name: Factors.of(p, clean, np.ascontiguousarray(reference[p.name], np.float64))
+            p.name: Factors.of(
+                p, clean, np.ascontiguousarray(reference[p.name], np.float64), p.target in paid
+            )
             for p in network.projections
         }
+        self._place = {name: place for place, name in enumerate(self.factors)}
         self.count = np.zeros(GROUPS)
-        self.whole_cross_squares = np.zeros(GROUPS)
-        self.squares = {name: np.zeros(GROUPS) for name in self.factors}
-        self.cross_squares = {name: np.zeros(GROUPS) for name in self.factors}
-        self._total: dict[str, Array] = {}
-        self._posts: dict[str, Array] = {}
+        self.squares = np.zeros((GROUPS, len(self.factors)))
+        self.cross_squares = np.zeros((GROUPS, len(self.factors) + 1))
+        self._total: dict[tuple[str, ...], Array] = {}
+        self._posts: dict[tuple[str, ...], Array] = {}
+        self._together: dict[tuple[str, ...], Together] = {}
 
     def block(self, estimates: Mapping[str, Estimate], index: int, valid: int) -> BlockSums:
         """Sum the first ``valid`` samples of a block; the others are padding."""
-        sums = {
-            name: factors.sums(estimates[name], valid) for name, factors in self.factors.items()
-        }
-        return BlockSums(index, valid, sums)
+        squares, cross = np.empty((2, valid, len(self.factors)))
+        totals = []
+        shared: dict[int, list[str]] = {}
+        alone = []
+        for name, factors in self.factors.items():
+            estimate = estimates[name]
+            # A Gram matrix is that of the clean pass.
+            if factors.gram.size and isinstance(estimate, Outer) and estimate.pre is factors.pre:
+                shared.setdefault(id(estimate.post), []).append(name)
+            else:
+                alone.append(name)
+        for listed in shared.values():
+            if any(self.factors[name].pays for name in listed):
+                post = estimates[listed[0]].post
+                totals.append(self._gathered(tuple(listed)).sums(post, squares, cross))
+            else:
+                alone.extend(listed)
+        for name in alone:
+            place = self._place[name]
+            found = self.factors[name].sums(estimates[name], valid)
+            squares[:, place], cross[:, place], total = found
+            totals.append(total)
+        crosses = np.concatenate([cross, cross.sum(axis=1, keepdims=True)], axis=1) ** 2
+        starts = np.arange(0, valid, RUN)
+        return BlockSums(
+            index,
+            np.minimum(valid - starts, RUN),
+            np.add.reduceat(squares, starts),
+            np.add.reduceat(crosses, starts),
+            totals,
+        )
+
+    def _gathered(self, names: tuple[str, ...]) -> Together:
+        """Projections with one post factor, gathered once: most rules have the same ones."""
+        if names not in self._together:
+            places = [self._place[name] for name in names]
+            self._together[names] = Together([self.factors[name] for name in names], places)
+        return self._together[names]
 
     def add(self, block: BlockSums) -> None:
         """Add a block; the caller adds blocks in the order of their index."""
-        for run, first in enumerate(range(0, block.count, RUN)):
-            group = (block.index * (BLOCK // RUN) + run) % GROUPS
-            here = slice(first, min(first + RUN, block.count))
-            self.count[group] += here.stop - first
-            whole_cross = np.zeros(here.stop - first)
-            for name, sums in block.sums.items():
-                cross = sums.cross[here]
-                self.squares[name][group] += sums.squares[here].sum()
-                self.cross_squares[name][group] += (cross * cross).sum()
-                whole_cross += cross
-                for kept, one in ((self._total, sums.total), (self._posts, sums.posts)):
-                    if one is not None:
-                        if name not in kept:
-                            kept[name] = np.zeros((GROUPS, *one.shape[1:]))
-                        kept[name][group] += one[run]
-            self.whole_cross_squares[group] += (whole_cross * whole_cross).sum()
+        first = block.index * RUNS % GROUPS
+        groups = slice(first, first + len(block.count))
+        self.count[groups] += block.count
+        self.squares[groups] += block.squares
+        self.cross_squares[groups] += block.cross_squares
+        for total in block.totals:
+            kept = self._posts if total.unformed else self._total
+            if total.names not in kept:
+                kept[total.names] = np.zeros((GROUPS, *total.runs.shape[1:]))
+            kept[total.names][groups] += total.runs[: len(block.count)]
 
     def results(self) -> tuple[dict[str, GroupSums], dict[str, Array]]:
         """Sums of the groups that have samples, and the mean estimate, per parameter.
@@ -214,20 +305,21 @@ class Moments:
         used = self.count > 0
         count = self.count[used]
         parts, mean = {}, {}
-        for name, factors in self.factors.items():
+        for place, (name, factors) in enumerate(self.factors.items()):
             g = factors.reference.reshape(-1)
-            if name in self._total:
-                total = self._total[name][used]
+            if (name,) in self._total:
+                total = self._total[name,][used]
                 gram, cross, sum_of_all = total @ total.T, total @ g, total.sum(axis=0)
             else:
-                gram, cross, sum_of_all = factors.unformed(self._posts[name][used], count)
+                (posts,) = (kept[used] for names, kept in self._posts.items() if name in names)
+                gram, cross, sum_of_all = factors.unformed(posts, count)
             parts[name] = GroupSums(
                 count=count,
                 gram=gram,
                 cross=cross,
-                squares=self.squares[name][used],
-                cross_squares=self.cross_squares[name][used],
+                squares=self.squares[used, place],
+                cross_squares=self.cross_squares[used, place],
                 reference=float(g @ g),
             )
             mean[name] = (g + sum_of_all / count.sum()).reshape(factors.reference.shape)
-        return {**parts, "all": whole(parts, self.whole_cross_squares[used])}, mean
+        return {**parts, "all": whole(parts, self.cross_squares[used, -1])}, mean

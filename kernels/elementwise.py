@@ -137,6 +137,36 @@ def log_sum_exp(values: Array, largest: Array, logarithm: Array) -> None:
     _log_sum_exp(values, largest, logarithm)
 
 
+def negative_log_softmax(values: Array, classes: Array, out: Array) -> None:
+    """Write -log softmax(values)_c of each row, with c the class that the row belongs to.
+
+    Parameters
+    ----------
+    values : ndarray
+        ``(R, N)``. A row with NaN or infinity gives NaN.
+    classes : ndarray
+        Whole numbers from 0 to N - 1, int64 ``(C,)``; C divides R, and row r has class ``r mod C``.
+    out : ndarray
+        ``(R,)``, takes the result, of the type of ``values``.
+
+    Raises
+    ------
+    InputError
+        If an array has another shape or type or is not C-contiguous, or a class is out of range.
+    """
+    _check(IDENTITY, out)
+    if values.dtype != out.dtype or not values.flags.c_contiguous:
+        raise refusal("values", values.dtype, f"a C-contiguous array of {out.dtype}")
+    if values.ndim != 2 or out.shape != values.shape[:1]:
+        raise refusal("shape of values", values.shape, f"({out.size}, N)")
+    if classes.dtype != np.int64 or classes.ndim != 1 or len(values) % max(classes.size, 1):
+        given = f"{classes.dtype} {classes.shape}"
+        raise refusal("classes", given, f"an int64 vector whose length divides {len(values)}")
+    if not _negative_log_softmax(values, classes, out):
+        allowed = f"whole numbers from 0 to {values.shape[1] - 1}"
+        raise refusal("classes", [int(classes.min()), int(classes.max())], allowed)
+
+
 def _check(code: int, out: Array) -> None:
     """Refuse what compiled code would misread."""
     if not IDENTITY <= code <= SOFTPLUS:
@@ -200,16 +230,32 @@ def _perturb(code: int, drive: Array, noise: Array, amplitude: float, out: Array
 @kernel
 def _log_sum_exp(values: Array, largest: Array, logarithm: Array) -> None:
     for row in range(values.shape[0]):
-        line = values[row]
-        most = line[0]
-        for i in range(1, line.size):
-            most = line[i] if line[i] > most else most
-        total = 0.0
-        for i in range(line.size):
-            rest, scale = _exponential(line[i] - most)
-            total += scale * rest + scale
-        largest[row] = most
-        logarithm[row] = math.log(total)
+        largest[row], logarithm[row] = _largest_and_logarithm(values[row])
+
+
+@kernel
+def _largest_and_logarithm(line: Array) -> tuple[float, float]:
+    most = line[0]
+    for i in range(1, line.size):
+        most = line[i] if line[i] > most else most
+    total = 0.0
+    for i in range(line.size):
+        rest, scale = _exponential(line[i] - most)
+        total += scale * rest + scale
+    return most, math.log(total)
+
+
+@kernel
+def _negative_log_softmax(values: Array, classes: Array, out: Array) -> bool:
+    """Whether all classes are in range; else nothing is written."""
+    for c in range(classes.size):
+        if not 0 <= classes[c] < values.shape[1]:
+            return False
+    for row in range(values.shape[0]):
+        largest, logarithm = _largest_and_logarithm(values[row])
+        chosen = values[row, classes[row % classes.size]]
+        out[row] = out.dtype.type(logarithm) - (chosen - largest)
+    return True
 
 
 @kernel

@@ -66,11 +66,11 @@ class NodePerturbation(Perturbation):
             passed = network.forward(batch.inputs, drive_noise=xi, amplitude=amplitude, clean=clean)
             return objective.batch_losses(passed.output, batch)
 
-        undisturbed = objective.batch_losses(clean.output, batch)
-        change = self.slope(losses, undisturbed)
+        change = self.slope(losses, lambda: objective.batch_losses(clean.output, batch))
+        change /= batch.size
         for drawn in xi.values():
             # In place: the noise has done its work.
-            drawn *= per_row(change / batch.size, drawn)
+            drawn *= per_row(change, drawn)
         return outers(network, clean, xi)
 
     def closed_form(

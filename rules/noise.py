@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from plausibench.kernels.noise import normal, rademacher, uniform
 from plausibench.kernels.streams import stream
 
 Array = np.ndarray
+
+_key = lru_cache(maxsize=1024, typed=True)(stream)  # asked for again in every block of samples
 
 FILL = {"gaussian": normal, "rademacher": rademacher}
 LAWS = tuple(FILL)
@@ -55,7 +58,7 @@ class Noise:
             rows, neurons = array.shape
             steps, count = rows // self.keys.size, self.samples.size
             out = empty((count, self.keys.size, steps * neurons), self.dtype)
-            fill(stream(self.seed, "rule", name), self.samples, self.keys, out)
+            fill(_key(self.seed, "rule", name), self.samples, self.keys, out)
             # All steps of an example come from its own generator, and are laid out by step.
             ordered = out.reshape(count, self.keys.size, steps, neurons).swapaxes(1, 2)
             drawn[name] = ordered.reshape(count, rows, neurons)
@@ -70,7 +73,7 @@ class Noise:
         for name, array in arrays.items():
             keys = np.zeros(1, dtype=np.uint64) if shared else self.keys
             out = np.empty((self.samples.size, keys.size, array.size // keys.size), self.dtype)
-            uniform(stream(self.seed, "rule", name), self.samples, keys, out)
+            uniform(_key(self.seed, "rule", name), self.samples, keys, out)
             drawn[name] = out.reshape(-1, *array.shape)
         return drawn
 
@@ -81,7 +84,7 @@ class Noise:
         drawn = {}
         for name, array in arrays.items():
             out = empty((self.samples.size, 1, array.size), self.dtype)
-            fill(stream(self.seed, "rule", name), self.samples, one, out)
+            fill(_key(self.seed, "rule", name), self.samples, one, out)
             drawn[name] = out.reshape(-1, *array.shape)
         return drawn
 
@@ -94,14 +97,14 @@ class Noise:
         drawn = {}
         for name, array in arrays.items():
             out = empty((self.samples.size, *array.shape), self.dtype)
-            fill(stream(self.seed, "spike", name), self.samples, self.keys, out)
+            fill(_key(self.seed, "spike", name), self.samples, self.keys, out)
             drawn[name] = out
         return drawn
 
     def actions(self, policy: Array) -> Array:
         """Sample one action per example, int64 ``(S, B)``, from a policy ``(..., B, A)``."""
         drawn = np.empty((self.samples.size, self.keys.size, 1))
-        uniform(stream(self.seed, "action"), self.samples, self.keys, drawn)
+        uniform(_key(self.seed, "action"), self.samples, self.keys, drawn)
         edges = np.cumsum(policy, axis=-1)
         # Scaled by the last edge, so that rounding can never leave an action out of range.
         return (drawn * edges[..., -1:] >= edges).sum(axis=-1).clip(max=policy.shape[-1] - 1)

@@ -56,7 +56,7 @@ class Perturbation(Rule):
         """E xi^4 - 2 of the noise: 1 for gaussian, -1 for rademacher."""
         return FOURTH_MOMENT[self.noise] - 2
 
-    def slope(self, loss: Callable[[float], Array], undisturbed: Array) -> Array:
+    def slope(self, loss: Callable[[float], Array], undisturbed: Callable[[], Array]) -> Array:
         """Change of the loss per unit of noise.
 
         Parameters
@@ -68,7 +68,7 @@ class Perturbation(Rule):
         """
         if self.antithetic:
             return (loss(self.sigma) - loss(-self.sigma)) / (2 * self.sigma)
-        return (loss(self.sigma) - undisturbed) / self.sigma
+        return (loss(self.sigma) - undisturbed()) / self.sigma
 
     def limits(
         self, expected: Callable[[Situation], dict[str, Array]], smallest: float = 1e-3

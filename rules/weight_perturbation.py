@@ -63,8 +63,7 @@ class WeightPerturbation(Perturbation):
             passed = network.forward(batch.inputs, parameters=disturbed, clean=clean)
             return objective.batch_loss(passed.output, batch)
 
-        undisturbed = objective.batch_loss(clean.output, batch)
-        change = self.slope(loss, undisturbed)
+        change = self.slope(loss, lambda: objective.batch_loss(clean.output, batch))
         return {name: Directional(change, drawn) for name, drawn in xi.items()}
 
     def closed_form(

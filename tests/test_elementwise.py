@@ -249,6 +249,36 @@ def test_log_sum_exp_refuses_what_it_would_misread(values, message):
         elementwise.log_sum_exp(values, np.empty(3), np.empty(3))
 
 
+@every_type
+@given(data=st.data())
+def test_negative_log_softmax_agrees_with_its_twin(dtype, data):
+    repeats, classes, outputs = (data.draw(st.integers(1, most)) for most in (4, 5, 12))
+    shape = (repeats * classes, outputs)
+    values = data.draw(arrays(dtype, shape, elements=floats(dtype, min_value=-50, max_value=50)))
+    chosen = data.draw(arrays(np.int64, classes, elements=st.integers(0, outputs - 1)))
+    out = np.full(len(values), 7, dtype)
+    elementwise.negative_log_softmax(values, chosen, out)
+    wide = values.astype(np.longdouble)
+    picked = wide[np.arange(len(wide)), np.tile(chosen, repeats)]
+    exact = np.log(np.exp(wide - picked[:, None]).sum(axis=1))
+    rounding = 4 * np.finfo(dtype).eps
+    np.testing.assert_allclose(out, exact.astype(dtype), rtol=rounding, atol=100 * rounding)
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (np.array([0, 4]), "classes: .*from 0 to 3"),
+        (np.array([-1, 0]), "classes: .*from 0 to 3"),
+        (np.array([0, 1, 2]), "classes: .*divides 4"),
+        (np.array([0, 1], np.int32), "classes: .*int64"),
+    ],
+)
+def test_negative_log_softmax_refuses_what_it_would_misread(classes, message):
+    with pytest.raises(InputError, match=message):
+        elementwise.negative_log_softmax(np.zeros((4, 4)), classes, np.empty(4))
+
+
 @every_name
 @every_type
 def test_result_may_replace_the_input(name, dtype):

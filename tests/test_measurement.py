@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 import naive
 from plausibench import bench
 from plausibench.bench.deviations import deviations, sum_posts
-from plausibench.bench.moments import Factors
+from plausibench.bench.moments import Moments
 from plausibench.bench.statistics import QUANTITIES
 from plausibench.rules.estimate import Outer
 
@@ -106,49 +107,75 @@ def test_sums_of_outer_products_agree_with_formed_ones(sizes):
 
 
 def test_gram_is_used_where_it_pays():
+    """For the bias, which it does not pay for alone, once the weights have paid for it."""
     network, batch = cell(sizes=(40, 60, 50, 3), examples=4)
     generator = np.random.default_rng(0)
     clean = network.forward(batch.inputs)
-    for p in network.projections:
-        reference = generator.standard_normal(p.synapse.shape)
-        factors = Factors.of(p, clean, reference)
-        assert factors.pays == (len(p.synapse.shape) == 2)
-        post = generator.standard_normal((16, 4, p.synapse.shape[0]))
-        sums = factors.sums(Outer(post, clean.presynaptic(p)), 16)
-        assert (sums.posts is not None) == factors.pays
-        d = (p.synapse.outer(post, clean.presynaptic(p)) - reference).reshape(16, -1)
-        np.testing.assert_allclose(sums.squares, (d**2).sum(axis=1), rtol=1e-12)
-        np.testing.assert_allclose(sums.cross, d @ reference.reshape(-1), rtol=1e-10, atol=1e-10)
+    references = {p.name: generator.standard_normal(p.synapse.shape) for p in network.projections}
+    moments = Moments(network, clean, references)
+    posts = {p.name: generator.standard_normal((32, 4, p.size)) for p in network.populations}
+    together = {p.name: Outer(posts[p.target], clean.presynaptic(p)) for p in network.projections}
+    apart = {name: replace(one, post=one.post.copy()) for name, one in together.items()}
+    for estimates, shared in ((together, True), (apart, False)):
+        found = moments.block(estimates, 0, 20)
+        unformed = {name: total.unformed for total in found.totals for name in total.names}
+        assert len(found.totals) == (3 if shared else 6)
+        for p in network.projections:
+            assert unformed[p.name] == (shared or len(p.synapse.shape) == 2)
+        d = {
+            p.name: p.synapse.outer(posts[p.target], clean.presynaptic(p))[:20].reshape(20, -1)
+            - references[p.name].reshape(-1)
+            for p in network.projections
+        }
+        cross = [d[name] @ references[name].reshape(-1) for name in d]
+        runs = [slice(0, 16), slice(16, 20)]
+        np.testing.assert_array_equal(found.count, [16, 4])
+        squares = [[(one[run] ** 2).sum() for one in d.values()] for run in runs]
+        np.testing.assert_allclose(found.squares, squares, rtol=1e-12)
+        crosses = [[(one[run] ** 2).sum() for one in [*cross, sum(cross)]] for run in runs]
+        np.testing.assert_allclose(found.cross_squares, crosses, rtol=1e-10)
 
 
-@given(st.integers(1, 9), st.integers(1, 40), st.integers(0, 2**31), st.booleans())
+SAMPLES = st.integers(1, 9)
+SIZES = st.one_of(st.integers(1, 40), st.integers(1020, 1040), st.integers(2040, 2060))
+
+
+@given(SAMPLES, SIZES, st.integers(0, 2**31), st.booleans())
 def test_deviation_kernel_agrees_with_its_twin(samples, size, seed, single):
     generator = np.random.default_rng(seed)
     dtype = np.float32 if single else np.float64
     directions = generator.standard_normal((samples, size)).astype(dtype)
     coefficients = generator.standard_normal(samples)
     reference = generator.standard_normal(size)
-    total, squares, cross = np.zeros((3, size)), np.empty(samples), np.empty(samples)
+    total, squares, cross = np.full((3, size), 7.0), np.empty(samples), np.empty(samples)
     deviations(coefficients, directions, reference, 4, total, squares, cross)
     d = coefficients[:, None] * directions.astype(float) - reference
-    runs = [d[first : first + 4].sum(axis=0) for first in (0, 4, 8)]
-    np.testing.assert_allclose(total, runs, rtol=1e-12, atol=1e-12)
+    runs = [d[first : first + 4].sum(axis=0) for first in range(0, samples, 4)]
+    np.testing.assert_allclose(total[: len(runs)], runs, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(squares, (d * d).sum(axis=1), rtol=1e-12)
     np.testing.assert_allclose(cross, d @ reference, rtol=1e-11, atol=1e-11)
 
 
-@given(st.integers(1, 9), st.integers(1, 40), st.integers(0, 2**31), st.booleans())
-def test_kernel_over_post_factors_agrees_with_its_twin(samples, size, seed, single):
+@given(SAMPLES, SIZES, st.integers(1, 80), st.integers(0, 2**31), st.booleans())
+def test_kernel_over_post_factors_agrees_with_its_twin(samples, size, examples, seed, single):
     generator = np.random.default_rng(seed)
-    factors = generator.standard_normal((samples + 1, size))
-    factors = factors.astype(np.float32 if single else np.float64)
-    along = generator.standard_normal(size)
-    total, cross = np.zeros((3, size)), np.empty(samples)
-    sum_posts(factors, along, 4, total, cross)
+    dtype = np.float32 if single else np.float64
+    factors = generator.standard_normal((samples + 1, size)).astype(dtype)
+    pairs = generator.standard_normal((samples + 1, examples)).astype(dtype)
+    along, grams = (generator.standard_normal((2, n)) for n in (size, examples))
+    lengths, places = generator.random(2), np.array([3, 1])
+    total = np.full((3, size), 7.0)
+    squares, cross = np.full((2, samples, 4), 7.0)
+    sum_posts(factors, pairs, along, grams, lengths, places, 4, total, squares, cross)
     valid = factors[:samples].astype(float)
-    runs = [valid[first : first + 4].sum(axis=0) for first in (0, 4, 8)]
-    np.testing.assert_allclose(total, runs, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(cross, valid @ along, rtol=1e-11, atol=1e-11)
+    for run, first in enumerate(range(0, samples, 4)):
+        expected = valid[first : first + 4].sum(axis=0)
+        np.testing.assert_allclose(total[run], expected, rtol=1e-12, atol=1e-12)
+    inner = valid @ along.T
+    expected = pairs[:samples].astype(float) @ grams.T - 2 * inner + lengths
+    np.testing.assert_allclose(squares[:, places], expected, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(cross[:, places], inner - lengths, rtol=1e-11, atol=1e-11)
+    assert (squares[:, [0, 2]] == 7).all() and (cross[:, [0, 2]] == 7).all()
 
 
 @pytest.mark.parametrize(("name", "options", "architecture", "objective"), CASES, ids=NAMES)
