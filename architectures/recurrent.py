@@ -158,7 +158,7 @@ class RecurrentNetwork(Network):
             disturbance = noise.get(name)
             if isinstance(population.neurons, Temporal):
                 loops = self.loops(name)
-                weights = [replaced.get(p.name, self.parameters[p.name]) for p in loops]
+                weights = [replaced.get(p.name, self.weights[p.name]) for p in loops]
                 drive[name], activity[name], traces[name] = _run(
                     population, loops, weights, outside, disturbance, amplitude, examples
                 )
@@ -196,7 +196,7 @@ class RecurrentNetwork(Network):
                 continue
             pre = activity[p.source]
             part = p.synapse.drive(
-                replaced.get(p.name, self.parameters[p.name]),
+                replaced.get(p.name, self.weights[p.name]),
                 delayed(pre, examples) if p.delay else pre,
             )
             total = part if total is None else total + part
@@ -239,7 +239,7 @@ class RecurrentNetwork(Network):
                 if p.source in activity:
                     pre = activity[p.source]
                     shifted = delayed(pre, clean.examples) if p.delay else pre
-                    parts.append(p.synapse.drive(self.parameters[p.name], shifted))
+                    parts.append(p.synapse.drive(self.weights[p.name], shifted))
             if not parts:
                 continue
             outside = sum(parts[1:], parts[0])
@@ -264,7 +264,7 @@ class RecurrentNetwork(Network):
         for first in range(0, outside.shape[-2], examples):
             here = (..., slice(first, first + examples), slice(None))
             for p in self.loops(name):
-                drive[here] += p.synapse.drive(self.parameters[p.name], before)
+                drive[here] += p.synapse.drive(self.weights[p.name], before)
             before = neurons.tangent_step(tuple(s[here] for s in slopes), drive[here], moved)
             activity[here] = before
         return drive, activity
@@ -282,7 +282,7 @@ class RecurrentNetwork(Network):
         feedback through time.
         """
         assert isinstance(clean, Course)
-        weights = self.parameters if feedback is None else feedback
+        weights = self.weights if feedback is None else feedback
         signals: dict[str, Array] = {}
         for population in reversed(self.populations):
             name, neurons = population.name, population.neurons
