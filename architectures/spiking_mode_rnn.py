@@ -16,8 +16,9 @@ class SpikingModeRnn(SpikingLayers):
     Parameters
     ----------
     initial
-        First recurrent weights: ``gain_matched``, ``original`` or ``singular``; see
-        :func:`~plausibench.architectures.modes.mode_layers`.
+        First recurrent weights: ``gain_matched``, as strong as those of a full matrix whatever P
+        is; ``original``, as published, weaker with more modes; or ``singular``, the modes of the
+        largest singular values of the full matrix of the same seed.
     modes
         Number P of modes of each recurrent layer, from 0, no recurrence, to its neurons.
     scores
