@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from plausibench.architectures.blocks import Block, part, product
+from plausibench.architectures.blocks import Block, Weights, part, product
 from plausibench.architectures.temporal import Compiled, State
 from plausibench.kernels.compiled import kernel
 from plausibench.kernels.elementwise import SIGMOID, activate
@@ -135,7 +135,9 @@ class IntegrateAndFire(Compiled):
         }[self.filtering]
         # A single filter is a double one whose first stage keeps nothing.
         a_r = 0.0 if self.filtering == "single" else a_r
-        return np.array([a_s, a_m, a_r, of_spike, a_d, of_filter, a_a, self.adaptation, self.refractory])
+        return np.array(
+            [a_s, a_m, a_r, of_spike, a_d, of_filter, a_a, self.adaptation, self.refractory]
+        )
 
     def rest(self, shape: tuple[int, ...], dtype: np.dtype) -> State:
         names = ("current", "potential", "spike", "rising", "filtered", "adapted")
@@ -192,7 +194,7 @@ class IntegrateAndFire(Compiled):
     def forward_block(
         self,
         block: Block,
-        weights: Array,
+        weights: Weights,
         outside: Array,
         noise: Array,
         amplitude: float,
@@ -208,7 +210,7 @@ class IntegrateAndFire(Compiled):
     def adjoint_block(
         self,
         block: Block,
-        weights: Array,
+        weights: Weights,
         own: Array,
         slopes: tuple[Array, ...],
         arriving: Array,
@@ -221,7 +223,7 @@ class IntegrateAndFire(Compiled):
     def tangent_block(
         self,
         block: Block,
-        weights: Array,
+        weights: Weights,
         slopes: tuple[Array, ...],
         outside: Array,
         drive: Array,
@@ -305,7 +307,7 @@ def _forward(
     shape: int,
     sharpness: float,
     height: float,
-    weights: Array,
+    weights: Weights,
     outside: Array,
     noise: Array,
     amplitude: float,
@@ -363,7 +365,7 @@ def _forward(
 def _adjoint(
     block: Block,
     factors: Array,
-    weights: Array,
+    weights: Weights,
     own: Array,
     pseudo: Array,
     opened: Array,
@@ -412,7 +414,7 @@ def _adjoint(
 def _tangent(
     block: Block,
     factors: Array,
-    weights: Array,
+    weights: Weights,
     pseudo: Array,
     opened: Array,
     reset: Array,
