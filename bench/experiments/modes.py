@@ -3,11 +3,11 @@
 **Training.** Networks of leaky integrate-and-fire neurons whose recurrent weights are P modes (Lin
 & Huang 2024) learn, by backpropagation through time with the pseudo-derivative and Adam, to
 integrate the one of two noisy streams that a context names, and to tell digits that are shown row
-by row and remembered for a delay. Beside them are networks without recurrence (P = 0), with a full matrix, and
-of rates (modes with fixed scores). Everything is measured again with recurrence cut after
-training: where that costs nothing, a task does not ask for recurrence, and accuracy that is flat
-in P says nothing. The answer of an integration is the sign of the output in the last fifth of the
-response: at its beginning, the filters of the neurons still remember the streams.
+by row and remembered for a delay. Beside them are networks without recurrence (P = 0), with a full
+matrix, and of rates (modes with fixed scores). Everything is measured again with recurrence cut
+after training: where that costs nothing, a task does not ask for recurrence, and accuracy that is
+flat in P says nothing. The answer of an integration is the sign of the output in the last fifth of
+the response: at its beginning, the filters of the neurons still remember the streams.
 
 **Structure** of what was learned: importance of the modes, their overlaps against those of random
 vectors, activity as the modes see it, and psychometric curves.
