@@ -122,7 +122,7 @@ class IntegrateAndFire(Compiled):
 
     @property
     def factors(self) -> Array:
-        """alpha_s, alpha_m, alpha_r, weight of s, alpha_d, weight of h, alpha_a, beta, refractory."""
+        """alpha_s, alpha_m, alpha_r, weight of s, alpha_d, weight of h, alpha_a, beta, steps."""
         dt = self.step_length
         a_s, a_m, a_r, a_d, a_a = (
             exp(-dt / tau)
@@ -216,9 +216,8 @@ class IntegrateAndFire(Compiled):
         arriving: Array,
         signals: Array,
     ) -> None:
-        _adjoint(
-            block, self.factors.astype(signals.dtype), weights, own, *slopes, arriving, signals
-        )
+        factors, (pseudo, opened, reset) = self.factors.astype(signals.dtype), slopes
+        _adjoint(block, factors, weights, own, pseudo, opened, reset, arriving, signals)
 
     def tangent_block(
         self,
@@ -229,9 +228,8 @@ class IntegrateAndFire(Compiled):
         drive: Array,
         activity: Array,
     ) -> None:
-        _tangent(
-            block, self.factors.astype(drive.dtype), weights, *slopes, outside, drive, activity
-        )
+        factors, (pseudo, opened, reset) = self.factors.astype(drive.dtype), slopes
+        _tangent(block, factors, weights, pseudo, opened, reset, outside, drive, activity)
 
 
 @kernel

@@ -199,11 +199,18 @@ class RecurrentNetwork(Network):
             if p.source == name:
                 continue
             pre = activity[p.source]
+            if p.source == CONSTANT and total is not None:
+                pre = pre[..., :1, :]  # every row is the same
             part = p.synapse.drive(
                 replaced.get(p.name, self.weights[p.name]),
                 delayed(pre, examples) if p.delay else pre,
             )
-            total = part if total is None else total + part
+            if total is None:
+                total = part
+            elif np.broadcast_shapes(total.shape, part.shape) == total.shape:
+                total += part
+            else:
+                total = total + part
         assert total is not None, f"population {name} has no incoming projection"
         return total
 
@@ -263,8 +270,8 @@ class RecurrentNetwork(Network):
         assert isinstance(neurons, Temporal)
         slopes = neurons.slopes(clean.drive[name], clean.traces[name])
         loops = self.loops(name)
-        compiled = _compiled(population, loops, [self.weights[p.name] for p in loops])
-        if compiled is not None:
+        compiled = _compiled(loops, [self.weights[p.name] for p in loops], population.size)
+        if compiled is not None and isinstance(neurons, Compiled):
             return _tangent_blocks(neurons, compiled, slopes, outside, examples)
         drive, activity = outside.copy(), np.empty_like(outside)
         moved: State = {}
@@ -316,8 +323,8 @@ class RecurrentNetwork(Network):
         assert isinstance(neurons, Temporal)
         slopes = neurons.slopes(clean.drive[name], clean.traces[name])
         loops = [p for p in self.loops(name) if p.name in weights]
-        compiled = _compiled(population, loops, [weights[p.name] for p in loops])
-        if compiled is not None:
+        compiled = _compiled(loops, [weights[p.name] for p in loops], population.size)
+        if compiled is not None and isinstance(neurons, Compiled):
             return _return_blocks(neurons, compiled, slopes, arriving, examples)
         signals, rows = empty(arriving.shape, arriving.dtype), arriving.shape[-2]
         carried: State = {}
@@ -349,8 +356,8 @@ def _run(
         () if noise is None else noise.shape[:-2],
         *(w.shape[: w.ndim - len(p.synapse.shape)] for p, w in zip(loops, weights, strict=True)),
     )
-    compiled = _compiled(population, loops, weights)
-    if compiled is not None:
+    compiled = _compiled(loops, weights, population.size)
+    if compiled is not None and isinstance(neurons, Compiled):
         return _run_blocks(neurons, compiled, outside, noise, amplitude, lead, examples)
     rows, step = outside.shape[-2], (*lead, examples, population.size)
     shape, kind = (*lead, rows, population.size), outside.dtype
@@ -371,13 +378,10 @@ def _run(
     return drive, activity, traces
 
 
-def _compiled(
-    population: Population, loops: Sequence[Projection], weights: Sequence[Any]
-) -> Weights | None:
-    """Weights of compiled loops; None where steps or synapses are not compiled."""
-    if not isinstance(population.neurons, Compiled) or len(loops) > 1:
+def _compiled(loops: Sequence[Projection], weights: Sequence[Any], size: int) -> Weights | None:
+    """Weights of compiled loops; None for more than one projection, and for other synapses."""
+    if len(loops) > 1:
         return None
-    size = population.size
     none = np.empty((0, size, size))
     if not loops:
         return Weights(none, none)
