@@ -460,3 +460,29 @@ def test_hold():
     assert not task.train.inputs[:, 24:].any()
     with pytest.raises(InputError, match="hold"):
         bench.make("task", "row_by_row", hold=0)
+
+
+class TestDoubleSoftmax:
+    def test_floor(self):
+        goal = bench.make("objective", "cross_entropy", double_softmax=True)
+        sure = np.full((1, 10), -100.0)
+        sure[0, 3] = 100.0
+        assert goal.losses(sure, np.array([3]))[0] == pytest.approx(1.461150, abs=1e-6)
+        assert goal.losses(np.zeros((1, 10)), np.array([3]))[0] == pytest.approx(np.log(10))
+
+    @pytest.mark.parametrize("classes", [True, False])
+    def test_error(self, classes):
+        """Central differences, which err by the step's square."""
+        goal = bench.make("objective", "cross_entropy", double_softmax=True)
+        random, step = np.random.default_rng(0), 1e-5
+        output = random.standard_normal((4, 5))
+        targets = random.integers(0, 5, 4) if classes else random.uniform(0, 1, (4, 5))
+        for n, direction in enumerate(step * np.eye(5)):
+            up, down = (goal.losses(output + sign * direction, targets) for sign in (1, -1))
+            np.testing.assert_allclose(
+                goal.error(output, targets)[:, n], (up - down) / (2 * step), atol=1e-9
+            )
+
+    def test_refusal(self):
+        with pytest.raises(InputError, match="double_softmax"):
+            bench.make("objective", "cross_entropy", double_softmax=2)
