@@ -16,5 +16,7 @@ BUILTIN = {
     "what_where": "plausibench.architectures.what_where:WhatWhere",
     "rate_rnn": "plausibench.architectures.rate_rnn:RateRnn",
     "spiking_rnn": "plausibench.architectures.spiking_rnn:SpikingRnn",
+    "mode_rnn": "plausibench.architectures.mode_rnn:ModeRnn",
+    "spiking_mode_rnn": "plausibench.architectures.spiking_mode_rnn:SpikingModeRnn",
 }
 """Registry name -> where to find it; nothing is imported before it is asked for."""

@@ -28,6 +28,27 @@ class Block(NamedTuple):
     last_example: int
 
 
+class Weights(NamedTuple):
+    """Recurrent weights W of compiled loops, as a matrix or as a product of two of low rank.
+
+    ``first`` is W, ``(S, N, N)``, and ``(0, N, N)`` for none, where ``second`` is ``(0, N, N)``;
+    else W is ``first @ second``, ``(S, N, P)`` times ``(S, P, N)``.
+    """
+
+    first: Array
+    second: Array
+
+    @property
+    def samples(self) -> int:
+        """Number of different weights S."""
+        return max(len(self.first), len(self.second))
+
+    def transposed(self) -> "Weights":
+        """Weights of the way back."""
+        first, second = (np.ascontiguousarray(part.swapaxes(-1, -2)) for part in self)
+        return Weights(second, first) if len(second) else Weights(first, second)
+
+
 def blocks(samples: int, examples: int, apart: bool) -> list[Block]:
     """Divide all samples and examples, in the same way for any number of threads.
 
@@ -63,7 +84,12 @@ def part(rows: Array, sample: int, step: int, first: int, last: int) -> Array:
 
 
 @kernel
-def product(before: Array, weights: Array, sample: int, out: Array) -> None:
-    """Write ``before @ weights[sample]``; weights of shape ``(0, N, N)`` are none."""
-    if weights.shape[0] > 0:
-        np.dot(before, weights[min(sample, weights.shape[0] - 1)], out)
+def product(before: Array, weights: Weights, sample: int, out: Array) -> None:
+    """Write ``before @ W`` of a sample."""
+    first, second = weights.first, weights.second
+    if first.shape[0] > 0:
+        left = first[min(sample, first.shape[0] - 1)]
+        if second.shape[0] > 0:
+            np.dot(np.dot(before, left), second[min(sample, second.shape[0] - 1)], out)
+        else:
+            np.dot(before, left, out)

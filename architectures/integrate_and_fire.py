@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from plausibench.architectures.blocks import Block, part, product
+from plausibench.architectures.blocks import Block, Weights, part, product
 from plausibench.architectures.temporal import Compiled, State
 from plausibench.kernels.compiled import kernel
 from plausibench.kernels.elementwise import SIGMOID, activate
@@ -194,7 +194,7 @@ class IntegrateAndFire(Compiled):
     def forward_block(
         self,
         block: Block,
-        weights: Array,
+        weights: Weights,
         outside: Array,
         noise: Array,
         amplitude: float,
@@ -210,7 +210,7 @@ class IntegrateAndFire(Compiled):
     def adjoint_block(
         self,
         block: Block,
-        weights: Array,
+        weights: Weights,
         own: Array,
         slopes: tuple[Array, ...],
         arriving: Array,
@@ -222,7 +222,7 @@ class IntegrateAndFire(Compiled):
     def tangent_block(
         self,
         block: Block,
-        weights: Array,
+        weights: Weights,
         slopes: tuple[Array, ...],
         outside: Array,
         drive: Array,
@@ -305,7 +305,7 @@ def _forward(
     shape: int,
     sharpness: float,
     height: float,
-    weights: Array,
+    weights: Weights,
     outside: Array,
     noise: Array,
     amplitude: float,
@@ -363,7 +363,7 @@ def _forward(
 def _adjoint(
     block: Block,
     factors: Array,
-    weights: Array,
+    weights: Weights,
     own: Array,
     pseudo: Array,
     opened: Array,
@@ -412,7 +412,7 @@ def _adjoint(
 def _tangent(
     block: Block,
     factors: Array,
-    weights: Array,
+    weights: Weights,
     pseudo: Array,
     opened: Array,
     reset: Array,

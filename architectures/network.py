@@ -7,6 +7,7 @@ weights; it never says how weights change.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -128,27 +129,51 @@ class Network:
         """Floating-point type of the parameters."""
         return next(iter(self.parameters.values())).dtype
 
+    @property
+    def paths(self) -> tuple[Projection, ...]:
+        """Projections between populations, as activity and signals go through them.
+
+        They are those of the parameters, unless the weights of one are made of several
+        parameters.
+        """
+        return self.projections
+
+    @property
+    def weights(self) -> Mapping[str, Any]:
+        """Effective weights of each path, those made of several parameters among them."""
+        return self.parameters
+
     @cached_property
     def incoming(self) -> dict[str, tuple[Projection, ...]]:
-        """Projections into each population."""
+        """Paths into each population."""
         return {
-            population.name: tuple(p for p in self.projections if p.target == population.name)
+            population.name: tuple(p for p in self.paths if p.target == population.name)
             for population in self.populations
         }
 
     @cached_property
     def outgoing(self) -> dict[str, tuple[Projection, ...]]:
-        """Projections out of each population."""
+        """Paths out of each population."""
         return {
-            population.name: tuple(p for p in self.projections if p.source == population.name)
+            population.name: tuple(p for p in self.paths if p.source == population.name)
             for population in self.populations
         }
 
     @cached_property
     def returning(self) -> tuple[Projection, ...]:
-        """Projections through which a signal can return to a population below."""
+        """Paths through which a signal can return to a population below."""
         names = {population.name for population in self.populations}
-        return tuple(p for p in self.projections if p.source in names)
+        return tuple(p for p in self.paths if p.source in names)
+
+    def postsynaptic(self, signals: Mapping[str, Array], projection: Projection) -> Array:
+        """Postsynaptic factor of the projection's outer product.
+
+        Parameters
+        ----------
+        signals
+            On the drive of every population, ``(..., B, N)``.
+        """
+        return signals[projection.target]
 
     def with_parameters(self, parameters: Mapping[str, Array]) -> "Network":
         """The same network with other parameters."""
@@ -317,7 +342,7 @@ class Network:
         """Gradient of whatever has the gradient ``error``, ``(B, N)``, at the output."""
         signals = self.credit(clean, {self.output.name: error})
         return {
-            p.name: p.synapse.outer(signals[p.target], clean.presynaptic(p))
+            p.name: p.synapse.outer(self.postsynaptic(signals, p), clean.presynaptic(p))
             for p in self.projections
         }
 

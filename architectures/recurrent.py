@@ -7,11 +7,13 @@ product of post and pre, is one over steps and examples here, by the same code.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from plausibench.architectures.architecture import layered
-from plausibench.architectures.blocks import Block, blocks, by_step
+from plausibench.architectures.blocks import Block, Weights, blocks, by_step
+from plausibench.architectures.low_rank import Modes, ModeSynapse
 from plausibench.architectures.network import (
     CONSTANT,
     INPUT,
@@ -160,7 +162,7 @@ class RecurrentNetwork(Network):
             disturbance = noise.get(name)
             if isinstance(population.neurons, Temporal):
                 loops = self.loops(name)
-                weights = [replaced.get(p.name, self.parameters[p.name]) for p in loops]
+                weights = [replaced.get(p.name, self.weights[p.name]) for p in loops]
                 drive[name], activity[name], traces[name] = _run(
                     population, loops, weights, outside, disturbance, amplitude, examples
                 )
@@ -200,7 +202,7 @@ class RecurrentNetwork(Network):
             if p.source == CONSTANT and total is not None:
                 pre = pre[..., :1, :]  # every row is the same
             part = p.synapse.drive(
-                replaced.get(p.name, self.parameters[p.name]),
+                replaced.get(p.name, self.weights[p.name]),
                 delayed(pre, examples) if p.delay else pre,
             )
             if total is None:
@@ -248,7 +250,7 @@ class RecurrentNetwork(Network):
                 if p.source in activity:
                     pre = activity[p.source]
                     shifted = delayed(pre, clean.examples) if p.delay else pre
-                    parts.append(p.synapse.drive(self.parameters[p.name], shifted))
+                    parts.append(p.synapse.drive(self.weights[p.name], shifted))
             if not parts:
                 continue
             outside = sum(parts[1:], parts[0])
@@ -268,16 +270,16 @@ class RecurrentNetwork(Network):
         assert isinstance(neurons, Temporal)
         slopes = neurons.slopes(clean.drive[name], clean.traces[name])
         loops = self.loops(name)
-        dense = _dense(loops, [self.parameters[p.name] for p in loops], population.size)
-        if dense is not None and isinstance(neurons, Compiled):
-            return _tangent_blocks(neurons, dense, slopes, outside, examples)
+        compiled = _compiled(loops, [self.weights[p.name] for p in loops], population.size)
+        if compiled is not None and isinstance(neurons, Compiled):
+            return _tangent_blocks(neurons, compiled, slopes, outside, examples)
         drive, activity = outside.copy(), np.empty_like(outside)
         moved: State = {}
         before = np.zeros_like(outside[..., :examples, :])
         for first in range(0, outside.shape[-2], examples):
             here = (..., slice(first, first + examples), slice(None))
             for p in loops:
-                drive[here] += p.synapse.drive(self.parameters[p.name], before)
+                drive[here] += p.synapse.drive(self.weights[p.name], before)
             before = neurons.tangent_step(tuple(s[here] for s in slopes), drive[here], moved)
             activity[here] = before
         return drive, activity
@@ -295,7 +297,7 @@ class RecurrentNetwork(Network):
         feedback through time.
         """
         assert isinstance(clean, Course)
-        weights = self.parameters if feedback is None else feedback
+        weights = self.weights if feedback is None else feedback
         signals: dict[str, Array] = {}
         for population in reversed(self.populations):
             name, neurons = population.name, population.neurons
@@ -321,9 +323,9 @@ class RecurrentNetwork(Network):
         assert isinstance(neurons, Temporal)
         slopes = neurons.slopes(clean.drive[name], clean.traces[name])
         loops = [p for p in self.loops(name) if p.name in weights]
-        dense = _dense(loops, [weights[p.name] for p in loops], population.size)
-        if dense is not None and isinstance(neurons, Compiled):
-            return _return_blocks(neurons, dense, slopes, arriving, examples)
+        compiled = _compiled(loops, [weights[p.name] for p in loops], population.size)
+        if compiled is not None and isinstance(neurons, Compiled):
+            return _return_blocks(neurons, compiled, slopes, arriving, examples)
         signals, rows = empty(arriving.shape, arriving.dtype), arriving.shape[-2]
         carried: State = {}
         after = np.zeros_like(arriving[..., :examples, :])
@@ -354,9 +356,9 @@ def _run(
         () if noise is None else noise.shape[:-2],
         *(w.shape[: w.ndim - len(p.synapse.shape)] for p, w in zip(loops, weights, strict=True)),
     )
-    dense = _dense(loops, weights, population.size)
-    if dense is not None and isinstance(neurons, Compiled):
-        return _run_blocks(neurons, dense, outside, noise, amplitude, lead, examples)
+    compiled = _compiled(loops, weights, population.size)
+    if compiled is not None and isinstance(neurons, Compiled):
+        return _run_blocks(neurons, compiled, outside, noise, amplitude, lead, examples)
     rows, step = outside.shape[-2], (*lead, examples, population.size)
     shape, kind = (*lead, rows, population.size), outside.dtype
     drive, activity = empty(shape, kind), empty(shape, kind)
@@ -376,16 +378,29 @@ def _run(
     return drive, activity, traces
 
 
-def _dense(loops: Sequence[Projection], weights: Sequence[Array], size: int) -> Array | None:
-    """Weights ``(S, N, N)`` of dense synapses, ``(0, N, N)`` for none; None for other synapses."""
-    if len(loops) > 1 or not all(isinstance(p.synapse, DenseSynapse) for p in loops):
+def _compiled(loops: Sequence[Projection], weights: Sequence[Any], size: int) -> Weights | None:
+    """Weights of compiled loops; None for more than one projection, and for other synapses."""
+    if len(loops) > 1:
         return None
-    return weights[0].reshape(-1, size, size) if loops else np.empty((0, size, size))
+    none = np.empty((0, size, size))
+    if not loops:
+        return Weights(none, none)
+    if not isinstance(loops[0].synapse, DenseSynapse | ModeSynapse):
+        return None
+    if isinstance(weights[0], Modes):
+        first, second = weights[0].product()
+        modes = second.shape[-2]
+        return Weights(first.reshape(-1, size, modes), second.reshape(-1, modes, size))
+    return Weights(weights[0].reshape(-1, size, size), none)
+
+
+def _cast(weights: Weights, dtype: np.dtype) -> Weights:
+    return Weights(*(np.ascontiguousarray(part, dtype) for part in weights))
 
 
 def _run_blocks(
     neurons: Compiled,
-    dense: Array,
+    weights: Weights,
     outside: Array,
     noise: Array | None,
     amplitude: float,
@@ -399,48 +414,51 @@ def _run_blocks(
     given, now, rates = (by_step(array, examples) for array in (outside, drive, activity))
     left = {name: by_step(trace, examples) for name, trace in traces.items()}
     disturbance = given[:0] if noise is None else by_step(noise, examples)
-    transposed = np.ascontiguousarray(dense.swapaxes(-1, -2), kind)
+    transposed = _cast(weights.transposed(), kind)
 
     def one(block: Block) -> None:
         neurons.forward_block(block, transposed, given, disturbance, amplitude, now, rates, left)
 
-    spread(one, blocks(len(now), examples, len(dense) > 1))
+    spread(one, blocks(len(now), examples, weights.samples > 1))
     return drive, activity, traces
 
 
 def _return_blocks(
-    neurons: Compiled, dense: Array, slopes: tuple[Array, ...], arriving: Array, examples: int
+    neurons: Compiled, weights: Weights, slopes: tuple[Array, ...], arriving: Array, examples: int
 ) -> Array:
     """Signals of :meth:`RecurrentNetwork._return`, in compiled loops over blocks of examples."""
     size, kind = arriving.shape[-1], arriving.dtype
-    own, weights = np.zeros(size, kind), np.ascontiguousarray(dense, kind)
-    if len(weights) == 1 and np.count_nonzero(weights) == np.count_nonzero(weights[0].diagonal()):
-        # Synapses of each neuron onto itself alone, as in e-prop, need no matrix product.
-        own, weights = weights[0].diagonal().copy(), weights[:0]
+    own, cast = np.zeros(size, kind), _cast(weights, kind)
+    first, second = cast
+    if len(first) == 1 and not len(second):
+        diagonal = first[0].diagonal()
+        if np.count_nonzero(first) == np.count_nonzero(diagonal):
+            # Synapses of each neuron onto itself alone, as in e-prop, need no matrix product.
+            own, cast = diagonal.copy(), Weights(first[:0], second)
     signals = empty(arriving.shape, kind)
     at = tuple(by_step(s, examples) for s in slopes)
     given, back = by_step(arriving, examples), by_step(signals, examples)
 
     def one(block: Block) -> None:
-        neurons.adjoint_block(block, weights, own, at, given, back)
+        neurons.adjoint_block(block, cast, own, at, given, back)
 
-    spread(one, blocks(len(back), examples, len(dense) > 1))
+    spread(one, blocks(len(back), examples, weights.samples > 1))
     return signals
 
 
 def _tangent_blocks(
-    neurons: Compiled, dense: Array, slopes: tuple[Array, ...], outside: Array, examples: int
+    neurons: Compiled, weights: Weights, slopes: tuple[Array, ...], outside: Array, examples: int
 ) -> tuple[Array, Array]:
     """What :meth:`RecurrentNetwork._tangent` does, in compiled loops over blocks of examples."""
     drive, activity = (empty(outside.shape, outside.dtype) for _ in range(2))
     at = tuple(by_step(s, examples) for s in slopes)
     given, now, changes = (by_step(array, examples) for array in (outside, drive, activity))
-    transposed = np.ascontiguousarray(dense.swapaxes(-1, -2), outside.dtype)
+    transposed = _cast(weights.transposed(), outside.dtype)
 
     def one(block: Block) -> None:
         neurons.tangent_block(block, transposed, at, given, now, changes)
 
-    spread(one, blocks(len(now), examples, len(dense) > 1))
+    spread(one, blocks(len(now), examples, weights.samples > 1))
     return drive, activity
 
 

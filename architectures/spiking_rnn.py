@@ -1,69 +1,18 @@
 """Recurrent network of leaky integrate-and-fire neurons."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from plausibench.architectures.architecture import Architecture
-from plausibench.architectures.integrate_and_fire import IntegrateAndFire, Surrogate
-from plausibench.architectures.neurons import Neurons, Pointwise
 from plausibench.architectures.recurrent import RecurrentNetwork, recurrent_layers
-from plausibench.architectures.temporal import Leaky
-from plausibench.kernels.errors import flag, number, sizes
+from plausibench.architectures.recurrent_options import SpikingLayers
 
 
 @dataclass(frozen=True)
-class SpikingRnn(Architecture):
+class SpikingRnn(SpikingLayers):
     """Leaky integrate-and-fire neurons with recurrent connections, and a linear readout.
 
-    Its gradient is backpropagation through time with the pseudo-derivative of the spikes: the
-    gradient of the loss itself is 0 almost everywhere.
-
-    Parameters
-    ----------
-    sizes
-        Units from inputs over recurrent layers to outputs.
-    filtering
-        Synaptic filter of spikes: single, double or double_continuous.
-    refractory
-        Steps after a spike in which a neuron is silent.
-    surrogate, sharpness, height
-        Shape of the pseudo-derivative (fast_sigmoid, triangle, sigmoid), and its parameters.
-    detach_reset
-        Whether the reset passes no signal back.
-    adaptation
-        What a spike adds to the threshold, for ``adaptation_time``.
-    step_length, synaptic, membrane, decay, rise, adaptation_time
-        Time step and time constants in milliseconds.
-    recurrence, initial
-        First recurrent weights, as in ``rate_rnn``.
-    readout
-        Leak of the readout; 1 reads out the present step alone.
-    bias
-        Whether neurons have a bias.
-    steps
-        Time steps for which inputs without a time axis are shown.
+    For the options see :class:`~plausibench.architectures.recurrent_options.SpikingLayers`.
     """
-
-    sizes: Sequence[int]
-    filtering: str = "single"
-    refractory: int = 5
-    surrogate: str = "fast_sigmoid"
-    sharpness: float = 25.0
-    height: float = 1.0
-    detach_reset: bool = False
-    adaptation: float = 0.0
-    step_length: float = 2.0
-    synaptic: float = 10.0
-    membrane: float = 20.0
-    decay: float = 30.0
-    rise: float = 2.0
-    adaptation_time: float = 200.0
-    recurrence: float = 1.0
-    initial: str = "gaussian"
-    readout: float = 1.0
-    bias: bool = False
-    steps: int = 20
 
     summary: ClassVar[str] = "leaky integrate-and-fire neurons with recurrent connections"
     equation: ClassVar[str] = (
@@ -72,34 +21,11 @@ class SpikingRnn(Architecture):
     )
     cites: ClassVar[str] = "Lin & Huang 2023; Bellec et al. 2020"
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "sizes", sizes("sizes", self.sizes, fewest=2))
-        flag("bias", self.bias)
-        number("readout", self.readout, above=0, most=1)
-        # Refuses what does not fit, before any network is asked for.
-        self.build()
-
     def build(self, seed: int = 0) -> RecurrentNetwork:
-        hidden = IntegrateAndFire(
-            filtering=self.filtering,
-            refractory=self.refractory,
-            detach_reset=self.detach_reset,
-            adaptation=self.adaptation,
-            surrogate=Surrogate(self.surrogate, self.sharpness, self.height),
-            step_length=self.step_length,
-            synaptic=self.synaptic,
-            membrane=self.membrane,
-            decay=self.decay,
-            rise=self.rise,
-            adaptation_time=self.adaptation_time,
-        )
-        top: Neurons = Pointwise("identity")
-        if self.readout != 1:
-            top = Leaky("identity", self.readout, "potential")
         return recurrent_layers(
             "spiking_rnn",
             self.sizes,
-            [*[hidden] * (len(self.sizes) - 2), top],
+            self.neurons,
             bias=self.bias,
             recurrence=self.recurrence,
             initial=self.initial,

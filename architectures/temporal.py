@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from plausibench.architectures.blocks import Block, part, product
+from plausibench.architectures.blocks import Block, Weights, part, product
 from plausibench.architectures.neurons import Neurons, Pointwise
 from plausibench.kernels.compiled import kernel
 from plausibench.kernels.elementwise import activate, derivative
@@ -70,18 +70,17 @@ class Temporal(Neurons):
 
 
 class Compiled(Temporal):
-    """Neurons whose whole passes are compiled, with dense synapses onto their population or none.
+    """Neurons whose whole passes are compiled, with one projection onto their population or none.
 
-    Arrays are ``(S, T, B, N)``, of one floating-point type, with S = 1 where samples share them;
-    weights are ``(S, N, N)``, or ``(0, N, N)`` for none. The loops do what the steps do; only the
-    rows of the block are read and written.
+    Arrays are ``(S, T, B, N)``, of one floating-point type, with S = 1 where samples share them.
+    The loops do what the steps do; only the rows of the block are read and written.
     """
 
     @abstractmethod
     def forward_block(
         self,
         block: Block,
-        weights: Array,
+        weights: Weights,
         outside: Array,
         noise: Array,
         amplitude: float,
@@ -98,7 +97,7 @@ class Compiled(Temporal):
     def adjoint_block(
         self,
         block: Block,
-        weights: Array,
+        weights: Weights,
         own: Array,
         slopes: tuple[Array, ...],
         arriving: Array,
@@ -113,7 +112,7 @@ class Compiled(Temporal):
     def tangent_block(
         self,
         block: Block,
-        weights: Array,
+        weights: Weights,
         slopes: tuple[Array, ...],
         outside: Array,
         drive: Array,
@@ -206,7 +205,7 @@ class Leaky(Compiled):
     def forward_block(
         self,
         block: Block,
-        weights: Array,
+        weights: Weights,
         outside: Array,
         noise: Array,
         amplitude: float,
@@ -222,7 +221,7 @@ class Leaky(Compiled):
     def adjoint_block(
         self,
         block: Block,
-        weights: Array,
+        weights: Weights,
         own: Array,
         slopes: tuple[Array, ...],
         arriving: Array,
@@ -235,7 +234,7 @@ class Leaky(Compiled):
     def tangent_block(
         self,
         block: Block,
-        weights: Array,
+        weights: Weights,
         slopes: tuple[Array, ...],
         outside: Array,
         drive: Array,
@@ -271,7 +270,7 @@ def _forward(
     code: int,
     leak: float,
     rate: bool,
-    weights: Array,
+    weights: Weights,
     outside: Array,
     noise: Array,
     amplitude: float,
@@ -308,7 +307,7 @@ def _adjoint(
     block: Block,
     leak: float,
     rate: bool,
-    weights: Array,
+    weights: Weights,
     own: Array,
     slope: Array,
     arriving: Array,
@@ -344,7 +343,7 @@ def _tangent(
     block: Block,
     leak: float,
     rate: bool,
-    weights: Array,
+    weights: Weights,
     slope: Array,
     outside: Array,
     drive: Array,

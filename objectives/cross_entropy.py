@@ -6,17 +6,31 @@ from typing import ClassVar
 import numpy as np
 
 from plausibench.kernels.elementwise import log_sum_exp, negative_log_softmax
+from plausibench.kernels.errors import flag
 from plausibench.objectives.objective import Array, Objective, one_hot, softmax
 
 
 @dataclass(frozen=True)
 class CrossEntropy(Objective):
-    """Cross-entropy F_b = -sum_i y_i log softmax(a)_i; integer classes or probabilities."""
+    """Cross-entropy F_b = -sum_i y_i log softmax(a)_i; integer classes or probabilities.
+
+    Parameters
+    ----------
+    double_softmax
+        Whether the softmax is taken of the probabilities again, as Lin & Huang (2024) do: the
+        loss then does not fall below ``log(e + n - 1) - 1`` for n classes, 1.461 for ten.
+    """
+
+    double_softmax: bool = False
 
     summary: ClassVar[str] = "negative log-likelihood of the target under a softmax"
     equation: ClassVar[str] = "F = -mean_b sum_i y_bi log softmax(a_b)_i"
 
+    def __post_init__(self) -> None:
+        flag("double_softmax", self.double_softmax)
+
     def losses(self, output: Array, targets: Array) -> Array:
+        output = softmax(output) if self.double_softmax else output
         rows = np.ascontiguousarray(output).reshape(-1, output.shape[-1])
         if targets.ndim == 1:
             losses = np.empty(output.shape[:-1], output.dtype)
@@ -32,4 +46,8 @@ class CrossEntropy(Objective):
 
     def error(self, output: Array, targets: Array) -> Array:
         weights = one_hot(targets, output.shape[-1], output.dtype)
-        return softmax(output) * weights.sum(axis=-1, keepdims=True) - weights
+        chance = softmax(output)
+        if not self.double_softmax:
+            return chance * weights.sum(axis=-1, keepdims=True) - weights
+        error = softmax(chance) * weights.sum(axis=-1, keepdims=True) - weights
+        return chance * (error - (chance * error).sum(axis=-1, keepdims=True))

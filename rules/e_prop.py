@@ -63,7 +63,7 @@ class EProp(LearningSignal):
     dynamics: ClassVar[frozenset[str]] = IN_TIME
 
     def kept(self, projection: Projection, weights: Array) -> Array | None:
-        return np.diag(np.diagonal(weights))
+        return np.diag(weights.diagonal())
 
     def theory(self) -> tuple[Claim, ...]:
         symmetric = replace(self, feedback="symmetric")

@@ -47,8 +47,11 @@ Estimates = dict[str, Estimate]
 
 
 def outers(network: Network, clean: Activity, signals: Mapping[str, Array]) -> Estimates:
-    """One outer product per projection, of the target's signal with the presynaptic activity."""
-    return {p.name: Outer(signals[p.target], clean.presynaptic(p)) for p in network.projections}
+    """One outer product per projection, of the signal on its target with presynaptic activity."""
+    return {
+        p.name: Outer(network.postsynaptic(signals, p), clean.presynaptic(p))
+        for p in network.projections
+    }
 
 
 def per_row(values: Array, rows: Array) -> Array:

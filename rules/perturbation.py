@@ -148,14 +148,17 @@ def weight_law(
 
 def drive_law(
     network: Network, objective: Objective, batch: Batch, clean: Activity, excess: float
-) -> ClosedForm:
+) -> ClosedForm | None:
     """Mean and variance of ``(delta . xi) xi_l`` times presynaptic activity.
 
     Per layer and example, ``E|g|^2 = |a|^2 (N_l |delta|^2 + (k4 - 1) |delta_l|^2)`` (Werfel,
     Xie & Seung 2005, for one layer), with delta over all layers: every neuron's noise moves
     the same loss. In time delta is over all steps too, each has an ``|a|^2`` of its own, and two
-    steps t and s of one example share ``2 (delta_t . delta_s) (a_t . a_s)``.
+    steps t and s of one example share ``2 (delta_t . delta_s) (a_t . a_s)``. None is known where
+    the noise of neurons reaches a parameter through others.
     """
+    if network.paths != network.projections:
+        return None
     size = batch.size
     error = objective.batch_error(clean.output, batch)
     signals = network.credit(clean, {network.output.name: error})

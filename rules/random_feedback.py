@@ -45,7 +45,7 @@ class LayerwiseFeedback(Rule):
     def initial_state(self, network: Network, seed: int) -> State:
         state = {}
         for p in network.returning:
-            matrix = p.synapse.transpose(network.parameters[p.name])
+            matrix = p.synapse.transpose(network.weights[p.name])
             deviation = self.scale / sum(matrix.shape) ** 0.5
             draw = generator(seed, "feedback", p.name).standard_normal(matrix.shape)
             # The sum makes -0 equal to 0.
@@ -108,7 +108,7 @@ def resting(network: Network, population: str) -> Array:
 
 def transposed(network: Network) -> State:
     """The feedback B = W^T."""
-    weights = network.parameters
+    weights = network.weights
     return {p.name: p.synapse.transpose(weights[p.name]).copy() for p in network.returning}
 
 

@@ -80,7 +80,7 @@ class LearningSignal(LayerwiseFeedback):
     ) -> Estimates:
         feedback = {}
         for p in network.returning:
-            weights = network.parameters[p.name]
+            weights = network.weights[p.name]
             if p.delay:
                 own = self.kept(p, weights)
                 if own is not None:
@@ -119,6 +119,8 @@ def without_recurrence(at: Situation) -> Situation:
 
 def diagonal(at: Situation) -> Situation:
     """Recurrent weights of each neuron onto itself alone."""
+    if at.network.paths != at.network.projections:
+        raise InputError("recurrent weights of few modes are not those of single neurons")
     return with_recurrent(at, lambda weights: np.diag(np.diagonal(weights)))
 
 

@@ -89,7 +89,8 @@ class Uoro(Rule):
                 errors[p.source] += p.synapse.feedback(network.parameters[p.name], top)
         signs = noise.examples({name: clean.drive[name] for name in names}, "rademacher")
         slopes = {name: _slopes(network, clean, name) for name in names}
-        learned = [p for p in network.projections if p.target in names]
+        readout = {p.name for p in network.incoming[network.output.name]}
+        learned = [p for p in network.projections if p.name not in readout]
         before = {p.name: clean.presynaptic(p) for p in learned}
 
         count = noise.samples.size
@@ -106,7 +107,7 @@ class Uoro(Rule):
             back = _backwards(network, now, nu)
             immediate = {
                 p.name: p.synapse.outer(
-                    back[p.target][..., None, :], before[p.name][here][..., None, :]
+                    network.postsynaptic(back, p)[..., None, :], before[p.name][here][..., None, :]
                 )
                 for p in learned
             }
@@ -164,7 +165,7 @@ def _forwards(
         for p in network.incoming[name]:
             source = influence if p.delay else after
             if p.source in source:
-                change += p.synapse.drive(network.parameters[p.name], source[p.source])
+                change += p.synapse.drive(network.weights[p.name], source[p.source])
         moved = {"leaking": influence[name]}
         after[name] = _neurons(network, name).tangent_step(slopes[name], change, moved)
     return after

@@ -147,17 +147,20 @@ def _options(component: Any, given: dict[str, Any]) -> list[str]:
 
 
 def described(component: Any) -> dict[str, str]:
-    """Description of each parameter in a numpydoc docstring."""
-    text = inspect.getdoc(component) or ""
-    _, _, section = text.partition("Parameters\n----------\n")
+    """Description of each parameter in numpydoc docstrings, of shared options too."""
     found: dict[str, str] = {}
-    names: list[str] = []
-    for line in section.split("\n\n")[0].splitlines():
-        if line.startswith(" "):
-            for name in names:
-                found[name] = f"{found.get(name, '')} {line.strip()}".strip()
-        else:
-            names = [name.strip() for name in line.partition(" : ")[0].split(",")]
+    # What a class says of an option comes before what those that it shares options with say.
+    for kind in reversed(inspect.getmro(component)):
+        said: dict[str, str] = {}
+        names: list[str] = []
+        _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("Parameters\n----------\n")
+        for line in section.split("\n\n")[0].splitlines():
+            if line.startswith(" "):
+                for name in names:
+                    said[name] = f"{said.get(name, '')} {line.strip()}".strip()
+            else:
+                names = [name.strip() for name in line.partition(" : ")[0].split(",")]
+        found |= said
     return found
 
 

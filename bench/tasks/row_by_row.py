@@ -16,7 +16,7 @@ from plausibench.objectives.batch import Batch
 class RowByRow(Task):
     """The images of another task, one row of pixels a time step (after Le et al. 2015).
 
-    Digits have 8 steps of 8 inputs, those of MNIST 28 of 28. The class is asked for in the
+    Digits have 8 rows of 8 inputs, those of MNIST 28 of 28. The class is asked for in the
     last step, which alone the mask counts: earlier rows must be remembered.
 
     Parameters
@@ -25,6 +25,8 @@ class RowByRow(Task):
         Task whose examples are square images, such as digits, mnist_5k or mnist[path=...].
     delay : int, default 0
         Blank time steps after the last row.
+    hold : int, default 1
+        Time steps for which a row is shown, say for neurons that take some to spike.
 
     Raises
     ------
@@ -34,6 +36,7 @@ class RowByRow(Task):
 
     images: str = "digits"
     delay: int = 0
+    hold: int = 1
 
     name: ClassVar[str] = "row_by_row"
     summary: ClassVar[str] = "digits, or images of another task, a row of pixels each time step"
@@ -43,6 +46,7 @@ class RowByRow(Task):
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", str(select("task", self.images)))
         object.__setattr__(self, "delay", integer("delay", self.delay, least=0))
+        object.__setattr__(self, "hold", integer("hold", self.hold, least=1))
 
     @property
     def source(self) -> Task:
@@ -52,8 +56,8 @@ class RowByRow(Task):
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """What decides the data: the images, wherever they lie, and the delay."""
-        return (self.source.name, self.source.identity, self.delay)
+        """What decides the data: the images, wherever they lie, and the steps."""
+        return (self.source.name, self.source.identity, self.delay, self.hold)
 
     @property
     def inputs_size(self) -> int:
@@ -74,7 +78,7 @@ class RowByRow(Task):
         side = self.inputs_size
         if batch.inputs.shape[1:] != (side * side,) or batch.targets.dtype.kind != "i":
             raise InputError(f"images: {self.images} has no square images with classes")
-        rows = batch.inputs.reshape(batch.size, side, side)
+        rows = batch.inputs.reshape(batch.size, side, side).repeat(self.hold, axis=1)
         inputs = np.pad(rows, ((0, 0), (0, self.delay), (0, 0)))
         mask = np.zeros(inputs.shape[:2])
         mask[:, -1] = 1

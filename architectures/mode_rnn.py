@@ -1,0 +1,53 @@
+"""Recurrent network of leaky rates, its recurrent weights made of modes."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from plausibench.architectures.modes import ModeNetwork, mode_layers
+from plausibench.architectures.recurrent_options import RateLayers
+
+
+@dataclass(frozen=True)
+class ModeRnn(RateLayers):
+    """Leaky rates whose recurrent weights ``Xi_in diag(lambda) Xi_out^T`` are made of few modes.
+
+    With ``leaking="potential"`` and fixed scores it is the rate control of Lin & Huang (2024).
+
+    For the other options see :class:`~plausibench.architectures.recurrent_options.RateLayers`.
+
+    Parameters
+    ----------
+    initial
+        First recurrent weights: ``gain_matched``, as strong as those of a full matrix whatever P
+        is; ``original``, as published, weaker with more modes; or ``singular``, the modes of the
+        largest singular values of the full matrix of the same seed.
+    modes
+        Number P of modes of each recurrent layer, from 0, no recurrence, to its neurons.
+    scores
+        Whether lambda is ``learned``, or ``fixed`` at 1/N.
+    """
+
+    initial: str = "gain_matched"
+    modes: int = 3
+    scores: str = "learned"
+
+    summary: ClassVar[str] = "leaky rates that drive themselves through a few modes"
+    equation: ClassVar[str] = (
+        "h_t = (1 - k) h_(t-1) + k f(Xi_in diag(lambda) Xi_out^T h_(t-1) + W_in x_t + b),  "
+        "y_t = W_out h_t + c"
+    )
+    cites: ClassVar[str] = "Lin & Huang 2024"
+
+    def build(self, seed: int = 0) -> ModeNetwork:
+        return mode_layers(
+            "mode_rnn",
+            self.sizes,
+            self.neurons,
+            bias=self.bias,
+            modes=self.modes,
+            scores=self.scores,
+            recurrence=self.recurrence,
+            initial=self.initial,
+            steps=self.steps,
+            seed=seed,
+        )

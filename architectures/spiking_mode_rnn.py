@@ -1,0 +1,54 @@
+"""Recurrent network of integrate-and-fire neurons, its recurrent weights made of modes."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from plausibench.architectures.modes import ModeNetwork, mode_layers
+from plausibench.architectures.recurrent_options import SpikingLayers
+
+
+@dataclass(frozen=True)
+class SpikingModeRnn(SpikingLayers):
+    """Spiking mode-based network (Lin & Huang 2024): ``W_rec = Xi_in diag(lambda) Xi_out^T``.
+
+    For the other options see :class:`~plausibench.architectures.recurrent_options.SpikingLayers`.
+
+    Parameters
+    ----------
+    initial
+        First recurrent weights: ``gain_matched``, as strong as those of a full matrix whatever P
+        is; ``original``, as published, weaker with more modes; or ``singular``, the modes of the
+        largest singular values of the full matrix of the same seed.
+    modes
+        Number P of modes of each recurrent layer, from 0, no recurrence, to its neurons.
+    scores
+        Whether lambda is ``learned``, or ``fixed`` at 1/N.
+    """
+
+    initial: str = "gain_matched"
+    modes: int = 3
+    scores: str = "learned"
+
+    summary: ClassVar[str] = (
+        "leaky integrate-and-fire neurons that drive themselves through a few modes"
+    )
+    equation: ClassVar[str] = (
+        "I <- a_s I + W_in x_t + Xi_in diag(lambda) Xi_out^T r,  "
+        "U <- (a_m U + (1 - a_m) I)(1 - s),  r <- a_d r + (dt / tau_d) s,  s <- 1[U > 1],  "
+        "y_t = W_out r_t"
+    )
+    cites: ClassVar[str] = "Lin & Huang 2024"
+
+    def build(self, seed: int = 0) -> ModeNetwork:
+        return mode_layers(
+            "spiking_mode_rnn",
+            self.sizes,
+            self.neurons,
+            bias=self.bias,
+            modes=self.modes,
+            scores=self.scores,
+            recurrence=self.recurrence,
+            initial=self.initial,
+            steps=self.steps,
+            seed=seed,
+        )
