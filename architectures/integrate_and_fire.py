@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import exp
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from plausibench.architectures.temporal import State, Temporal
+from plausibench.architectures.blocks import Block, part, product
+from plausibench.architectures.temporal import Compiled, State
 from plausibench.kernels.compiled import kernel
+from plausibench.kernels.elementwise import SIGMOID, activate
 from plausibench.kernels.errors import choose, flag, integer, number, positive
 
 Array = np.ndarray
@@ -46,17 +48,18 @@ class Surrogate:
         positive("height", self.height)
 
     def __call__(self, distance: Array) -> Array:
-        away = self.sharpness * np.abs(distance)
-        if self.shape == "fast_sigmoid":
-            return self.height / (1 + away) ** 2
-        if self.shape == "triangle":
-            return self.height * np.maximum(0, 1 - away)
-        small = np.exp(-away)
-        return 4 * self.height * small / (1 + small) ** 2
+        slope = np.array(distance, order="C")
+        _pseudo(*self.options(slope.dtype), slope.reshape(-1))
+        return slope
+
+    def options(self, dtype: np.dtype) -> tuple[int, Any, Any]:
+        """Shape, sharpness and height as compiled code takes them."""
+        sharpness, height = dtype.type(self.sharpness), dtype.type(self.height)
+        return SHAPES.index(self.shape), sharpness, height
 
 
 @dataclass(frozen=True)
-class IntegrateAndFire(Temporal):
+class IntegrateAndFire(Compiled):
     r"""Leaky integrate-and-fire neurons whose activity is their filtered spikes.
 
     One step, of length dt, with :math:`\alpha_x = e^{-dt / \tau_x}` (Lin & Huang 2023; adaptive
@@ -102,7 +105,7 @@ class IntegrateAndFire(Temporal):
     rise: float = 2.0
     adaptation_time: float = 200.0
 
-    traces: ClassVar[tuple[str, ...]] = ("distance", "open", "charge", "spikes")
+    traces: ClassVar[tuple[str, ...]] = ("pseudo", "open", "charge", "spikes")
     spiking: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -119,7 +122,7 @@ class IntegrateAndFire(Temporal):
 
     @property
     def factors(self) -> Array:
-        """alpha_s, alpha_m, alpha_r, weight of s, alpha_d, weight of h, alpha_a, beta."""
+        """alpha_s, alpha_m, alpha_r, weight of s, alpha_d, weight of h, alpha_a, beta, refractory."""
         dt = self.step_length
         a_s, a_m, a_r, a_d, a_a = (
             exp(-dt / tau)
@@ -132,19 +135,18 @@ class IntegrateAndFire(Temporal):
         }[self.filtering]
         # A single filter is a double one whose first stage keeps nothing.
         a_r = 0.0 if self.filtering == "single" else a_r
-        return np.array([a_s, a_m, a_r, of_spike, a_d, of_filter, a_a, self.adaptation])
+        return np.array([a_s, a_m, a_r, of_spike, a_d, of_filter, a_a, self.adaptation, self.refractory])
 
     def rest(self, shape: tuple[int, ...], dtype: np.dtype) -> State:
         names = ("current", "potential", "spike", "rising", "filtered", "adapted")
         state = {name: np.zeros(shape, dtype) for name in names}
-        return {**state, "since": np.full(shape, self.refractory + 1, np.int64)}
+        return {**state, "since": np.full(shape, self.refractory + 1, dtype)}
 
     def step(self, state: State, drive: Array, traces: Mapping[str, Array]) -> Array:
         left = [np.empty_like(drive) for _ in range(3)]
-        factors = self.factors.astype(drive.dtype)
         _step(
-            factors,
-            self.refractory,
+            self.factors.astype(drive.dtype),
+            *self.surrogate.options(drive.dtype),
             drive.reshape(-1),
             *(array.reshape(-1) for array in state.values()),
             *(array.reshape(-1) for array in left),
@@ -154,12 +156,12 @@ class IntegrateAndFire(Temporal):
         return state["filtered"].copy()
 
     def slopes(self, drive: Array, traces: Mapping[str, Array]) -> tuple[Array, ...]:
-        pseudo = self.surrogate(traces["distance"])
-        reset = np.zeros_like(pseudo) if self.detach_reset else traces["charge"]
-        return pseudo, traces["open"], reset
+        charge = traces["charge"]
+        reset = np.zeros_like(charge) if self.detach_reset else charge
+        return traces["pseudo"], traces["open"], reset
 
     def adjoint_step(self, slopes: tuple[Array, ...], signal: Array, carried: State) -> Array:
-        a_s, a_m, a_r, of_spike, a_d, of_filter, a_a, beta = map(float, self.factors)
+        a_s, a_m, a_r, of_spike, a_d, of_filter, a_a, beta = map(float, self.factors[:8])
         pseudo, opened, reset = slopes
         spike, filtered = carried.get("spike", 0.0), carried.get("filtered", 0.0) + signal
         threshold = pseudo * spike
@@ -175,7 +177,7 @@ class IntegrateAndFire(Temporal):
         return current
 
     def tangent_step(self, slopes: tuple[Array, ...], change: Array, moved: State) -> Array:
-        a_s, a_m, a_r, of_spike, a_d, of_filter, a_a, beta = map(float, self.factors)
+        a_s, a_m, a_r, of_spike, a_d, of_filter, a_a, beta = map(float, self.factors[:8])
         pseudo, opened, reset = slopes
         spike = moved.get("spike", np.zeros_like(change))
         moved["current"] = a_s * moved.get("current", 0.0) + change
@@ -187,11 +189,76 @@ class IntegrateAndFire(Temporal):
         moved["spike"] = pseudo * (moved["potential"] - beta * moved["adapted"])
         return moved["filtered"]
 
+    def forward_block(
+        self,
+        block: Block,
+        weights: Array,
+        outside: Array,
+        noise: Array,
+        amplitude: float,
+        drive: Array,
+        activity: Array,
+        traces: Mapping[str, Array],
+    ) -> None:
+        kind = drive.dtype
+        neurons = self.factors.astype(kind), *self.surrogate.options(kind)
+        out = drive, activity, *(traces[name] for name in self.traces)
+        _forward(block, *neurons, weights, outside, noise, kind.type(amplitude), *out)
+
+    def adjoint_block(
+        self,
+        block: Block,
+        weights: Array,
+        own: Array,
+        slopes: tuple[Array, ...],
+        arriving: Array,
+        signals: Array,
+    ) -> None:
+        _adjoint(
+            block, self.factors.astype(signals.dtype), weights, own, *slopes, arriving, signals
+        )
+
+    def tangent_block(
+        self,
+        block: Block,
+        weights: Array,
+        slopes: tuple[Array, ...],
+        outside: Array,
+        drive: Array,
+        activity: Array,
+    ) -> None:
+        _tangent(
+            block, self.factors.astype(drive.dtype), weights, *slopes, outside, drive, activity
+        )
+
+
+@kernel
+def _pseudo(shape: int, sharpness: float, height: float, distance: Array) -> None:
+    """Replace distances to threshold by the pseudo-derivative there."""
+    real = type(height)
+    zero, one = real(0), real(1)
+    if shape == 0:
+        for n in range(distance.size):
+            under = one + sharpness * abs(distance[n])
+            distance[n] = height / (under * under)
+    elif shape == 1:
+        for n in range(distance.size):
+            left = one - sharpness * abs(distance[n])
+            distance[n] = height * left if left > zero else zero
+    else:
+        for n in range(distance.size):
+            distance[n] = -sharpness * abs(distance[n])
+        activate(SIGMOID, distance, distance)
+        for n in range(distance.size):
+            distance[n] = real(4) * height * distance[n] * (one - distance[n])
+
 
 @kernel
 def _step(
     factors: Array,
-    refractory: int,
+    shape: int,
+    sharpness: float,
+    height: float,
     drive: Array,
     current: Array,
     potential: Array,
@@ -200,19 +267,24 @@ def _step(
     filtered: Array,
     adapted: Array,
     since: Array,
-    distance: Array,
+    pseudo: Array,
     opened: Array,
     charge: Array,
 ) -> None:
     """One step of all neurons; ``since`` counts the steps since the last spike."""
     a_s, a_m, a_r, of_spike = factors[0], factors[1], factors[2], factors[3]
-    a_d, of_filter, a_a, beta = factors[4], factors[5], factors[6], factors[7]
+    a_d, of_filter, a_a, beta, refractory = (
+        factors[4],
+        factors[5],
+        factors[6],
+        factors[7],
+        factors[8],
+    )
     one = factors.dtype.type(1)
     zero = factors.dtype.type(0)
     for n in range(drive.size):
         before = spike[n]
-        since[n] += 1
-        gate = one if since[n] > refractory else zero
+        gate = one if since[n] >= refractory else zero
         current[n] = a_s * current[n] + drive[n]
         charge[n] = gate * (a_m * potential[n] + (one - a_m) * current[n])
         opened[n] = gate * (one - before)
@@ -220,9 +292,165 @@ def _step(
         rising[n] = a_r * rising[n] + of_spike * before
         filtered[n] = a_d * filtered[n] + of_filter * rising[n]
         adapted[n] = a_a * adapted[n] + before
-        distance[n] = potential[n] - one - beta * adapted[n]
-        if distance[n] > zero:
-            spike[n] = one
-            since[n] = 0
-        else:
-            spike[n] = zero
+        pseudo[n] = potential[n] - one - beta * adapted[n]
+        spike[n] = one if pseudo[n] > zero else zero
+        since[n] = zero if pseudo[n] > zero else since[n] + one
+    _pseudo(shape, sharpness, height, pseudo)
+
+
+@kernel
+def _forward(
+    block: Block,
+    factors: Array,
+    shape: int,
+    sharpness: float,
+    height: float,
+    weights: Array,
+    outside: Array,
+    noise: Array,
+    amplitude: float,
+    drive: Array,
+    activity: Array,
+    pseudo: Array,
+    opened: Array,
+    charge: Array,
+    spikes: Array,
+) -> None:
+    first, last, low, high = block
+    steps, size, rows = drive.shape[1], drive.shape[3], high - low
+    before = np.zeros(((last - first) * rows, size), drive.dtype)
+    arriving = np.zeros_like(before)
+    states = np.zeros((last - first, 6, rows * size), drive.dtype)
+    states[:, 5] = factors[8]
+    noisy = np.empty(rows * size, drive.dtype)
+    for t in range(steps):
+        if t > 0:
+            product(before, weights, first, arriving)
+        for s in range(first, last):
+            here = slice((s - first) * rows, (s - first + 1) * rows)
+            now, given = part(drive, s, t, low, high), part(outside, s, t, low, high)
+            recurrent, filtered = arriving[here].reshape(-1), before[here].reshape(-1)
+            for n in range(now.size):
+                now[n] = given[n] + recurrent[n]
+            if noise.shape[0] > 0:
+                disturbance = part(noise, s, t, low, high)
+                for n in range(now.size):
+                    noisy[n] = now[n] + amplitude * disturbance[n]
+                now = noisy
+            own = states[s - first]
+            _step(
+                factors,
+                shape,
+                sharpness,
+                height,
+                now,
+                own[0],
+                own[1],
+                own[2],
+                own[3],
+                filtered,
+                own[4],
+                own[5],
+                part(pseudo, s, t, low, high),
+                part(opened, s, t, low, high),
+                part(charge, s, t, low, high),
+            )
+            part(spikes, s, t, low, high)[:] = own[2]
+            part(activity, s, t, low, high)[:] = filtered
+
+
+@kernel
+def _adjoint(
+    block: Block,
+    factors: Array,
+    weights: Array,
+    own: Array,
+    pseudo: Array,
+    opened: Array,
+    reset: Array,
+    arriving: Array,
+    signals: Array,
+) -> None:
+    a_s, a_m, a_r, of_spike = factors[0], factors[1], factors[2], factors[3]
+    a_d, of_filter, a_a, beta = factors[4], factors[5], factors[6], factors[7]
+    charging = factors.dtype.type(1) - a_m
+    first, last, low, high = block
+    steps, size, rows = signals.shape[1], signals.shape[3], high - low
+    after = np.zeros(((last - first) * rows, size), signals.dtype)
+    returning = np.zeros_like(after)
+    # Signals on the state after a step: of spike, filter, its first stage, threshold, potential
+    # and current.
+    states = np.zeros((after.shape[0], 6, size), signals.dtype)
+    for t in range(steps - 1, -1, -1):
+        if t < steps - 1:
+            product(after, weights, first, returning)
+        for row in range(after.shape[0]):
+            s, b = first + row // rows, low + row % rows
+            signal, later, back = part(arriving, s, t, b, b + 1), after[row], returning[row]
+            slope, gate = part(pseudo, s, t, b, b + 1), part(opened, s, t, b, b + 1)
+            kept = part(reset, s, t, b, b + 1)
+            carried = states[row]
+            for n in range(size):
+                filtered = carried[1, n] + (signal[n] + back[n] + own[n] * later[n])
+                threshold = slope[n] * carried[0, n]
+                potential = carried[4, n] + threshold
+                adapted = carried[3, n] - beta * threshold
+                rising = carried[2, n] + of_filter * filtered
+                into = gate[n] * potential
+                current = carried[5, n] + charging * into
+                carried[0, n] = of_spike * rising + adapted - kept[n] * potential
+                carried[1, n] = a_d * filtered
+                carried[2, n] = a_r * rising
+                carried[3, n] = a_a * adapted
+                carried[4, n] = a_m * into
+                carried[5, n] = a_s * current
+                later[n] = current
+            part(signals, s, t, b, b + 1)[:] = later
+
+
+@kernel
+def _tangent(
+    block: Block,
+    factors: Array,
+    weights: Array,
+    pseudo: Array,
+    opened: Array,
+    reset: Array,
+    outside: Array,
+    drive: Array,
+    activity: Array,
+) -> None:
+    a_s, a_m, a_r, of_spike = factors[0], factors[1], factors[2], factors[3]
+    a_d, of_filter, a_a, beta = factors[4], factors[5], factors[6], factors[7]
+    charging = factors.dtype.type(1) - a_m
+    first, last, low, high = block
+    steps, size, rows = drive.shape[1], drive.shape[3], high - low
+    before = np.zeros(((last - first) * rows, size), drive.dtype)
+    arriving = np.zeros_like(before)
+    # Changes of spike, filter, its first stage, threshold, potential and current.
+    states = np.zeros((before.shape[0], 6, size), drive.dtype)
+    for t in range(steps):
+        if t > 0:
+            product(before, weights, first, arriving)
+        for row in range(before.shape[0]):
+            s, b = first + row // rows, low + row % rows
+            now, given = part(drive, s, t, b, b + 1), part(outside, s, t, b, b + 1)
+            slope, gate = part(pseudo, s, t, b, b + 1), part(opened, s, t, b, b + 1)
+            kept, recurrent, moved = part(reset, s, t, b, b + 1), arriving[row], states[row]
+            filtered = before[row]
+            for n in range(size):
+                now[n] = given[n] + recurrent[n]
+                spike = moved[0, n]
+                current = a_s * moved[5, n] + now[n]
+                charge = a_m * moved[4, n] + charging * current
+                potential = gate[n] * charge - kept[n] * spike
+                rising = a_r * moved[2, n] + of_spike * spike
+                filtered[n] = a_d * moved[1, n] + of_filter * rising
+                adapted = a_a * moved[3, n] + spike
+                moved[0, n] = slope[n] * (potential - beta * adapted)
+                moved[1, n] = filtered[n]
+                moved[2, n] = rising
+                moved[3, n] = adapted
+                moved[4, n] = potential
+                moved[5, n] = current
+            part(activity, s, t, b, b + 1)[:] = filtered

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from plausibench.architectures.architecture import layered
+from plausibench.architectures.blocks import Block, blocks, by_step
 from plausibench.architectures.network import (
     CONSTANT,
     INPUT,
@@ -21,10 +22,11 @@ from plausibench.architectures.network import (
 )
 from plausibench.architectures.neurons import Neurons
 from plausibench.architectures.synapses import DenseSynapse
-from plausibench.architectures.temporal import State, Temporal
+from plausibench.architectures.temporal import Compiled, State, Temporal
 from plausibench.kernels.buffers import empty
 from plausibench.kernels.errors import Divergence, InputError, choose, integer, number
 from plausibench.kernels.streams import generator
+from plausibench.kernels.threads import spread
 
 Array = np.ndarray
 
@@ -258,12 +260,16 @@ class RecurrentNetwork(Network):
         name, neurons, examples = population.name, population.neurons, clean.examples
         assert isinstance(neurons, Temporal)
         slopes = neurons.slopes(clean.drive[name], clean.traces[name])
+        loops = self.loops(name)
+        dense = _dense(population, loops, [self.parameters[p.name] for p in loops])
+        if dense is not None:
+            return _tangent_blocks(neurons, dense, slopes, outside, examples)
         drive, activity = outside.copy(), np.empty_like(outside)
         moved: State = {}
         before = np.zeros_like(outside[..., :examples, :])
         for first in range(0, outside.shape[-2], examples):
             here = (..., slice(first, first + examples), slice(None))
-            for p in self.loops(name):
+            for p in loops:
                 drive[here] += p.synapse.drive(self.parameters[p.name], before)
             before = neurons.tangent_step(tuple(s[here] for s in slopes), drive[here], moved)
             activity[here] = before
@@ -308,6 +314,9 @@ class RecurrentNetwork(Network):
         assert isinstance(neurons, Temporal)
         slopes = neurons.slopes(clean.drive[name], clean.traces[name])
         loops = [p for p in self.loops(name) if p.name in weights]
+        dense = _dense(population, loops, [weights[p.name] for p in loops])
+        if dense is not None:
+            return _return_blocks(neurons, dense, slopes, arriving, examples)
         signals, rows = empty(arriving.shape, arriving.dtype), arriving.shape[-2]
         carried: State = {}
         after = np.zeros_like(arriving[..., :examples, :])
@@ -338,6 +347,9 @@ def _run(
         () if noise is None else noise.shape[:-2],
         *(w.shape[: w.ndim - len(p.synapse.shape)] for p, w in zip(loops, weights, strict=True)),
     )
+    dense = _dense(population, loops, weights)
+    if dense is not None:
+        return _run_blocks(neurons, dense, outside, noise, amplitude, lead, examples)
     rows, step = outside.shape[-2], (*lead, examples, population.size)
     shape, kind = (*lead, rows, population.size), outside.dtype
     drive, activity = empty(shape, kind), empty(shape, kind)
@@ -355,6 +367,81 @@ def _run(
         before = neurons.step(state, np.ascontiguousarray(now), left)
         activity[here] = before
     return drive, activity, traces
+
+
+def _dense(
+    population: Population, loops: Sequence[Projection], weights: Sequence[Array]
+) -> Array | None:
+    """Weights ``(S, N, N)`` of compiled loops, ``(0, N, N)`` for none; None where steps are not."""
+    if not isinstance(population.neurons, Compiled):
+        return None
+    if len(loops) > 1 or not all(isinstance(p.synapse, DenseSynapse) for p in loops):
+        return None
+    size = population.size
+    if not loops:
+        return np.empty((0, size, size))
+    return weights[0].reshape(-1, size, size)
+
+
+def _run_blocks(
+    neurons: Compiled,
+    dense: Array,
+    outside: Array,
+    noise: Array | None,
+    amplitude: float,
+    lead: tuple[int, ...],
+    examples: int,
+) -> tuple[Array, Array, dict[str, Array]]:
+    """What :func:`_run` does, in compiled loops over blocks of examples."""
+    shape, kind = (*lead, *outside.shape[-2:]), outside.dtype
+    drive, activity = empty(shape, kind), empty(shape, kind)
+    traces = {name: empty(shape, kind) for name in neurons.traces}
+    given, now, rates = (by_step(array, examples) for array in (outside, drive, activity))
+    left = {name: by_step(trace, examples) for name, trace in traces.items()}
+    disturbance = given[:0] if noise is None else by_step(noise, examples)
+    transposed = np.ascontiguousarray(dense.swapaxes(-1, -2), kind)
+
+    def one(block: Block) -> None:
+        neurons.forward_block(block, transposed, given, disturbance, amplitude, now, rates, left)
+
+    spread(one, blocks(len(now), examples, len(dense) > 1))
+    return drive, activity, traces
+
+
+def _return_blocks(
+    neurons: Compiled, dense: Array, slopes: tuple[Array, ...], arriving: Array, examples: int
+) -> Array:
+    """Signals of :meth:`RecurrentNetwork._return`, in compiled loops over blocks of examples."""
+    size, kind = arriving.shape[-1], arriving.dtype
+    own, weights = np.zeros(size, kind), np.ascontiguousarray(dense, kind)
+    if len(weights) == 1 and np.count_nonzero(weights) == np.count_nonzero(weights[0].diagonal()):
+        # Synapses of each neuron onto itself alone, as in e-prop, need no matrix product.
+        own, weights = weights[0].diagonal().copy(), weights[:0]
+    signals = empty(arriving.shape, kind)
+    at = tuple(by_step(s, examples) for s in slopes)
+    given, back = by_step(arriving, examples), by_step(signals, examples)
+
+    def one(block: Block) -> None:
+        neurons.adjoint_block(block, weights, own, at, given, back)
+
+    spread(one, blocks(len(back), examples, len(dense) > 1))
+    return signals
+
+
+def _tangent_blocks(
+    neurons: Compiled, dense: Array, slopes: tuple[Array, ...], outside: Array, examples: int
+) -> tuple[Array, Array]:
+    """What :meth:`RecurrentNetwork._tangent` does, in compiled loops over blocks of examples."""
+    drive, activity = (empty(outside.shape, outside.dtype) for _ in range(2))
+    at = tuple(by_step(s, examples) for s in slopes)
+    given, now, changes = (by_step(array, examples) for array in (outside, drive, activity))
+    transposed = np.ascontiguousarray(dense.swapaxes(-1, -2), outside.dtype)
+
+    def one(block: Block) -> None:
+        neurons.tangent_block(block, transposed, at, given, now, changes)
+
+    spread(one, blocks(len(now), examples, len(dense) > 1))
+    return drive, activity
 
 
 def recurrent_layers(

@@ -3,11 +3,14 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from plausibench.architectures.blocks import Block, part, product
 from plausibench.architectures.neurons import Neurons, Pointwise
+from plausibench.kernels.compiled import kernel
+from plausibench.kernels.elementwise import activate, derivative
 from plausibench.kernels.errors import choose, number
 
 Array = np.ndarray
@@ -66,12 +69,65 @@ class Temporal(Neurons):
         raise _stateful(self)
 
 
+class Compiled(Temporal):
+    """Neurons whose whole passes are compiled, with dense synapses onto their population or none.
+
+    Arrays are ``(S, T, B, N)``, of one floating-point type, with S = 1 where samples share them;
+    weights are ``(S, N, N)``, or ``(0, N, N)`` for none. The loops do what the steps do; only the
+    rows of the block are read and written.
+    """
+
+    @abstractmethod
+    def forward_block(
+        self,
+        block: Block,
+        weights: Array,
+        outside: Array,
+        noise: Array,
+        amplitude: float,
+        drive: Array,
+        activity: Array,
+        traces: Mapping[str, Array],
+    ) -> None:
+        """Go through all steps, driven from outside and by ``activity @ weights`` a step before.
+
+        ``noise`` of shape ``(0, T, B, N)`` is none; ``drive`` takes the one without noise.
+        """
+
+    @abstractmethod
+    def adjoint_block(
+        self,
+        block: Block,
+        weights: Array,
+        own: Array,
+        slopes: tuple[Array, ...],
+        arriving: Array,
+        signals: Array,
+    ) -> None:
+        """Return through all steps, with ``signals @ weights + signals * own`` of the step after.
+
+        ``own``, ``(N,)``, is what returns from each neuron to itself, besides.
+        """
+
+    @abstractmethod
+    def tangent_block(
+        self,
+        block: Block,
+        weights: Array,
+        slopes: tuple[Array, ...],
+        outside: Array,
+        drive: Array,
+        activity: Array,
+    ) -> None:
+        """Go through all steps with changes of drive and activity, as ``forward_block`` does."""
+
+
 def _stateful(neurons: Neurons) -> TypeError:
     return TypeError(f"{type(neurons).__name__}: activity depends on the past, not on drive alone")
 
 
 @dataclass(frozen=True)
-class Leaky(Temporal):
+class Leaky(Compiled):
     r"""Leaky rates, with :math:`k` the leak.
 
     .. math:: \text{rate: } h_t = (1 - k) h_{t-1} + k f(u_t), \qquad
@@ -96,11 +152,7 @@ class Leaky(Temporal):
         number("leak", self.leak, above=0, most=1)
         choose("leaking", self.leaking, LEAKING)
 
-    # A class variable of neurons whose traces do not depend on their options.
-    @property
-    def traces(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The potential, where it is not the drive."""
-        return ("potential",) if self.leaking == "potential" else ()
+    traces: ClassVar[tuple[str, ...]] = ("slope",)
 
     @property
     def function(self) -> Pointwise:
@@ -116,18 +168,19 @@ class Leaky(Temporal):
         return {"leaking": np.zeros(shape, dtype)}
 
     def step(self, state: State, drive: Array, traces: Mapping[str, Array]) -> Array:
-        kept = state["leaking"]
-        kept *= 1 - self.leak
-        if self.leaking == "rate":
-            kept += self.leak * self.function.activate(drive)
-            return kept
-        kept += self.leak * drive
-        traces["potential"][...] = kept
-        return self.function.activate(kept)
+        activity, slope = np.empty_like(drive), np.empty_like(drive)
+        _step(
+            *self._options(drive.dtype),
+            drive.reshape(-1),
+            state["leaking"].reshape(-1),
+            activity.reshape(-1),
+            slope.reshape(-1),
+        )
+        traces["slope"][...] = slope
+        return activity
 
     def slopes(self, drive: Array, traces: Mapping[str, Array]) -> tuple[Array, ...]:
-        reached = traces["potential"] if self.leaking == "potential" else drive
-        return (self.function.slope(reached, self.function.activate(reached)),)
+        return (traces["slope"],)
 
     def adjoint_step(self, slopes: tuple[Array, ...], signal: Array, carried: State) -> Array:
         if self.leaking == "rate":
@@ -145,3 +198,177 @@ class Leaky(Temporal):
             return moved["leaking"]
         moved["leaking"] = kept + self.leak * change
         return slopes[0] * moved["leaking"]
+
+    def _options(self, dtype: np.dtype) -> tuple[int, Any, bool]:
+        """Options as compiled code takes them."""
+        return self.function.code, dtype.type(self.leak), self.leaking == "rate"
+
+    def forward_block(
+        self,
+        block: Block,
+        weights: Array,
+        outside: Array,
+        noise: Array,
+        amplitude: float,
+        drive: Array,
+        activity: Array,
+        traces: Mapping[str, Array],
+    ) -> None:
+        code, leak, rate = self._options(drive.dtype)
+        size = drive.dtype.type(amplitude)
+        out = drive, activity, traces["slope"]
+        _forward(block, code, leak, rate, weights, outside, noise, size, *out)
+
+    def adjoint_block(
+        self,
+        block: Block,
+        weights: Array,
+        own: Array,
+        slopes: tuple[Array, ...],
+        arriving: Array,
+        signals: Array,
+    ) -> None:
+        _, leak, rate = self._options(signals.dtype)
+        _adjoint(block, leak, rate, weights, own, *slopes, arriving, signals)
+
+    def tangent_block(
+        self,
+        block: Block,
+        weights: Array,
+        slopes: tuple[Array, ...],
+        outside: Array,
+        drive: Array,
+        activity: Array,
+    ) -> None:
+        _, leak, rate = self._options(drive.dtype)
+        _tangent(block, leak, rate, weights, *slopes, outside, drive, activity)
+
+
+@kernel
+def _step(
+    code: int, leak: float, rate: bool, drive: Array, kept: Array, activity: Array, slope: Array
+) -> None:
+    """One step of all neurons."""
+    keeping = type(leak)(1) - leak
+    if rate:
+        activate(code, drive, activity)
+        derivative(code, drive, activity, slope)
+        for n in range(kept.size):
+            kept[n] = keeping * kept[n] + leak * activity[n]
+        activity[:] = kept
+    else:
+        for n in range(kept.size):
+            kept[n] = keeping * kept[n] + leak * drive[n]
+        activate(code, kept, activity)
+        derivative(code, kept, activity, slope)
+
+
+@kernel
+def _forward(
+    block: Block,
+    code: int,
+    leak: float,
+    rate: bool,
+    weights: Array,
+    outside: Array,
+    noise: Array,
+    amplitude: float,
+    drive: Array,
+    activity: Array,
+    slope: Array,
+) -> None:
+    first, last, low, high = block
+    steps, size, rows = drive.shape[1], drive.shape[3], high - low
+    before = np.zeros(((last - first) * rows, size), drive.dtype)
+    arriving, kept = np.zeros_like(before), np.zeros_like(before)
+    noisy = np.empty(rows * size, drive.dtype)
+    for t in range(steps):
+        if t > 0:
+            product(before, weights, first, arriving)
+        for s in range(first, last):
+            here = slice((s - first) * rows, (s - first + 1) * rows)
+            now, given = part(drive, s, t, low, high), part(outside, s, t, low, high)
+            recurrent, rates = arriving[here].reshape(-1), part(activity, s, t, low, high)
+            for n in range(now.size):
+                now[n] = given[n] + recurrent[n]
+            if noise.shape[0] > 0:
+                disturbance = part(noise, s, t, low, high)
+                for n in range(now.size):
+                    noisy[n] = now[n] + amplitude * disturbance[n]
+                now = noisy
+            slopes = part(slope, s, t, low, high)
+            _step(code, leak, rate, now, kept[here].reshape(-1), rates, slopes)
+            before[here].reshape(-1)[:] = rates
+
+
+@kernel
+def _adjoint(
+    block: Block,
+    leak: float,
+    rate: bool,
+    weights: Array,
+    own: Array,
+    slope: Array,
+    arriving: Array,
+    signals: Array,
+) -> None:
+    first, last, low, high = block
+    steps, size, rows = signals.shape[1], signals.shape[3], high - low
+    after = np.zeros(((last - first) * rows, size), signals.dtype)
+    returning, kept = np.zeros_like(after), np.zeros_like(after)
+    keeping = type(leak)(1) - leak
+    for t in range(steps - 1, -1, -1):
+        if t < steps - 1:
+            product(after, weights, first, returning)
+        for row in range(after.shape[0]):
+            s, b = first + row // rows, low + row % rows
+            slopes, signal = part(slope, s, t, b, b + 1), part(arriving, s, t, b, b + 1)
+            later, back, carried = after[row], returning[row], kept[row]
+            if rate:
+                for n in range(size):
+                    total = signal[n] + back[n] + own[n] * later[n] + carried[n]
+                    carried[n] = keeping * total
+                    later[n] = leak * (slopes[n] * total)
+            else:
+                for n in range(size):
+                    total = slopes[n] * (signal[n] + back[n] + own[n] * later[n]) + carried[n]
+                    carried[n] = keeping * total
+                    later[n] = leak * total
+            part(signals, s, t, b, b + 1)[:] = later
+
+
+@kernel
+def _tangent(
+    block: Block,
+    leak: float,
+    rate: bool,
+    weights: Array,
+    slope: Array,
+    outside: Array,
+    drive: Array,
+    activity: Array,
+) -> None:
+    first, last, low, high = block
+    steps, size, rows = drive.shape[1], drive.shape[3], high - low
+    before = np.zeros(((last - first) * rows, size), drive.dtype)
+    arriving, kept = np.zeros_like(before), np.zeros_like(before)
+    keeping = type(leak)(1) - leak
+    for t in range(steps):
+        if t > 0:
+            product(before, weights, first, arriving)
+        for s in range(first, last):
+            here = slice((s - first) * rows, (s - first + 1) * rows)
+            now, given = part(drive, s, t, low, high), part(outside, s, t, low, high)
+            slopes, changes = part(slope, s, t, low, high), part(activity, s, t, low, high)
+            recurrent, moved = arriving[here].reshape(-1), kept[here].reshape(-1)
+            for n in range(now.size):
+                now[n] = given[n] + recurrent[n]
+            if rate:
+                for n in range(now.size):
+                    moved[n] = keeping * moved[n] + leak * (slopes[n] * now[n])
+                changes[:] = moved
+            else:
+                for n in range(now.size):
+                    moved[n] = keeping * moved[n] + leak * now[n]
+                    changes[n] = slopes[n] * moved[n]
+            before[here].reshape(-1)[:] = changes

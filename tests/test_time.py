@@ -327,7 +327,7 @@ class TestNeurons:
     def test_gain_of_the_filters(self, filtering, gain):
         """Filtered activity per spike and step in a steady state (Lin & Huang 2023)."""
         neurons = IntegrateAndFire(filtering=filtering)
-        _, _, a_r, of_spike, a_d, of_filter, _, _ = neurons.factors
+        _, _, a_r, of_spike, a_d, of_filter, *_ = neurons.factors
         assert of_spike / (1 - a_r) * of_filter / (1 - a_d) == pytest.approx(gain, abs=5e-4)
 
     def test_spikes_are_six_steps_apart_at_least(self):
