@@ -102,9 +102,10 @@ class WiringCost(Penalty):
             )
         (layer,) = layers
         neurons = len(matrices[layer + RECURRENT])
-        own = grid(*grid_shape("grid", shape, neurons))
-        lengths = {layer + RECURRENT: distances(own, own)}
+        rows, columns = grid_shape("grid", shape, neurons)
+        lengths = {layer + RECURRENT: _within_grid(rows, columns)}
         if self.edges:
+            own = grid(rows, columns)
             for name, weights in matrices.items():
                 if name == layer + FORWARD:
                     lengths[name] = distances(own, edge(weights.shape[1], INPUT_EDGE))
@@ -118,4 +119,12 @@ def _between_lines(gap: float, outputs: int, inputs: int) -> Array:
     above, below = ((np.arange(n) + 0.5) / n for n in (outputs, inputs))
     lengths: Array = np.hypot(gap, above[:, None] - below)
     lengths.flags.writeable = False  # it is shared
+    return lengths
+
+
+@lru_cache(maxsize=64)
+def _within_grid(rows: int, columns: int) -> Array:
+    places = grid(rows, columns)
+    lengths = distances(places, places)
+    lengths.flags.writeable = False
     return lengths
