@@ -135,9 +135,7 @@ class IntegrateAndFire(Compiled):
         }[self.filtering]
         # A single filter is a double one whose first stage keeps nothing.
         a_r = 0.0 if self.filtering == "single" else a_r
-        return np.array(
-            [a_s, a_m, a_r, of_spike, a_d, of_filter, a_a, self.adaptation, self.refractory]
-        )
+        return np.array([a_s, a_m, a_r, of_spike, a_d, of_filter, a_a, self.adaptation, self.refractory])
 
     def rest(self, shape: tuple[int, ...], dtype: np.dtype) -> State:
         names = ("current", "potential", "spike", "rising", "filtered", "adapted")
