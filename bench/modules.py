@@ -51,6 +51,7 @@ def clusters(variance: Array, seed: int) -> Array:
     """
     from sklearn.cluster import KMeans
     from sklearn.metrics import silhouette_score
+    from threadpoolctl import threadpool_limits
 
     labels = np.full(len(variance), -1)
     active = np.flatnonzero(variance.sum(axis=1) > ACTIVE)
@@ -61,11 +62,13 @@ def clusters(variance: Array, seed: int) -> Array:
         return labels
     state = int(generator(seed, "clusters").integers(2**31))
     best = -1.0
-    for count in range(2, min(MOST_CLUSTERS, different - 1) + 1):
-        found = KMeans(count, n_init=STARTS, random_state=state).fit_predict(profiles)
-        score = float(silhouette_score(profiles, found))
-        if score > best:
-            best, labels[active] = score, found
+    # So few neurons are clustered sooner by one thread than by several.
+    with threadpool_limits(limits=1):
+        for count in range(2, min(MOST_CLUSTERS, different - 1) + 1):
+            found = KMeans(count, n_init=STARTS, random_state=state).fit_predict(profiles)
+            score = float(silhouette_score(profiles, found))
+            if score > best:
+                best, labels[active] = score, found
     return labels
 
 

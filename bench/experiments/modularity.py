@@ -30,13 +30,13 @@ from plausibench.architectures.spatial import SpatialNetwork
 from plausibench.architectures.spatial_rnn import SpatialRnn
 from plausibench.bench import modules
 from plausibench.bench.experiments.parts import Part, Rows
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.bench.optimisers import Adam
 from plausibench.bench.selectors import select
 from plausibench.bench.tasks.yang2019 import Yang2019
 from plausibench.bench.training import trajectory
 from plausibench.kernels.errors import Divergence, InputError, integer
 from plausibench.kernels.streams import generator, stream
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.mean_squared_error import MeanSquaredError
 from plausibench.objectives.objective import Objective
 from plausibench.objectives.weighted_sum import WeightedSum

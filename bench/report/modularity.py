@@ -33,7 +33,7 @@ ASKED = (
 )
 """Statistics with a null."""
 SHOWN = 1e-4
-"""Strength of penalty of the networks that are drawn."""
+"""Strength of penalty of the networks that are drawn, or the next to it."""
 
 COLOURS = dict(zip(ARMS, ("#1a1a1a", 0, 1, 2, 3), strict=True))
 MARKERS = dict(zip(ARMS, "*osD^", strict=True))
@@ -62,6 +62,8 @@ def fronts(rows: pd.DataFrame) -> Table:
             numbers["seeds"] = int(costs["wiring"].notna().sum())
             cells.append(line)
             raw.append(numbers)
+    if not cells:
+        cells, raw = [{"rule": "–", "performance": "none that is compared", "arm": "–"}], [{}]
     notes = (
         (
             "Read off each seed's path of performance and cost over strengths of the penalty, at "
@@ -292,7 +294,7 @@ def _nulls(axes: Axes, own: pd.DataFrame) -> None:
     names = ASKED[:4]
     arms = [arm for arm in ARMS if arm != "none"]
     for number, arm in enumerate(arms):
-        part = own[(own["arm"] == arm) & np.isclose(own["strength"], SHOWN)]
+        part = own[(own["arm"] == arm) & (own["strength"] == _shown(own))]
         for place, name in enumerate(names):
             z = part.loc[part["quantity"] == name, "z"]
             mean, low, high = interval(-z if name == "locality" else z)
@@ -303,12 +305,17 @@ def _nulls(axes: Axes, own: pd.DataFrame) -> None:
     axes.set_yticks(range(len(names)), [name.replace(" are ", "\nare ") for name in names])
     axes.invert_yaxis()
     axes.set_xlabel("distance from the null (SD)")
-    panels.title(axes, f"modules at strength {SHOWN:g}")
+    panels.title(axes, f"modules at strength {_shown(own):g}")
+
+
+def _shown(own: pd.DataFrame) -> float:
+    known = own.loc[own["strength"] > 0, "strength"].unique()
+    return float(min(known, key=lambda strength: abs(np.log(strength / SHOWN))))
 
 
 def _one(own: pd.DataFrame, arm: str, quantity: str) -> pd.DataFrame:
     """Rows of the first seed's network at the strength that is drawn."""
-    part = own[(own["arm"] == arm) & np.isclose(own["strength"], SHOWN)]
+    part = own[(own["arm"] == arm) & (own["strength"] == _shown(own))]
     return part[(part["seed"] == own["seed"].min()) & (part["quantity"] == quantity)]
 
 
