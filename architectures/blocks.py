@@ -4,6 +4,7 @@ Arrays of a pass have a row for each step and example, ``(..., T B, N)``; compil
 as ``(S, T, B, N)``, with S = 1 where all samples share them.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -44,11 +45,7 @@ def blocks(samples: int, examples: int, apart: bool) -> list[Block]:
     pieces = 1 if samples > 1 and examples <= FULL else max(2, examples // FULL)
     pieces = max(1, min(pieces, examples // LEAST))
     edges = [examples * piece // pieces for piece in range(pieces + 1)]
-    return [
-        Block(s, s + 1, first, last)
-        for s in range(samples)
-        for first, last in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    return [Block(s, s + 1, first, last) for s in range(samples) for first, last in pairwise(edges)]
 
 
 def by_step(rows: Array, examples: int) -> Array:

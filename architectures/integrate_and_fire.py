@@ -122,7 +122,7 @@ class IntegrateAndFire(Compiled):
 
     @property
     def factors(self) -> Array:
-        """alpha_s, alpha_m, alpha_r, weight of s, alpha_d, weight of h, alpha_a, beta, refractory."""
+        """alpha_s, alpha_m, alpha_r, weight of s, alpha_d, weight of h, alpha_a, beta, steps."""
         dt = self.step_length
         a_s, a_m, a_r, a_d, a_a = (
             exp(-dt / tau)
@@ -135,7 +135,9 @@ class IntegrateAndFire(Compiled):
         }[self.filtering]
         # A single filter is a double one whose first stage keeps nothing.
         a_r = 0.0 if self.filtering == "single" else a_r
-        return np.array([a_s, a_m, a_r, of_spike, a_d, of_filter, a_a, self.adaptation, self.refractory])
+        return np.array(
+            [a_s, a_m, a_r, of_spike, a_d, of_filter, a_a, self.adaptation, self.refractory]
+        )
 
     def rest(self, shape: tuple[int, ...], dtype: np.dtype) -> State:
         names = ("current", "potential", "spike", "rising", "filtered", "adapted")
@@ -214,9 +216,8 @@ class IntegrateAndFire(Compiled):
         arriving: Array,
         signals: Array,
     ) -> None:
-        _adjoint(
-            block, self.factors.astype(signals.dtype), weights, own, *slopes, arriving, signals
-        )
+        factors, (pseudo, opened, reset) = self.factors.astype(signals.dtype), slopes
+        _adjoint(block, factors, weights, own, pseudo, opened, reset, arriving, signals)
 
     def tangent_block(
         self,
@@ -227,9 +228,8 @@ class IntegrateAndFire(Compiled):
         drive: Array,
         activity: Array,
     ) -> None:
-        _tangent(
-            block, self.factors.astype(drive.dtype), weights, *slopes, outside, drive, activity
-        )
+        factors, (pseudo, opened, reset) = self.factors.astype(drive.dtype), slopes
+        _tangent(block, factors, weights, pseudo, opened, reset, outside, drive, activity)
 
 
 @kernel

@@ -197,11 +197,18 @@ class RecurrentNetwork(Network):
             if p.source == name:
                 continue
             pre = activity[p.source]
+            if p.source == CONSTANT and total is not None:
+                pre = pre[..., :1, :]  # every row is the same
             part = p.synapse.drive(
                 replaced.get(p.name, self.parameters[p.name]),
                 delayed(pre, examples) if p.delay else pre,
             )
-            total = part if total is None else total + part
+            if total is None:
+                total = part
+            elif np.broadcast_shapes(total.shape, part.shape) == total.shape:
+                total += part
+            else:
+                total = total + part
         assert total is not None, f"population {name} has no incoming projection"
         return total
 
@@ -261,8 +268,8 @@ class RecurrentNetwork(Network):
         assert isinstance(neurons, Temporal)
         slopes = neurons.slopes(clean.drive[name], clean.traces[name])
         loops = self.loops(name)
-        dense = _dense(population, loops, [self.parameters[p.name] for p in loops])
-        if dense is not None:
+        dense = _dense(loops, [self.parameters[p.name] for p in loops], population.size)
+        if dense is not None and isinstance(neurons, Compiled):
             return _tangent_blocks(neurons, dense, slopes, outside, examples)
         drive, activity = outside.copy(), np.empty_like(outside)
         moved: State = {}
@@ -314,8 +321,8 @@ class RecurrentNetwork(Network):
         assert isinstance(neurons, Temporal)
         slopes = neurons.slopes(clean.drive[name], clean.traces[name])
         loops = [p for p in self.loops(name) if p.name in weights]
-        dense = _dense(population, loops, [weights[p.name] for p in loops])
-        if dense is not None:
+        dense = _dense(loops, [weights[p.name] for p in loops], population.size)
+        if dense is not None and isinstance(neurons, Compiled):
             return _return_blocks(neurons, dense, slopes, arriving, examples)
         signals, rows = empty(arriving.shape, arriving.dtype), arriving.shape[-2]
         carried: State = {}
@@ -347,8 +354,8 @@ def _run(
         () if noise is None else noise.shape[:-2],
         *(w.shape[: w.ndim - len(p.synapse.shape)] for p, w in zip(loops, weights, strict=True)),
     )
-    dense = _dense(population, loops, weights)
-    if dense is not None:
+    dense = _dense(loops, weights, population.size)
+    if dense is not None and isinstance(neurons, Compiled):
         return _run_blocks(neurons, dense, outside, noise, amplitude, lead, examples)
     rows, step = outside.shape[-2], (*lead, examples, population.size)
     shape, kind = (*lead, rows, population.size), outside.dtype
@@ -369,18 +376,11 @@ def _run(
     return drive, activity, traces
 
 
-def _dense(
-    population: Population, loops: Sequence[Projection], weights: Sequence[Array]
-) -> Array | None:
-    """Weights ``(S, N, N)`` of compiled loops, ``(0, N, N)`` for none; None where steps are not."""
-    if not isinstance(population.neurons, Compiled):
-        return None
+def _dense(loops: Sequence[Projection], weights: Sequence[Array], size: int) -> Array | None:
+    """Weights ``(S, N, N)`` of dense synapses, ``(0, N, N)`` for none; None for other synapses."""
     if len(loops) > 1 or not all(isinstance(p.synapse, DenseSynapse) for p in loops):
         return None
-    size = population.size
-    if not loops:
-        return np.empty((0, size, size))
-    return weights[0].reshape(-1, size, size)
+    return weights[0].reshape(-1, size, size) if loops else np.empty((0, size, size))
 
 
 def _run_blocks(

@@ -229,7 +229,8 @@ class Leaky(Compiled):
         signals: Array,
     ) -> None:
         _, leak, rate = self._options(signals.dtype)
-        _adjoint(block, leak, rate, weights, own, *slopes, arriving, signals)
+        (slope,) = slopes
+        _adjoint(block, leak, rate, weights, own, slope, arriving, signals)
 
     def tangent_block(
         self,
@@ -241,7 +242,8 @@ class Leaky(Compiled):
         activity: Array,
     ) -> None:
         _, leak, rate = self._options(drive.dtype)
-        _tangent(block, leak, rate, weights, *slopes, outside, drive, activity)
+        (slope,) = slopes
+        _tangent(block, leak, rate, weights, slope, outside, drive, activity)
 
 
 @kernel

@@ -7,11 +7,12 @@ import numpy as np
 
 from plausibench.architectures.network import CONSTANT, Activity, Network, Projection
 from plausibench.architectures.synapses import BiasSynapse
-from plausibench.bench.measurement import Measurement, from_moments, one_blas_thread
+from plausibench.bench.measurement import Measurement, from_moments
 from plausibench.bench.moments import BLOCK, Moments
 from plausibench.bench.quick import gradient
 from plausibench.kernels.errors import InputError, choose, integer, refusal
 from plausibench.kernels.streams import generator
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Dense
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from plausibench.architectures.network import Network
 from plausibench.bench.draws import WITHIN, formed_blocks, prepare, reference_of
-from plausibench.bench.measurement import one_blas_thread, redraw_set
+from plausibench.bench.measurement import redraw_set
 from plausibench.bench.statistics import student_quantile
 from plausibench.bench.vectors import vector, vectors
 from plausibench.kernels.errors import integer
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.rule import Rule, State

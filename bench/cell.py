@@ -10,7 +10,7 @@ import numpy as np
 from plausibench.bench.averaging import averaging_rows
 from plausibench.bench.draws import WITHIN, prepare, reference_of
 from plausibench.bench.exact import closed_form, is_exact
-from plausibench.bench.measurement import from_exact, measure, one_blas_thread
+from plausibench.bench.measurement import from_exact, measure
 from plausibench.bench.optimisers import make_optimiser
 from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
@@ -21,6 +21,7 @@ from plausibench.bench.unit import Unit, build_network
 from plausibench.bench.variance_budget import budget_rows
 from plausibench.kernels.errors import Divergence
 from plausibench.kernels.streams import stream
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.rule import Rule, State

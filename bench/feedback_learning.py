@@ -3,11 +3,11 @@
 import numpy as np
 
 from plausibench.architectures.network import Network
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.bench.penalties import obstacle
 from plausibench.bench.tasks.task import Task
 from plausibench.kernels.errors import InputError, integer
 from plausibench.kernels.streams import stream
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.objective import Objective
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, State, Step

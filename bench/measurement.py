@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -33,13 +33,13 @@ from plausibench.bench.statistics import (
     quantities,
 )
 from plausibench.kernels.errors import InputError, choose, integer
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.rule import Rule, State
 
 if TYPE_CHECKING:
     import pandas as pd
-    from threadpoolctl import ThreadpoolController
 
 Array = np.ndarray
 
@@ -220,18 +220,6 @@ def redraw_set(redraw: Iterable[str]) -> frozenset[str]:
             raise InputError("redraw: 'data' needs a task to draw from; use bench.budget")
         choose("redraw", source, REDRAWABLE)
     return sources
-
-
-@lru_cache(maxsize=1)
-def _thread_pools() -> "ThreadpoolController":
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
-
-
-def one_blas_thread() -> Any:
-    """Context in which BLAS uses one thread: with two, the last bits differ."""
-    return _thread_pools().limit(limits=1, user_api="blas")
 
 
 def _blocks(

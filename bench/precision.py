@@ -17,7 +17,6 @@ import numpy as np
 from plausibench.bench.cell import Cell, cells
 from plausibench.bench.draws import WITHIN, draw_block, prepare, reference_of
 from plausibench.bench.exact import is_exact
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.bench.moments import BLOCK, RUN, Moments
 from plausibench.bench.spec import Spec
 from plausibench.bench.statistics import (
@@ -32,6 +31,7 @@ from plausibench.bench.sweep import units
 from plausibench.bench.unit import Unit
 from plausibench.kernels.errors import Divergence, InputError
 from plausibench.kernels.streams import stream
+from plausibench.kernels.threads import one_blas_thread
 
 Array = np.ndarray
 

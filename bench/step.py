@@ -7,10 +7,10 @@ import numpy as np
 from plausibench.architectures.network import Network
 from plausibench.bench.draws import WITHIN, Setting, formed_blocks, prepare, reference_of
 from plausibench.bench.exact import exact
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.bench.statistics import interval, student_quantile
 from plausibench.bench.vectors import vector, vectors
 from plausibench.kernels.errors import integer
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.rule import Rule, State

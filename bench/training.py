@@ -9,7 +9,6 @@ import numpy as np
 
 from plausibench.architectures.network import Activity, Network
 from plausibench.bench.draws import WITHIN, formed_blocks, prepare, reference_of
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.bench.optimisers import Optimiser, make_optimiser
 from plausibench.bench.penalties import with_penalty
 from plausibench.bench.structure import Reordering
@@ -17,6 +16,7 @@ from plausibench.bench.tasks.task import Task
 from plausibench.bench.vectors import vector, vectors
 from plausibench.kernels.errors import Divergence, integer
 from plausibench.kernels.streams import stream
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective, in_rows
 from plausibench.rules.estimate import form

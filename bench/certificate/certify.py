@@ -11,8 +11,8 @@ from plausibench.bench.conformance.case import Case, case_for, cases_for
 from plausibench.bench.conformance.locality import Fact, audit
 from plausibench.bench.conformance.outcome import Outcome
 from plausibench.bench.conformance.suite import run_checks
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.kernels.errors import InputError
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.rules.rule import Rule
 
 VERDICTS = ("passed", "failed", "not applicable")

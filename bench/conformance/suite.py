@@ -19,8 +19,8 @@ from plausibench.bench.conformance.contract import (
 )
 from plausibench.bench.conformance.outcome import Outcome
 from plausibench.bench.conformance.theory import check_bias, check_bias_order, check_enumeration
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.kernels.errors import InputError, choose, refusal
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.rules.rule import Rule
 
 Check = Callable[[Rule, Case], Outcome]

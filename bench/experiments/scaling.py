@@ -37,13 +37,14 @@ from plausibench.architectures.mlp import Mlp
 from plausibench.architectures.network import Network
 from plausibench.bench.draws import WITHIN, formed_blocks, prepare
 from plausibench.bench.experiments.parts import Part, Rows
-from plausibench.bench.measurement import measure, one_blas_thread
+from plausibench.bench.measurement import measure
 from plausibench.bench.moments import RUN
 from plausibench.bench.quick import gradient
 from plausibench.bench.statistics import GROUPS, GroupSums, interval, quantities
 from plausibench.bench.vectors import vector, vectors
 from plausibench.kernels.errors import integer
 from plausibench.kernels.streams import generator, stream
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.mean_squared_error import MeanSquaredError
 from plausibench.rules.node_perturbation import NodePerturbation

@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from plausibench.bench.deviations import deviations
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.kernels import elementwise, noise
 from plausibench.kernels.buffers import empty
+from plausibench.kernels.threads import one_blas_thread
 
 CORES = os.cpu_count() or 1
 BLOCK = 32
