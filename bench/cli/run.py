@@ -110,7 +110,8 @@ def run(
     interrupted continues where it stopped: run --resume DIR, or the same command again. Or it
     is a study of its own: figure2, the plane of Richards et al. 2019 with every rule tuned alike;
     scaling, the exponents of bias and variance against size, batch and amplitude; time, those in
-    recurrent networks against trial length, delay and recurrence.
+    recurrent networks against trial length, delay and recurrence; modularity, whether wiring cost
+    and swaps of neurons make recurrent networks grow modules.
 
     On a cluster the tasks of a job array share one directory: each computes its --shard, and
     plausibench table reads them all.
