@@ -14,6 +14,7 @@ BUILTIN = {
     "stochastic_mlp": "plausibench.architectures.stochastic_mlp:StochasticMlp",
     "spiking_mlp": "plausibench.architectures.spiking_mlp:SpikingMlp",
     "what_where": "plausibench.architectures.what_where:WhatWhere",
+    "spatial_rnn": "plausibench.architectures.spatial_rnn:SpatialRnn",
     "rate_rnn": "plausibench.architectures.rate_rnn:RateRnn",
     "spiking_rnn": "plausibench.architectures.spiking_rnn:SpikingRnn",
     "mode_rnn": "plausibench.architectures.mode_rnn:ModeRnn",

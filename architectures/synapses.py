@@ -6,6 +6,7 @@ with them runs on every architecture.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,6 +19,12 @@ class Synapse(ABC):
     """A bilinear map ``(weights, pre) -> drive`` with its adjoint and its outer product.
 
     ``weights`` may carry a leading sample axis S; ``pre`` and ``post`` are ``(..., B, N)``.
+    """
+
+    axes: ClassVar[tuple[str, ...]] = ()
+    """What each axis of the weights runs over: the neurons of the ``target`` or the ``source``.
+
+    Empty where the weights are not one for each pair of neurons.
     """
 
     @property
@@ -87,6 +94,8 @@ class DenseSynapse(Synapse):
     outputs: int
     inputs: int
 
+    axes: ClassVar[tuple[str, ...]] = ("target", "source")
+
     @property
     def shape(self) -> tuple[int, ...]:
         return (self.outputs, self.inputs)
@@ -134,6 +143,8 @@ class BiasSynapse(Synapse):
     """One weight per neuron from a constant presynaptic activity of 1, weights ``(N_out,)``."""
 
     outputs: int
+
+    axes: ClassVar[tuple[str, ...]] = ("target",)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -29,6 +30,9 @@ class Optimiser(ABC):
 
     learning_rate: float
     weight_decay: float
+
+    moments: ClassVar[tuple[str, ...]] = ()
+    """Parts of the memory that have an array of the parameter's shape for each parameter."""
 
     @property
     def decay(self) -> float:
@@ -63,6 +67,8 @@ class Adam(Optimiser):
     first: float = 0.9
     second: float = 0.999
     epsilon: float = 1e-8
+
+    moments: ClassVar[tuple[str, ...]] = ("mean", "square")
 
     def __post_init__(self) -> None:
         _check(self)

@@ -1,6 +1,6 @@
 """Train a network with a learning rule, and stop at checkpoints."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from plausibench.architectures.network import Activity, Network
 from plausibench.bench.draws import WITHIN, formed_blocks, prepare, reference_of
 from plausibench.bench.optimisers import Optimiser, make_optimiser
 from plausibench.bench.penalties import with_penalty
+from plausibench.bench.structure import Reordering
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.vectors import vector, vectors
 from plausibench.kernels.errors import Divergence, integer
@@ -47,6 +48,7 @@ def trajectory(
     checkpoints: Sequence[int],
     batch_size: int,
     seed: int,
+    reorder: Callable[[int, Network], Mapping[str, Array]] | None = None,
 ) -> Iterator[Checkpoint]:
     """Train with one rule while the state of another, or of itself, follows the weights.
 
@@ -62,6 +64,9 @@ def trajectory(
         Examples per step.
     seed
         Root of the streams: batches, rule noise and feedback.
+    reorder
+        Asked after every step, with its number and the network: the new order of the neurons of
+        populations. All that is indexed by them follows.
 
     Yields
     ------
@@ -100,6 +105,12 @@ def trajectory(
         taken = Step(network, objective.data, batch, clean, change, optimise.decay, noise)
         lead = trainer.advance(lead, taken)
         state = lead if own else follower.advance(state, taken)
+        for name, order in ({} if reorder is None else reorder(step + 1, network)).items():
+            move = Reordering(network, name, order)
+            memory = move.memory(optimise, memory)
+            lead = move.state(trainer, lead)
+            state = lead if own else move.state(follower, state)
+            network = move.network
 
 
 def _single(

@@ -6,6 +6,7 @@ import numpy as np
 
 from plausibench.architectures.network import Activity, Network, Population
 from plausibench.architectures.neurons import Pointwise, TwoCompartment
+from plausibench.architectures.permutation import Axes, feedback_axes
 from plausibench.kernels.errors import choose, number, positive
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
@@ -68,6 +69,9 @@ class Bursting(Rule):
                 weights = (draw / sum(weights.shape) ** 0.5).astype(network.dtype)
             state[p.name] = weights.copy()
         return state
+
+    def state_axes(self, network: Network) -> Axes:
+        return feedback_axes(network)
 
     def advance(self, state: State, step: Step) -> State:
         """Symmetric feedback follows the weights; random feedback stays."""

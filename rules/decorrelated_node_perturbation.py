@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from plausibench.architectures.network import INPUT, Activity, Network
+from plausibench.architectures.permutation import Axes
 from plausibench.kernels.errors import number
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
@@ -70,6 +71,10 @@ class DecorrelatedNodePerturbation(Perturbation):
             for name, size in sizes.items()
             if name in sources
         }
+
+    def state_axes(self, network: Network) -> Axes:
+        names = (INPUT, *(each.name for each in network.hidden))
+        return {name: (name, name) for name in names}
 
     def estimate(
         self,

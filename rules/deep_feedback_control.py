@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from plausibench.architectures.network import Activity, Network
+from plausibench.architectures.permutation import Axes
 from plausibench.kernels.errors import Divergence, choose, positive
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
@@ -104,6 +105,9 @@ class DeepFeedbackControl(Rule):
             draw = generator(seed, "feedback", population.name).standard_normal(shape)
             state[population.name] = (draw / outputs**0.5).astype(network.dtype)
         return state
+
+    def state_axes(self, network: Network) -> Axes:
+        return {each.name: (each.name, network.output.name) for each in network.populations}
 
     def advance(self, state: State, step: Step) -> State:
         """Feedback of the weights after the step; random feedback stays."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from plausibench.architectures.network import CONSTANT, INPUT, Activity, Network
 from plausibench.architectures.neurons import TwoCompartment
+from plausibench.architectures.permutation import Axes, feedback_axes
 from plausibench.architectures.synapses import DenseSynapse
 from plausibench.kernels.errors import Divergence, InputError, choose, integer, number, positive
 from plausibench.kernels.streams import generator
@@ -202,6 +203,15 @@ class DendriticError(Rule):
             state[f"{name}_mismatch"] = (self.mismatch * draw).astype(network.dtype)
             state[name] = state[name] * (1 + state[f"{name}_mismatch"])
         return state
+
+    def state_axes(self, network: Network) -> Axes:
+        axes = feedback_axes(network)
+        for p in network.returning:
+            lateral = f"{p.source}.interneuron"
+            axes[f"{lateral}_input"] = (p.target, p.source)
+            axes[f"{lateral}_input_bias"] = (p.target,)
+            axes[f"{lateral}_output"] = (p.source, p.target)
+        return axes | {f"{name}_mismatch": own for name, own in axes.items()}
 
     def advance(self, state: State, step: Step) -> State:
         """Self-predicting state for the weights after the step; random feedback stays."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from plausibench.architectures.network import Activity, Network
 from plausibench.architectures.neurons import Pointwise
+from plausibench.architectures.permutation import Axes
 from plausibench.kernels.errors import InputError, positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
@@ -56,6 +57,9 @@ class DirectFeedbackAlignment(Rule):
 
     def initial_state(self, network: Network, seed: int) -> State:
         return broadcast_matrices(network, network.hidden, seed, self.scale)
+
+    def state_axes(self, network: Network) -> Axes:
+        return {each.name: (each.name, network.output.name) for each in network.hidden}
 
     def estimate(
         self,

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from plausibench.architectures.network import Activity, Network
+from plausibench.architectures.permutation import Axes
 from plausibench.kernels.errors import positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.mean_squared_error import MeanSquaredError
@@ -65,6 +66,9 @@ class DirectRandomTargetProjection(Rule):
 
     def initial_state(self, network: Network, seed: int) -> State:
         return broadcast_matrices(network, network.hidden, seed, self.scale)
+
+    def state_axes(self, network: Network) -> Axes:
+        return {each.name: (each.name, network.output.name) for each in network.hidden}
 
     def estimate(
         self,

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from plausibench.architectures.network import INPUT, Activity, Network, Population
+from plausibench.architectures.permutation import Axes
 from plausibench.kernels.errors import positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
@@ -63,6 +64,9 @@ class IndirectFeedbackAlignment(Rule):
 
     def initial_state(self, network: Network, seed: int) -> State:
         return broadcast_matrices(network, _first(network), seed, self.scale)
+
+    def state_axes(self, network: Network) -> Axes:
+        return {each.name: (each.name, network.output.name) for each in network.hidden}
 
     def estimate(
         self,

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from plausibench.architectures.network import Activity, Network
+from plausibench.architectures.permutation import Axes
 from plausibench.kernels.errors import positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
@@ -92,6 +93,16 @@ class LearnedFeedback(LayerwiseFeedback):
                 square = self.ridge * np.eye(joined.shape[1], dtype=network.dtype)
                 state[f"{population.name}.squares"] = square
         return state
+
+    def state_axes(self, network: Network) -> Axes:
+        """Sums over several populations above belong to none of them."""
+        axes = super().state_axes(network)
+        for population in network.hidden:
+            above = network.outgoing[population.name]
+            if len(above) == 1:
+                axes[f"{population.name}.products"] = axes[above[0].name]
+                axes[f"{population.name}.squares"] = (above[0].target,) * 2
+        return axes
 
     def advance(self, state: State, step: Step) -> State:
         network, batch = step.network, step.batch

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from plausibench.architectures.network import INPUT, Activity, Network
+from plausibench.architectures.permutation import Axes
 from plausibench.kernels.errors import positive
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
@@ -75,6 +76,9 @@ class Pepita(Rule):
             -bound, bound, (network.inputs, network.output.size)
         )
         return {INPUT: draw.astype(network.dtype)}
+
+    def state_axes(self, network: Network) -> Axes:
+        return {INPUT: (INPUT, network.output.name)}
 
     def estimate(
         self,

@@ -8,6 +8,7 @@ import numpy as np
 from plausibench.architectures.architecture import layered
 from plausibench.architectures.network import CONSTANT, Activity, Network, Population
 from plausibench.architectures.neurons import Pointwise
+from plausibench.architectures.permutation import Axes, feedback_axes
 from plausibench.kernels.errors import number
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
@@ -51,6 +52,9 @@ class LayerwiseFeedback(Rule):
             # The sum makes -0 equal to 0.
             state[p.name] = (deviation * draw + 0.0).astype(network.dtype)
         return state
+
+    def state_axes(self, network: Network) -> Axes:
+        return feedback_axes(network)
 
     def estimate(
         self,

@@ -8,6 +8,7 @@ import numpy as np
 from plausibench.architectures.architecture import layered
 from plausibench.architectures.network import Activity, Network
 from plausibench.architectures.neurons import Pointwise
+from plausibench.architectures.permutation import Axes
 from plausibench.architectures.stochastic import Sample, StochasticNetwork
 from plausibench.kernels.errors import choose, number
 from plausibench.objectives.batch import Batch
@@ -81,6 +82,9 @@ class Reinforce(Rule):
         if self.baseline != "running":
             return {}
         return {BASELINE: np.zeros((), dtype=network.dtype)}
+
+    def state_axes(self, network: Network) -> Axes:
+        return {BASELINE: ()}
 
     def estimate(
         self,

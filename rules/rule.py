@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from plausibench.architectures.network import Activity, Network
+from plausibench.architectures.permutation import Axes
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates
@@ -179,6 +180,13 @@ class Rule(ABC):
     def advance(self, state: State, step: Step) -> State:
         """State after a step of learning; ``state`` itself is not to be changed."""
         return state
+
+    def state_axes(self, network: Network) -> Axes:
+        """Population whose neurons each axis of each array of the state belongs to.
+
+        None for an axis without neurons. When neurons change places their state moves with them.
+        """
+        return {}
 
     def reference(
         self, network: Network, objective: Objective, batch: Batch, clean: Activity

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from plausibench.architectures.network import Activity, Network
+from plausibench.architectures.permutation import Axes
 from plausibench.kernels.errors import choose, number
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
@@ -98,6 +99,9 @@ class SegregatedDendrites(Rule):
             draw = generator(seed, "feedback", population.name).uniform(-bound, bound, shape)
             state[population.name] = draw.astype(network.dtype)
         return state
+
+    def state_axes(self, network: Network) -> Axes:
+        return {each.name: (each.name, network.output.name) for each in network.hidden}
 
     def estimate(
         self,

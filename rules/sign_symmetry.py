@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from plausibench.architectures.network import Activity, Network
+from plausibench.architectures.permutation import Axes, feedback_axes
 from plausibench.kernels.errors import choose, positive
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
@@ -79,6 +80,9 @@ class SignSymmetry(Rule):
             draw = generator(seed, "feedback", p.name).uniform(0, 1, shape)
             state[p.name] = (self.largest(p.synapse.factors[1]) * draw).astype(network.dtype)
         return state
+
+    def state_axes(self, network: Network) -> Axes:
+        return feedback_axes(network)
 
     def largest(self, inputs: int) -> float:
         """Magnitude for a projection from this many neurons, or the largest one."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from plausibench.architectures.network import Activity, Network, Projection
 from plausibench.architectures.neurons import Neurons
+from plausibench.architectures.permutation import Axes, feedback_axes
 from plausibench.kernels.errors import number, positive
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
@@ -70,6 +71,10 @@ class Targets(Rule):
             state[p.name] = (draw / shape[-1] ** 0.5).astype(network.dtype)
             state[_bias(p)] = np.zeros(_size(network, p), dtype=network.dtype)
         return state
+
+    def state_axes(self, network: Network) -> Axes:
+        biases = {_bias(p): (p.source,) for p in network.returning}
+        return {**feedback_axes(network), **biases}
 
     def advance(self, state: State, step: Step) -> State:
         """Feedback after one step down the error of reconstruction."""

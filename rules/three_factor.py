@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from plausibench.architectures.network import Activity, Network
+from plausibench.architectures.permutation import Axes
 from plausibench.kernels.errors import InputError, choose, integer, number, positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
@@ -98,6 +99,9 @@ class ThreeFactor(Rule):
 
     def initial_state(self, network: Network, seed: int) -> State:
         return {"baseline": np.zeros(1)} if self.baseline == "running" else {}
+
+    def state_axes(self, network: Network) -> Axes:
+        return {"baseline": (None,)}
 
     def advance(self, state: State, step: Step) -> State:
         if self.baseline == "clean":

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from plausibench.architectures.network import Activity, Network, Projection
+from plausibench.architectures.permutation import Axes
 from plausibench.kernels.errors import InputError, choose
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
@@ -54,6 +55,10 @@ class LearningSignal(LayerwiseFeedback):
             return {}
         state = super().initial_state(network, seed)
         return {p.name: state[p.name] for p in network.returning if not p.delay}
+
+    def state_axes(self, network: Network) -> Axes:
+        axes = super().state_axes(network)
+        return {p.name: axes[p.name] for p in network.returning if not p.delay}
 
     def advance(self, state: State, step: Step) -> State:
         if self.feedback != "adaptive":

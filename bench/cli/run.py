@@ -108,10 +108,8 @@ def run(
 
     EXPERIMENT is a specification (TOML); options replace its values. A run that was
     interrupted continues where it stopped: run --resume DIR, or the same command again. Or it
-    is a study of its own: figure2, the plane of Richards et al. 2019 with every rule tuned alike;
-    scaling, the exponents of bias and variance against size, batch and amplitude; time, those in
-    recurrent networks against trial length, delay and recurrence; modes, recurrent networks of few
-    modes and what rules do in them.
+    names a study of its own, such as figure2, the plane of Richards et al. 2019 with every rule
+    tuned alike: plausibench list experiments names them all.
 
     On a cluster the tasks of a job array share one directory: each computes its --shard, and
     plausibench table reads them all.

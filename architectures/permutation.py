@@ -1,0 +1,70 @@
+"""Neurons of a population in another order: everything that is indexed by them follows."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from plausibench.architectures.network import Network
+from plausibench.kernels.errors import InputError, choose
+
+Array = np.ndarray
+
+Axes = dict[str, tuple[str | None, ...]]
+"""Population that each axis of each array runs over, None for an axis without neurons."""
+
+
+def parameter_axes(network: Network) -> Axes:
+    """Populations of the axes of every parameter."""
+    return {
+        p.name: tuple({"target": p.target, "source": p.source}[end] for end in p.synapse.axes)
+        or (None,) * len(p.synapse.shape)
+        for p in network.projections
+    }
+
+
+def feedback_axes(network: Network) -> Axes:
+    """Populations of the axes of weights in the layout of the way back, per projection."""
+    axes = parameter_axes(network)
+    return {p.name: axes[p.name][::-1] for p in network.returning}
+
+
+def permuted(
+    arrays: Mapping[str, Array], axes: Axes, population: str, order: Array
+) -> dict[str, Array]:
+    """Arrays with the axes of a population in another order.
+
+    Parameters
+    ----------
+    arrays, axes
+        Arrays, and the populations of their axes.
+    population
+        Whose neurons are reordered.
+    order
+        The neuron that comes to each place, ``(N,)``.
+    """
+    found = {}
+    for name, array in arrays.items():
+        for axis, indexed in enumerate(axes[name]):
+            if indexed == population:
+                array = np.take(array, order, axis=axis)
+        found[name] = array
+    return found
+
+
+def permuted_network(network: Network, population: str, order: Array) -> Network:
+    """The same function, computed with the neurons of a hidden population in another order.
+
+    Raises
+    ------
+    InputError
+        If there is no such hidden population, or its synapses share weights between neurons.
+    """
+    choose("population", population, [each.name for each in network.hidden])
+    for p in network.projections:
+        if population in (p.target, p.source) and not p.synapse.axes:
+            raise InputError(
+                f"population: the neurons of {population} have fixed places in {p.name}; allowed "
+                "are populations with one weight for each pair of neurons"
+            )
+    changed = permuted(network.parameters, parameter_axes(network), population, order)
+    return network.with_parameters(changed)
