@@ -2,6 +2,9 @@
 
 EXPERIMENTS = {
     "figure2": "the plane of Richards et al. 2019, Fig. 2, with every rule tuned alike",
+    "gradient_fields": "rules that follow no gradient: fields, and the symmetry of Jacobians",
+    "improvement": "improvement against step, directions of equal improvement, steps that improve",
+    "representation_change": "tuning change by layer after learning by reward, minus a control",
     "scaling": "bias and variance of perturbation rules against size, batch and amplitude",
     "time": "bias and variance in recurrent networks against trial length, delay and recurrence",
 }
