@@ -41,47 +41,44 @@ def long(found: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def verdicts(found: pd.DataFrame) -> pd.DataFrame:
-    """Change at the top minus that at the bottom, and whether each layer exceeds the one below."""
-    ordered = (np.diff(found.to_numpy(), axis=1) > 0).all(axis=1).astype(float)
-    lines = found.index.to_frame(index=False)
-    top = (found[LAST] - found[FIRST]).to_numpy()
-    return pd.concat(
-        [
-            lines.assign(quantity="top", value=top),
-            lines.assign(quantity="ordered", value=ordered),
-        ]
-    )
+def counted(flags: pd.Series) -> str:
+    """How many of them hold, as text."""
+    return f"{int(flags.sum())} of {len(flags)}"
 
 
 def changes(rows: pd.DataFrame) -> Table:
     """Table of the change of tuning by rule and reward, and of what learning adds."""
     found = profiles(rows)
-    summary = pd.concat([long(found).rename(columns={"layer": "quantity"}), verdicts(found)])
-    right = accuracies(rows)
-    count = right.groupby("rule", sort=False).agg(lambda values: int((values > LEARNED).sum()))
-    total = right.groupby("rule", sort=False).size()
-    means = seeds.over_seeds(summary, ["rule", "reward", "quantity"])
-    order = {"earned": 0, "shuffled": 1, "excess": 2}
-    means = means.sort_values(
-        ["rule", "reward"],
-        key=lambda column: column.map(order) if column.name == "reward" else column,
-        kind="stable",
+    top = found[LAST] - found[FIRST]
+    summary = pd.concat(
+        [
+            long(found).rename(columns={"layer": "quantity"}),
+            top.rename("value").reset_index().assign(quantity="top"),
+        ]
     )
-    means["learned"] = [f"{count[rule]} of {total[rule]}" for rule in means["rule"]]
+    means = seeds.over_seeds(summary, ["rule", "reward", "quantity"])
+    places = {kind: place for place, kind in enumerate(("earned", "shuffled", "excess"))}
+    means["place"] = means["reward"].map(places)
+    means = means.sort_values(["rule", "place"], kind="stable")
+    learned = (accuracies(rows) > LEARNED).groupby("rule").agg(counted)
+    steps = pd.Series((np.diff(found, axis=1) > 0).all(axis=1), index=found.index)
+    ordered = steps.groupby(["rule", "reward"]).agg(counted)
+    means["learned"] = [learned[rule] for rule in means["rule"]]
+    means["ordered"] = [
+        ordered[pair] for pair in means[["rule", "reward"]].itertuples(index=False, name=None)
+    ]
     means["rule"] = [style.label(rule) for rule in means["rule"]]
     note = (
         "Change of tuning relative to what it was: mean over the networks that have learned "
         f"(more than {LEARNED:.0%} right) [95 % interval by Student's t]. Excess: earned minus "
-        "shuffled rewards, seed by seed. Top - bottom: of the layers; ordered: share of networks "
-        "in which each layer changes more than the one below."
+        "shuffled rewards, seed by seed. Ordered: networks in which each layer changes more than "
+        "the one below."
     )
-    columns = {layer: f"{name}" for layer, name in LAYERS.items()}
     return seeds.table(
         f"Change of tuning by layer; {rows['seed'].nunique()} seeds",
         means,
-        {"rule": "rule", "learned": "learned", "reward": "reward"},
-        columns | {"top": "top - bottom", "ordered": "ordered"},
+        {"rule": "rule", "learned": "learned", "reward": "reward", "ordered": "ordered"},
+        {**LAYERS, "top": "top - bottom"},
         (note,),
     )
 
