@@ -81,8 +81,8 @@ LAYERS = {"layer1": "V1-like", "layer2": "V2-like", "layer3": "V4-like", "layer4
 HEAD = "layer5"
 """The output layer, which is a new one for the fine task."""
 BATCH = 64
-COARSE_STEPS, COARSE_RATE = 800, 2e-3
-STEPS = 600
+COARSE_STEPS, COARSE_RATE = 500, 2e-3
+STEPS = 400
 """Batches of rewarded trials."""
 ORIENTATIONS, PHASES = 36, 16
 """At which tuning is measured."""

@@ -54,6 +54,7 @@ def changes(rows: pd.DataFrame) -> Table:
         [
             long(found).rename(columns={"layer": "quantity"}),
             top.rename("value").reset_index().assign(quantity="top"),
+            rows[rows["quantity"] == "accuracy"],
         ]
     )
     means = seeds.over_seeds(summary, ["rule", "reward", "quantity"])
@@ -64,21 +65,20 @@ def changes(rows: pd.DataFrame) -> Table:
     steps = pd.Series((np.diff(found, axis=1) > 0).all(axis=1), index=found.index)
     ordered = steps.groupby(["rule", "reward"]).agg(counted)
     means["learned"] = [learned[rule] for rule in means["rule"]]
-    means["ordered"] = [
-        ordered[pair] for pair in means[["rule", "reward"]].itertuples(index=False, name=None)
-    ]
+    pairs = means[["rule", "reward"]].itertuples(index=False, name=None)
+    means["ordered"] = [ordered.get(pair, "–") for pair in pairs]
     means["rule"] = [style.label(rule) for rule in means["rule"]]
     note = (
         "Change of tuning relative to what it was: mean over the networks that have learned "
         f"(more than {LEARNED:.0%} right) [95 % interval by Student's t]. Excess: earned minus "
         "shuffled rewards, seed by seed. Ordered: networks in which each layer changes more than "
-        "the one below."
+        "the one below. Right: share of right answers, networks that have not learned included."
     )
     return seeds.table(
         f"Change of tuning by layer; {rows['seed'].nunique()} seeds",
         means,
         {"rule": "rule", "learned": "learned", "reward": "reward", "ordered": "ordered"},
-        {**LAYERS, "top": "top - bottom"},
+        {**LAYERS, "top": "top - bottom", "accuracy": "right, all networks"},
         (note,),
     )
 
