@@ -10,8 +10,8 @@ from plausibench.bench import registry
 from plausibench.bench.cli import main
 from plausibench.bench.experiments import apical_activity as study
 from plausibench.bench.experiments.parts import collect
+from plausibench.bench.report.apical_activity import KEYS, changes, means, predictions
 from plausibench.bench.report.apical_activity import apical_activity as picture
-from plausibench.bench.report.apical_activity import changes, means, predictions
 from plausibench.bench.selectors import select
 from plausibench.kernels.errors import InputError
 from plausibench.objectives.batch import Batch
@@ -27,13 +27,13 @@ FIRST = study.CONDITIONS[0]
 
 @pytest.fixture(scope="module")
 def rows():
-    """One condition of the reward model with enough seeds, all else with few."""
-    todo = [
-        part
-        for part in study.parts(seeds=12)
-        if part.arguments[-1] < 2 or part.arguments[:4] == ("reward", *FIRST)
-    ]
-    return pd.DataFrame(collect(todo))
+    """One condition of the reward model with enough seeds, all else with few and short."""
+    first = [part for part in study.parts(seeds=12) if part.arguments[:4] == ("reward", *FIRST)]
+    found = collect(first)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study, "AFTER", 50)
+        others = [p for p in study.parts(seeds=2) if p.arguments[:4] != ("reward", *FIRST)]
+        return pd.DataFrame(found + collect(others))
 
 
 def built(model, feedback):
@@ -50,7 +50,8 @@ def test_apical_dendrites_are_silent_without_a_teaching_signal(model, feedback):
     rule, network, state = built(model, feedback)
     seen = study.patterns("orthogonal", 0)
     found = study.apical(rule, network, state, seen, np.zeros((2, 2)))
-    assert np.abs(found).max() < 1e-12
+    # The circuit settles until no voltage changes by more than 1e-9.
+    assert np.abs(found).max() < 1e-8
 
 
 @pytest.mark.parametrize("feedback", ["aligned", "random"])
@@ -116,25 +117,19 @@ def test_patterns():
 
 
 def test_both_predictions_hold_with_orthogonal_stimuli_and_aligned_feedback(rows, record_figure):
-    """Each misses by chance in well under 1 % of 12 seeds: about 9 standard errors from 0."""
     found = means(rows)
     hold = predictions(found)
     assert hold["reward", *FIRST]
-    own = found[(found[study_keys(found)] == ("reward", *FIRST)).all(axis=1)]
-    own = own.set_index("quantity")["value"]
+    own = found.set_index([*KEYS, "quantity"])["value"].loc[("reward", *FIRST)]
     for quantity in ("A in A", "B in A"):
-        record_figure(f"apical activity, reward model: {quantity}", own[quantity])
+        record_figure(f"apical activity, reward model: {quantity}", own[quantity], "its sign")
     assert own["licks A"] > 0.9
     assert own["licks B"] < 0.1
 
 
-def study_keys(found):
-    return list(found.columns[:4])
-
-
 def test_nothing_is_apical_before_reward(rows):
     course = rows[(rows["quantity"] == "course") & (rows["at"] < study.BEFORE)]
-    assert (course["value"].abs() < 1e-12).all()
+    assert (course["value"].dropna().abs() < 1e-8).all()
 
 
 def test_report(rows):

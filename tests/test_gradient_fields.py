@@ -21,7 +21,7 @@ FEW = ("backprop", "feedback_alignment", "equilibrium_propagation", "oja")
 
 @pytest.fixture(scope="module")
 def rows():
-    return pd.DataFrame(collect(study.parts(rules=FEW, seeds=3)))
+    return pd.DataFrame(collect(study.parts(rules=FEW, seeds=2)))
 
 
 def value(rows, field, quantity):
@@ -106,7 +106,8 @@ def test_gradients_have_symmetric_jacobians_and_others_have_not(rows, record_fig
     # The estimate is the gradient of a contrast of energies, exactly, though biased.
     assert (share(rows, "equilibrium_propagation") < 1e-7).all()
     for rule in ("feedback_alignment", "oja"):
-        record_figure(f"{rule}: antisymmetric share of the Jacobian", share(rows, rule).mean())
+        found = share(rows, rule).mean()
+        record_figure(f"{rule}: antisymmetric share of the Jacobian", found, "above 0")
         assert (share(rows, rule) > 0.1).all()
 
 
@@ -116,7 +117,7 @@ def test_predictive_coding_is_a_gradient_where_its_target_is_fixed():
     for objective in ("mean_squared_error", "cross_entropy"):
         (found[objective],) = (
             row["value"]
-            for row in study.rule_rows("predictive_coding[steps=300]", (objective,), 0)
+            for row in study.rule_rows("predictive_coding[step=0.3,steps=100]", (objective,), 0)
             if row["quantity"] == "antisymmetric"
         )
     assert found["mean_squared_error"] < 1e-6

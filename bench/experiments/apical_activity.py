@@ -99,7 +99,7 @@ def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
     return {"apical_activity": changes(rows)}, [apical_activity(rows)]
 
 
-def parts(seeds: int = 30, seed: int = 0, learning_rate: float = RATE) -> list[Part]:
+def parts(seeds: int = 20, seed: int = 0, learning_rate: float = RATE) -> list[Part]:
     """Independent parts of the study.
 
     Parameters

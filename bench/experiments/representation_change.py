@@ -52,7 +52,7 @@ Array = np.ndarray
 
 RATES: Mapping[str, float] = {
     "reinforce[baseline=running]": 1e-3,
-    "attention_gated": 1e-3,
+    "attention_gated": 5e-4,
     "node_perturbation": 1e-3,
     "sign_symmetry": 5e-4,
     "feedback_alignment": 5e-4,

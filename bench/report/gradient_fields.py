@@ -134,8 +134,7 @@ def _paths(axes: Axes, points: pd.DataFrame) -> None:
     x, y = np.meshgrid(side, side)
     axes.contourf(x, y, height(np.stack([x, y], axis=-1)), levels=12, cmap="Greys", alpha=0.55)
     colours = sns.color_palette("colorblind")
-    for start, path in points.groupby("start"):
-        colour = colours[int(str(start))]
+    for colour, (_, path) in zip(colours, points.groupby("start"), strict=False):
         axes.plot(path["x"], path["y"], color=colour, linewidth=1.1)
         axes.plot(path["x"].iloc[:1], path["y"].iloc[:1], marker="o", markersize=4, color=colour)
         axes.plot(path["x"].iloc[-1:], path["y"].iloc[-1:], marker="*", markersize=7, color=colour)
@@ -168,8 +167,7 @@ def _symmetry(axes: Axes, rows: pd.DataFrame) -> None:
 
 def _drift(axes: Axes, drift: pd.DataFrame) -> None:
     colours = sns.color_palette("colorblind")
-    for start, values in drift.iterrows():
-        colour = colours[int(str(start))]
+    for colour, (_, values) in zip(colours, drift.iterrows(), strict=False):
         axes.plot(drift.columns, values, color=colour, marker="o", markersize=3)
     axes.axhline(0, color="0.35", linewidth=0.8)
     axes.set_xlabel("length of an Euler step")

@@ -74,7 +74,7 @@ def steps(rows: pd.DataFrame) -> Table:
     """Table of the share of steps that improve the loss, by rule and length."""
     own = rows[rows["quantity"] == "improves"]
     near = own[np.isclose(own["at"].to_numpy()[:, None], STEPS).any(axis=1)]
-    found = seeds.over_seeds(near, ["rule", "at"])
+    found = shares(near, ["rule", "at"])
     found["rule"] = [style.label(rule) for rule in found["rule"]]
     found["quantity"] = [f"{at:g}" for at in found["at"]]
     note = (
@@ -88,6 +88,12 @@ def steps(rows: pd.DataFrame) -> Table:
         {f"{at:g}": f"step {at:g}" for at in STEPS},
         (note,),
     )
+
+
+def shares(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Means of shares over seeds; intervals end at 0 and at 1."""
+    found = seeds.over_seeds(rows, keys)
+    return found.assign(low=found["low"].clip(lower=0), high=found["high"].clip(upper=1))
 
 
 def improvement(rows: pd.DataFrame) -> Picture:
@@ -137,9 +143,10 @@ def improvement(rows: pd.DataFrame) -> Picture:
 
 
 def _line(axes: Axes, rows: pd.DataFrame, look: Style) -> None:
-    found = seeds.over_seeds(rows, ["at"])
+    judged = (rows["quantity"] == "improves").all()
+    found = shares(rows, ["at"]) if judged else seeds.over_seeds(rows, ["at"])
     value, low, high = (found[name].to_numpy() for name in ("value", "low", "high"))
-    if (rows["quantity"] == "remainder").all():
+    if not judged:
         low = np.maximum(low, 0.1 * value)  # a bar to below zero has no end on this axis
     axes.errorbar(
         found["at"],

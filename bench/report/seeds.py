@@ -72,7 +72,8 @@ def table(
             own = part[part["quantity"] == quantity]
             ends = own[["value", "low", "high"]].iloc[0] if len(own) else [float("nan")] * 3
             value, low, high = (0.0 if abs(end) < rounding else float(end) for end in ends)
-            line[heading] = notation.number(value, low, high)
+            # Seeds that differ in their last bits are alike.
+            line[heading] = notation.number(*(float(f"{end:.9g}") for end in (value, low, high)))
             numbers |= {quantity: value, f"{quantity}_low": low, f"{quantity}_high": high}
         cells.append(line)
         raw.append(numbers)

@@ -16,6 +16,13 @@ QUANTITIES = {
     "without error": "without error",
     "expected": "expected update off by",
 }
+LABELS = {
+    ("tagged", "positive"): "tag\nerror +",
+    ("tagged", "negative"): "tag\nerror −",
+    ("untagged", "positive"): "no tag\nerror +",
+    ("untagged", "negative"): "no tag\nerror −",
+}
+"""What a bar shows."""
 
 
 def predictions(rows: pd.DataFrame) -> Table:
@@ -67,8 +74,7 @@ def tags(rows: pd.DataFrame) -> Picture:
                 error_kw={"elinewidth": 1.0, "ecolor": "0.1"},
             )
             axes.axhline(0, color="0.35", linewidth=0.8)
-            labels = [f"{tag}\n{'+' if sign == 'positive' else '−'}" for tag, sign in CELLS]
-            axes.set_xticks(np.arange(len(CELLS)), labels)
+            axes.set_xticks(np.arange(len(CELLS)), [LABELS[cell] for cell in CELLS])
             panels.title(axes, looks[name].label)
         grid[0].set_ylabel("change per synapse and trial")
     count = rows["seed"].nunique()
