@@ -156,6 +156,23 @@ def interval(values: Array, level: float = 0.95) -> tuple[float, float, float]:
     return value, value - half, value + half
 
 
+def mean_interval(values: Array, level: float = 0.95) -> tuple[float, float, float]:
+    """Mean of independent values ``(N,)`` and its interval by Student's t.
+
+    Returns
+    -------
+    mean, low, high
+        ``low`` and ``high`` are NaN for a single value, and all are for none.
+    """
+    if values.size < 2:
+        mean = float(values[0]) if values.size else float("nan")
+        return mean, float("nan"), float("nan")
+    mean = float(values.mean())
+    spread = float(values.std(ddof=1)) / np.sqrt(values.size)
+    half = student_quantile(level, values.size - 1) * spread
+    return mean, mean - half, mean + half
+
+
 @lru_cache(maxsize=64)
 def student_quantile(level: float, freedom: int) -> float:
     """Two-sided quantile of Student's t distribution."""

@@ -7,7 +7,7 @@ import numpy as np
 from plausibench.architectures.network import Network
 from plausibench.bench.draws import WITHIN, Setting, formed_blocks, prepare, reference_of
 from plausibench.bench.exact import exact
-from plausibench.bench.statistics import interval, student_quantile
+from plausibench.bench.statistics import interval, mean_interval
 from plausibench.bench.vectors import vector, vectors
 from plausibench.kernels.errors import integer
 from plausibench.kernels.threads import one_blas_thread
@@ -105,8 +105,8 @@ def progress_rows(
     found = {
         "best_step": interval(step),
         "predicted_decrease": interval(predicted),
-        "linear_decrease": _mean(step[0] * slopes),
-        "realised_decrease": _mean(realised),
+        "linear_decrease": mean_interval(step[0] * slopes),
+        "realised_decrease": mean_interval(realised),
     }
     return [
         # One draw of a deterministic rule says it all.
@@ -151,12 +151,3 @@ def _leave_one_out(values: Array) -> Array:
     if values.size == 1:
         return values
     return np.concatenate([[values.mean()], (values.sum() - values) / (values.size - 1)])
-
-
-def _mean(values: Array) -> tuple[float, float, float]:
-    mean = float(values.mean())
-    if values.size == 1:
-        return mean, float("nan"), float("nan")
-    spread = float(values.std(ddof=1)) / np.sqrt(values.size)
-    half = student_quantile(0.95, values.size - 1) * spread
-    return mean, mean - half, mean + half

@@ -20,6 +20,7 @@ from hypothesis.extra import numpy as hnp
 
 from plausibench.bench import tasks
 from plausibench.bench.tasks.digits import Digits
+from plausibench.bench.tasks.gratings import Gratings
 from plausibench.bench.tasks.linear_regression import LinearRegression
 from plausibench.bench.tasks.mnist import Mnist
 from plausibench.bench.tasks.mnist_5k import Mnist5k
@@ -45,6 +46,7 @@ PROVIDED = [
     Mnist5k(),
     LinearRegression(examples=50, noise=0.1),
     TeacherStudent(examples=50, hidden=(7, 6)),
+    Gratings(examples=50, pixels=8),
 ]
 each_task = pytest.mark.parametrize("task", PROVIDED, ids=lambda task: task.name)
 
@@ -344,6 +346,7 @@ import sys
 from plausibench.bench import tasks
 assert not [name for name in sys.modules if name.startswith(tasks.__name__ + ".")]
 from plausibench.bench.tasks.digits import Digits
+from plausibench.bench.tasks.gratings import Gratings
 assert "sklearn" not in sys.modules
 from plausibench.bench.tasks.mnist_5k import Mnist5k
 Mnist5k().train

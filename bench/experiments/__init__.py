@@ -1,10 +1,16 @@
 """Studies that ask one question and have a report of their own."""
 
 EXPERIMENTS = {
+    "apical_activity": "apical activity by tuning when one of two stimuli is reinforced",
     "figure2": "the plane of Richards et al. 2019, Fig. 2, with every rule tuned alike",
     "modularity": "whether wiring cost and swaps of neurons make recurrent networks grow modules",
     "scaling": "bias and variance of perturbation rules against size, batch and amplitude",
     "modes": "recurrent networks of few modes: what they learn, and what rules do in them",
+    "gradient_fields": "rules that follow no gradient: fields, and the symmetry of Jacobians",
+    "improvement": "improvement against step, directions of equal improvement, steps that improve",
+    "representation_change": "tuning change by layer after learning by reward, minus a control",
+    "scaling": "bias and variance of perturbation rules against size, batch and amplitude",
+    "tags": "attention tags and reward-prediction errors, trial by trial",
     "time": "bias and variance in recurrent networks against trial length, delay and recurrence",
 }
 """Name of each study, which is that of its module, and what it measures."""

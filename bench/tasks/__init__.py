@@ -11,6 +11,7 @@ BUILTIN = {
     "delayed_match": "plausibench.bench.tasks.delayed_match:DelayedMatch",
     "digits": "plausibench.bench.tasks.digits:Digits",
     "evidence_accumulation": "plausibench.bench.tasks.evidence_accumulation:EvidenceAccumulation",
+    "gratings": "plausibench.bench.tasks.gratings:Gratings",
     "linear_regression": "plausibench.bench.tasks.linear_regression:LinearRegression",
     "mnist": "plausibench.bench.tasks.mnist:Mnist",
     "mnist_5k": "plausibench.bench.tasks.mnist_5k:Mnist5k",

@@ -1,0 +1,272 @@
+r"""Improvement against step (Richards et al. 2019, Box 1): dF = dW . grad F, for small steps.
+
+The network is at initialisation, on one batch of digits; every length is relative to that of the
+weights.
+
+**First order.** For steps of length s along a rule's estimate, what ``dW . grad F`` leaves of the
+change of the loss is of order s squared, whatever the rule: measured over five decades of s.
+
+**Directions.** Of 10 000 random directions of equal length none improves more than the gradient,
+to first order and at a short step. But there are P - 1 directions, orthogonal to each other but
+for what they share with the gradient, that improve exactly as much as each other: half as much as
+the gradient does. They are all made, by a Householder reflection. So improvement alone does not
+tell which rule changed the weights.
+
+**Steps.** A rule's estimate may be biased, or noisy: the share of its draws along which a step
+improves the loss, against the length of the step. The null is a random direction.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from plausibench.architectures.network import Network
+from plausibench.bench.draws import WITHIN, Setting, formed_blocks, prepare
+from plausibench.bench.experiments.cells import first_cell
+from plausibench.bench.experiments.parts import Part, Rows
+from plausibench.bench.measurement import one_blas_thread
+from plausibench.bench.step import decrease
+from plausibench.bench.tasks.digits import Digits
+from plausibench.bench.vectors import vector, vectors
+from plausibench.kernels.errors import integer
+from plausibench.kernels.streams import generator, stream
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from plausibench.bench.report.render import Table
+    from plausibench.bench.report.style import Picture
+
+Array = np.ndarray
+
+RULES = (
+    "backprop",
+    "attention_gated",
+    "node_perturbation",
+    "weight_perturbation",
+    "feedback_alignment",
+    "dendritic_error",
+    "predictive_coding",
+    "hebb",
+)
+NULL = "random direction"
+TABLES = ("remainder", "directions", "steps")
+"""Names of the tables of the report."""
+
+HIDDEN = 16
+EXAMPLES = 64
+DECADES = np.geomspace(10**-6.5, 10**-1.5, 11)
+"""Lengths at which the remainder is measured."""
+LENGTHS = np.geomspace(1e-3, 1.0, 13)
+"""Lengths of the steps that are judged."""
+DIRECTIONS = 10_000
+SHORT = 1e-4
+"""Length at which directions are tried."""
+SHARE = 0.5
+"""Share of the gradient's improvement that a family of directions has."""
+BLOCK = 250
+"""Directions at a time."""
+EDGES = np.linspace(-5, 5, 51)
+"""Bins of the cosine with the gradient, times the root of the number of weights."""
+
+
+def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
+    """Tables by name, and pictures."""
+    from plausibench.bench.report.improvement import directions, improvement, remainder, steps
+
+    tables = {"remainder": remainder(rows), "directions": directions(rows), "steps": steps(rows)}
+    return tables, [improvement(rows)]
+
+
+def parts(
+    rules: tuple[str, ...] = RULES, samples: int = 200, seeds: int = 5, seed: int = 0
+) -> list[Part]:
+    """Independent parts of the study.
+
+    Parameters
+    ----------
+    rules
+        Selectors.
+    samples
+        Draws of each rule along which steps are taken; a deterministic rule has one.
+    seeds, seed
+        Number of seeds, at least 2, and the first; each has its own weights, feedback, examples
+        and draws.
+
+    Returns
+    -------
+    list of Part
+        Each makes rows with ``rule`` (or ``""``), ``seed``, ``quantity``, ``at`` (a length or
+        the middle of a bin) and ``value``.
+
+    Raises
+    ------
+    InputError
+        If an argument is not allowed.
+    """
+    integer("samples", samples, least=2)
+    integer("seeds", seeds, least=2)
+    integer("seed", seed, least=0)
+    for rule in rules:
+        first_cell(rule, (1, 2, 2), seed)
+    replicates = range(seed, seed + seeds)
+    return [
+        *(Part("directions", direction_rows, (one,)) for one in replicates),
+        *(Part(NULL, null_rows, (samples, one)) for one in replicates),
+        *(Part(rule, rule_rows, (rule, samples, one)) for rule in rules for one in replicates),
+    ]
+
+
+def setting(rule: str, seed: int) -> Setting:
+    """A rule on its network, with a batch of digits."""
+    task = Digits()
+    sizes = (task.inputs_size, HIDDEN, task.outputs_size)
+    made, network, objective = first_cell(rule, sizes, seed)
+    batch = task.batch(EXAMPLES, seed=stream(seed, "improvement"))
+    return prepare(made, network, objective, batch, None, seed)
+
+
+def as_arrays(network: Network, rows: Array) -> dict[str, Array]:
+    """Vectors of all parameters ``(S, P)`` as one array ``(S, *shape)`` for each."""
+    sizes = [p.synapse.shape for p in network.projections]
+    ends = np.cumsum([np.prod(shape, dtype=int) for shape in sizes])[:-1]
+    cut = np.split(rows, ends, axis=1)
+    return {
+        p.name: part.reshape(len(rows), *shape)
+        for p, part, shape in zip(network.projections, cut, sizes, strict=True)
+    }
+
+
+def _unit(rows: Array) -> Array:
+    """Rows of length 1; a row of zeros stays."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(lengths > 0, lengths, 1.0)
+
+
+def _scale(cell: Setting) -> float:
+    """Length of the weights, and the unit of steps."""
+    return float(np.linalg.norm(vector(cell.network, cell.network.parameters)))
+
+
+def _gradient(cell: Setting) -> Array:
+    return vector(cell.network, cell.network.gradient(cell.objective, cell.batch, cell.clean))
+
+
+def rule_rows(rule: str, samples: int, seed: int) -> Rows:
+    """Remainder of the first order along one draw, and the share of draws that improve."""
+    with one_blas_thread():
+        cell = setting(rule, seed)
+        count = samples if cell.rule.randomness() & WITHIN else 1
+        blocks = [vectors(cell.network, one) for one in formed_blocks(cell, count, WITHIN)]
+        drawn = _unit(np.concatenate(blocks))
+        rows = _remainder(cell, drawn[0]) + _improving(cell, drawn)
+    return [{"rule": rule, "seed": seed, **row} for row in rows]
+
+
+def null_rows(samples: int, seed: int) -> Rows:
+    """The share of random directions along which a step improves the loss."""
+    with one_blas_thread():
+        cell = setting("backprop", seed)
+        draw = generator(seed, "rule", "improvement", NULL)
+        drawn = _unit(draw.standard_normal((samples, cell.network.size)))
+        rows = _improving(cell, drawn)
+    return [{"rule": NULL, "seed": seed, **row} for row in rows]
+
+
+def _remainder(cell: Setting, direction: Array) -> Rows:
+    """Distance of the change of the loss to its first order, by length of the step."""
+    lengths = _scale(cell) * DECADES
+    draws = as_arrays(cell.network, np.repeat(direction[None], len(lengths), axis=0))
+    first = lengths * float(direction @ _gradient(cell))
+    left = np.abs(decrease(cell, draws, lengths) - first)
+    return [
+        {"quantity": "remainder", "at": float(at), "value": float(value)}
+        for at, value in zip(DECADES, left, strict=True)
+    ]
+
+
+def _improving(cell: Setting, drawn: Array) -> Rows:
+    """Share of directions ``(S, P)`` along which a step of each length improves the loss."""
+    draws = as_arrays(cell.network, drawn)
+    return [
+        {
+            "quantity": "improves",
+            "at": float(at),
+            "value": float((decrease(cell, draws, _scale(cell) * at) > 0).mean()),
+        }
+        for at in LENGTHS
+    ]
+
+
+def family(g: Array, share: float, members: Array) -> Array:
+    r"""Directions of length 1 that improve by a share of what the gradient does, all alike.
+
+    .. math:: d_i = c\, g / |g| + \sqrt{1 - c^2}\, u_i
+
+    with c the share and :math:`u_1, \dots, u_{P-1}` orthonormal and orthogonal to g: the columns
+    but the first of the Householder reflection that takes the first axis to g.
+
+    Parameters
+    ----------
+    g
+        Gradient ``(P,)``.
+    share
+        From 0 to 1.
+    members
+        Which of the P - 1, counted from 0, ``(M,)``.
+
+    Returns
+    -------
+    ndarray, shape (M, P)
+    """
+    unit = g / np.linalg.norm(g)
+    # Away from the axis that is closest, so that nothing cancels.
+    sign = -1.0 if unit[0] >= 0 else 1.0
+    mirror = unit.copy()
+    mirror[0] -= sign
+    across = np.zeros((len(members), len(g)))
+    across[np.arange(len(members)), members + 1] = 1.0
+    across -= np.outer(across @ mirror, 2 * mirror / (mirror @ mirror))
+    return share * unit + np.sqrt(1 - share**2) * across
+
+
+def direction_rows(seed: int) -> Rows:
+    """Random directions against the gradient, and a family of equal improvement."""
+    with one_blas_thread():
+        cell = setting("backprop", seed)
+        g = _gradient(cell)
+        length, most = _scale(cell) * SHORT, float(np.linalg.norm(g))
+        (best,) = decrease(cell, as_arrays(cell.network, (g / most)[None]), length)
+        draw = generator(seed, "rule", "improvement", "directions")
+        first, realised = [], []
+        for _ in range(DIRECTIONS // BLOCK):
+            drawn = _unit(draw.standard_normal((BLOCK, g.size)))
+            first.append(drawn @ g / most)
+            realised.append(decrease(cell, as_arrays(cell.network, drawn), length) / best)
+        cosines, gained = np.concatenate(first), np.concatenate(realised)
+        alike, alike_gained = [], []
+        for begin in range(0, g.size - 1, BLOCK):
+            members = family(g, SHARE, np.arange(begin, min(begin + BLOCK, g.size - 1)))
+            alike.append(members @ g / most)
+            alike_gained.append(decrease(cell, as_arrays(cell.network, members), length) / best)
+    shares, realised_shares = np.concatenate(alike), np.concatenate(alike_gained)
+    found = {
+        "weights": float(g.size),
+        "best cosine": float(cosines.max()),
+        "best improvement": float(gained.max()),
+        "better than the gradient": float((gained >= 1).sum()),
+        "improving": float((gained > 0).mean()),
+        "members": float(shares.size),
+        "apart to first order": float(np.ptp(shares)),
+        "least of the family": float(realised_shares.min()),
+        "most of the family": float(realised_shares.max()),
+    }
+    rows: Rows = [{"quantity": name, "value": value} for name, value in found.items()]
+    counts, _ = np.histogram(cosines * g.size**0.5, EDGES)
+    density = counts / (DIRECTIONS * np.diff(EDGES))
+    middles = (EDGES[1:] + EDGES[:-1]) / 2
+    rows += [
+        {"quantity": "density", "at": float(at), "value": float(value)}
+        for at, value in zip(middles, density, strict=True)
+    ]
+    return [{"rule": "", "seed": seed, **row} for row in rows]

@@ -1,0 +1,240 @@
+r"""Representation change across a hierarchy (Richards et al. 2019, Fig. 4), for several rules.
+
+If the brain assigns credit end to end, perceptual learning by reward changes tuning most at the
+top of the visual hierarchy, less in the middle and least at the bottom. A convolutional network
+of three layers (V1-, V2-, V4-like) and a dense one (IT-like) first learns a coarse task, the
+orientation of gratings in eight classes, by backpropagation. Then it has a new choice to make,
+between two orientations 12 degrees apart, and learns it by reward with a learning rule.
+
+Tuning is the response to 36 orientations, averaged over phases, without noise. Its change is
+taken relative to what it was, ``|after - before| / |before|``, for each layer. **Weights that
+wander change tuning too, and more at the top**: so the control is the same network, rule and
+images with the rewards shuffled among the trials, which no policy can earn, and the change by
+learning is what exceeds the control's. Networks that answer less than 90 % right after learning
+are left out of the means, and counted.
+
+The profile is *top-heavy* where the layer at the top changes more than that at the bottom, and
+*ordered* where each changes more than the one below.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from plausibench.architectures.convolutional import Convolutional
+from plausibench.architectures.network import Network
+from plausibench.bench.experiments.parts import Part, Rows
+from plausibench.bench.measurement import one_blas_thread
+from plausibench.bench.optimisers import make_optimiser
+from plausibench.bench.penalties import obstacle
+from plausibench.bench.selectors import select
+from plausibench.bench.tasks.gratings import Gratings, grating
+from plausibench.bench.tasks.task import Task
+from plausibench.bench.training import accuracy, trajectory
+from plausibench.kernels.errors import Divergence, InputError, integer, positive
+from plausibench.kernels.streams import stream
+from plausibench.objectives.cross_entropy import CrossEntropy
+from plausibench.objectives.expected_reward import ExpectedReward
+from plausibench.objectives.objective import Objective
+from plausibench.rules.backprop import Backprop
+from plausibench.rules.rule import Rule
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from plausibench.bench.report.render import Table
+    from plausibench.bench.report.style import Picture
+
+Array = np.ndarray
+
+RATES: Mapping[str, float] = {
+    "reinforce[baseline=running]": 1e-3,
+    "attention_gated": 5e-4,
+    "node_perturbation": 1e-3,
+    "sign_symmetry": 5e-4,
+    "feedback_alignment": 5e-4,
+}
+"""Learning rates of rules."""
+RULES = tuple(RATES)[:4]
+"""Rules by default."""
+OTHER_RATE = 1e-3
+"""Learning rate of other rules."""
+TABLES = ("representation_change",)
+"""Names of the tables of the report."""
+
+PIXELS = 16
+SHAPE = Convolutional(
+    shape=(PIXELS, PIXELS),
+    channels=(12, 16, 24),
+    kernel=(5, 3, 3),
+    stride=2,
+    padding=1,
+    hidden=(32,),
+    activation="relu",
+    outputs=2,
+)
+LAYERS = {"layer1": "V1-like", "layer2": "V2-like", "layer3": "V4-like", "layer4": "IT-like"}
+"""Layers whose tuning is measured, and what they stand for."""
+HEAD = "layer5"
+"""The output layer, which is a new one for the fine task."""
+BATCH = 64
+COARSE_STEPS, COARSE_RATE = 500, 2e-3
+STEPS = 400
+"""Batches of rewarded trials."""
+ORIENTATIONS, PHASES = 36, 16
+"""At which tuning is measured."""
+LEARNED = 0.9
+"""Share of right answers from which a network has learned."""
+
+
+def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
+    """Tables by name, and pictures."""
+    from plausibench.bench.report.representation_change import changes, representation_change
+
+    return {"representation_change": changes(rows)}, [representation_change(rows)]
+
+
+def parts(
+    rules: tuple[str, ...] = RULES,
+    optimiser: str = "adam",
+    learning_rate: float | None = None,
+    seeds: int = 10,
+    seed: int = 0,
+    steps: int = STEPS,
+    coarse_steps: int = COARSE_STEPS,
+) -> list[Part]:
+    """Independent parts of the study.
+
+    Parameters
+    ----------
+    rules
+        Selectors of the rules that learn by reward.
+    optimiser
+        ``sgd`` or ``adam``, for the fine task; the coarse one is learned with Adam.
+    learning_rate
+        Of all rules; by default one for each.
+    seeds, seed
+        Number of seeds, at least 2, and the first; each has its own initial weights, images,
+        feedback and draws.
+    steps, coarse_steps
+        Batches of the fine and of the coarse task.
+
+    Returns
+    -------
+    list of Part
+        Each makes rows with ``rule``, ``seed``, ``reward`` (earned or shuffled), ``layer`` (or
+        ``""``), ``quantity`` (accuracy; change) and ``value``.
+
+    Raises
+    ------
+    InputError
+        If an argument is not allowed, or a rule cannot run on the network.
+    """
+    integer("seeds", seeds, least=2)
+    integer("seed", seed, least=0)
+    if learning_rate is not None:
+        positive("learning_rate", learning_rate)
+    todo = []
+    for rule in rules:
+        made: Rule = select("rule", rule).make()
+        reason = obstacle(made, SHAPE.build(0), ExpectedReward())
+        if reason is not None:
+            raise InputError(f"rules: {reason}")
+        rate = RATES.get(rule, OTHER_RATE) if learning_rate is None else learning_rate
+        make_optimiser(optimiser, rate)
+        todo += [
+            Part(rule, rows_of, (rule, optimiser, rate, steps, coarse_steps, one))
+            for one in range(seed, seed + seeds)
+        ]
+    # Those of a seed after each other: a process then needs the coarse task only once.
+    return sorted(todo, key=lambda part: part.arguments[-1])
+
+
+def rows_of(
+    rule: str, optimiser: str, rate: float, steps: int, coarse_steps: int, seed: int
+) -> Rows:
+    """Change of tuning by layer, with rewards that are earned and with shuffled ones."""
+    made: Rule = select("rule", rule).make()
+    rows: Rows = []
+    with one_blas_thread():
+        begin = with_new_head(coarse(coarse_steps, seed), seed)
+        before = tuning(begin)
+        for reward in ("earned", "shuffled"):
+            task = Gratings(shuffled=reward == "shuffled", examples=BATCH * steps, seed=seed)
+            about = {"rule": rule, "seed": seed, "reward": reward}
+            try:
+                end = trained(made, begin, ExpectedReward(), task, optimiser, rate, steps, seed)
+            except Divergence:
+                rows.append({**about, "layer": "", "quantity": "accuracy", "value": float("nan")})
+                continue
+            right = accuracy(end.forward(task.test.inputs).output, task.test)
+            rows.append({**about, "layer": "", "quantity": "accuracy", "value": right})
+            rows += [
+                {**about, "layer": layer, "quantity": "change", "value": value}
+                for layer, value in changed(before, tuning(end)).items()
+            ]
+    return rows
+
+
+@lru_cache(maxsize=2)
+def coarse(steps: int, seed: int) -> Network:
+    """Network that has learned the coarse task, by backpropagation."""
+    task = Gratings(
+        classes=8, first=0.0, separation=22.5, spread=22.5, examples=BATCH * steps, seed=seed
+    )
+    network = replace(SHAPE, outputs=task.outputs_size).build(stream(seed, "coarse"))
+    return trained(Backprop(), network, CrossEntropy(), task, "adam", COARSE_RATE, steps, seed)
+
+
+def with_new_head(network: Network, seed: int) -> Network:
+    """The network with an output layer for two classes, at its initial weights."""
+    fresh = SHAPE.build(stream(seed, "fine"))
+    kept = {name: array for name, array in network.parameters.items() if not name.startswith(HEAD)}
+    return fresh.with_parameters({**fresh.parameters, **kept})
+
+
+def trained(
+    rule: Rule,
+    network: Network,
+    objective: Objective,
+    task: Task,
+    optimiser: str,
+    rate: float,
+    steps: int,
+    seed: int,
+) -> Network:
+    """Network after so many batches, each example being seen once.
+
+    Raises
+    ------
+    Divergence
+        If the weights are no longer finite.
+    """
+    optimise = make_optimiser(optimiser, rate)
+    course = trajectory(
+        rule, rule, network, objective, task, optimise, [steps], BATCH, stream(seed, "learning")
+    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        (last,) = course
+    return last.network
+
+
+def tuning(network: Network) -> dict[str, Array]:
+    """Tuning curves ``(ORIENTATIONS, N)`` of each hidden layer, phases averaged."""
+    orientations = np.repeat(np.arange(ORIENTATIONS) * 180 / ORIENTATIONS, PHASES)
+    phases = np.tile(np.arange(PHASES) * 360 / PHASES, ORIENTATIONS)
+    activity = network.forward(grating(orientations, phases, PIXELS)).activity
+    return {
+        layer: activity[layer].reshape(ORIENTATIONS, PHASES, -1).mean(axis=1) for layer in LAYERS
+    }
+
+
+def changed(before: Mapping[str, Array], after: Mapping[str, Array]) -> dict[str, float]:
+    """Change of tuning of each layer, relative to what it was."""
+    return {
+        layer: float(np.linalg.norm(after[layer] - curves) / np.linalg.norm(curves))
+        for layer, curves in before.items()
+    }
