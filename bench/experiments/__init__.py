@@ -1,6 +1,7 @@
 """Studies that ask one question and have a report of their own."""
 
 EXPERIMENTS = {
+    "dose_response": "whether bias and variance, measured and given to backprop, predict learning",
     "figure2": "the plane of Richards et al. 2019, Fig. 2, with every rule tuned alike",
     "scaling": "bias and variance of perturbation rules against size, batch and amplitude",
     "time": "bias and variance in recurrent networks against trial length, delay and recurrence",
