@@ -1,4 +1,4 @@
-"""Do bias and variance suffice? They are measured, and given to backpropagation.
+"""Whether bias and variance suffice: they are measured, and given to backpropagation.
 
 Each rule is trained, and at checkpoints the bias and variance of its estimate are measured for
 every projection. Then backpropagation is trained from the same weights on the same batches at

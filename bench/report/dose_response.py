@@ -56,8 +56,7 @@ def curves(rows: pd.DataFrame) -> pd.DataFrame:
     wide = own.pivot_table(
         index="step", columns=["rule", "kind", "seed"], values="value", dropna=False
     )
-    logs: pd.DataFrame = np.log(wide.fillna(CEILING).clip(1e-12, CEILING))
-    return logs
+    return wide.fillna(CEILING).clip(1e-12, CEILING).map(np.log)
 
 
 def distances(rows: pd.DataFrame) -> pd.DataFrame:
@@ -119,7 +118,8 @@ def dose_response(rows: pd.DataFrame) -> Picture:
     tall = -(-len(rules) // wide)
     with style.theme():
         figure, part = style.canvas(style.PAGE, 1.55 * tall + 2.0, _legend(), [])
-        upper, lower = part.subfigures(2, 1, height_ratios=[1.55 * tall, 2.0])
+        halves = part.subfigures(2, 1, squeeze=False, height_ratios=[1.55 * tall, 2.0])
+        upper, lower = np.asarray(halves).flat
         grid = upper.subplots(tall, wide, squeeze=False, sharey=True)
         for axes, rule in zip(grid.flat, rules, strict=False):
             _curves(axes, logs[rule])
