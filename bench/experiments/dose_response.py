@@ -14,9 +14,11 @@ A length has no direction, so what it means to inject a bias has to be chosen:
 - ``shrinking``: along -g, the worst that a bias of this length can do to a single step: a
   relative bias of 1 stops learning.
 
-Two further doses show what is missing where these fail. They take a third measured number, the
-gain ``g . mean / |g|^2``, and put only the rest of the bias into a random direction at right
-angles to g, ``gain, redrawn`` or ``gain, fixed``.
+Three further doses show what is missing where these fail. ``local`` is as ``redrawn``, but bias and
+noise have the shape of what a synapse can form: random postsynaptic factors for every example,
+times the presynaptic activity, not noise of all directions alike. The others take a third measured
+number, the gain ``g . mean / |g|^2``, and put only the rest of the bias into a random direction at
+right angles to g, ``gain, redrawn`` or ``gain, fixed``.
 
 Null: the curve of backpropagation with no dose (``none``), and with the two numbers of another rule
 (``of another rule``, redrawn). The distance between two curves is the mean absolute difference of
@@ -61,13 +63,13 @@ TABLES = ("doses",)
 TASK, ARCHITECTURE, OBJECTIVE, HIDDEN = "digits", "mlp", "cross_entropy", (32, 32)
 BATCH, PROBES = 32, 4
 """Examples of a training step, and batches of that size at which a dose is measured."""
-KINDS = ("none", "redrawn", "fixed", "shrinking", "gain, redrawn", "gain, fixed")
+KINDS = ("none", "redrawn", "fixed", "shrinking", "local", "gain, redrawn", "gain, fixed")
 """What is injected: nothing, two numbers, and with the gain three."""
 ANOTHER = "of another rule"
 """The null: what is injected, redrawn, is the two numbers of another rule."""
 RATES = {
     "node_perturbation": 0.05,
-    "weight_perturbation": 0.005,
+    "weight_perturbation": 0.015,
     "direct_random_target_projection": 0.2,
 }
 RATE = 0.1
@@ -158,10 +160,15 @@ class Dosed(Rule):
         if self.kind == "none":
             return {name: Dense(g) for name, g in exact.items()}
         directions: Mapping[str, Array] = state
-        if self.kind == ANOTHER or "redrawn" in self.kind:
-            renamed = noise.parameters({f"direction {name}": g for name, g in exact.items()})
-            directions = {name: renamed[f"direction {name}"] for name in exact}
-        spread = noise.parameters(exact)
+        if self.kind == "local":
+            directions, spread = (
+                _local(network, clean, noise, part) for part in ("direction", "spread")
+            )
+        else:
+            spread = noise.parameters(exact)
+            if self.kind != "fixed" and self.kind != "gain, fixed":
+                renamed = noise.parameters({f"direction {name}": g for name, g in exact.items()})
+                directions = {name: renamed[f"direction {name}"] for name in exact}
         now = max(step for step, _ in self.doses if step <= state["step"][0])
         return {
             dose.projection: Dense(
@@ -178,7 +185,11 @@ class Dosed(Rule):
     def _dosed(self, dose: Dose, g: Array, direction: Array, spread: Array) -> Array:
         """Estimate of one projection, with a leading sample axis where noise has one."""
         length = np.linalg.norm(g)
-        noisy = np.sqrt(dose.variance / g.size) * length * spread
+        if self.kind == "local":
+            # Of unit length, whatever the presynaptic activity is; the sign is random.
+            noisy = np.sqrt(dose.variance) * length * _unit(spread, g.ndim)
+        else:
+            noisy = np.sqrt(dose.variance / g.size) * length * spread
         if self.kind == "shrinking":
             return (1 - dose.bias) * g + noisy
         if not self.kind.startswith("gain"):
@@ -189,6 +200,16 @@ class Dosed(Rule):
             along = (direction * g).sum(axis=axes, keepdims=True) / length**2
             direction = direction - along * g
         return dose.gain * g + rest * length * _unit(direction, g.ndim) + noisy
+
+
+def _local(network: Network, clean: Activity, noise: Noise, part: str) -> dict[str, Array]:
+    """Random postsynaptic factors for every example, times the presynaptic activity."""
+    names = {p.name: f"{part} {p.name}" for p in network.projections}
+    drawn = noise.examples({names[p.name]: clean.drive[p.target] for p in network.projections})
+    return {
+        p.name: p.synapse.outer(drawn[names[p.name]], clean.presynaptic(p))
+        for p in network.projections
+    }
 
 
 def _unit(direction: Array, axes: int) -> Array:

@@ -1,5 +1,6 @@
 """The study of doses: how far the curves with injected bias and variance are from the rule's."""
 
+import textwrap
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -8,6 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
 
 from plausibench.bench.experiments.dose_response import ANOTHER, KINDS
 from plausibench.bench.report import means, notation, panels, style
@@ -26,6 +28,7 @@ LOOKS: dict[str, tuple[str | int, tuple[float, tuple[float, ...]], str]] = {
     "redrawn": (0, style.SOLID, "^"),
     "fixed": (0, style.DASHED, "v"),
     "shrinking": (3, style.DASHED, "D"),
+    "local": (4, style.SOLID, "o"),
     "gain, redrawn": (2, style.SOLID, "^"),
     "gain, fixed": (2, style.DASHED, "v"),
     ANOTHER: (1, style.DOTTED, "P"),
@@ -36,7 +39,7 @@ NOTES = (
     (
         "Distance between learning curves: mean absolute difference of the logarithms of the test "
         "losses over checkpoints after the first, mean over seeds [95 % interval, Student's t]. "
-        "Two numbers: redrawn, fixed and shrinking; three: with the gain."
+        "Two numbers: redrawn, fixed, shrinking and local; three: with the gain."
     ),
     (
         f"{FLOOR}: the rule's own curve against that of other seeds, the floor of any prediction. "
@@ -123,7 +126,7 @@ def dose_response(rows: pd.DataFrame) -> Picture:
         grid = upper.subplots(tall, wide, squeeze=False, sharey=True)
         for axes, rule in zip(grid.flat, rules, strict=False):
             _curves(axes, logs[rule])
-            panels.title(axes, style.label(rule))
+            panels.title(axes, style.label(rule, width=26))
         for axes in grid.flat[len(rules) :]:
             axes.set_axis_off()
         for row in grid:
@@ -168,16 +171,18 @@ def _distances(axes: Axes, apart: pd.DataFrame, rules: Sequence[str]) -> None:
         for rule in rules:
             chosen = (apart["rule"] == rule) & (apart["kind"] == kind)
             ends.append(means.interval(apart.loc[chosen, "distance"]))
-        places = np.arange(len(rules)) + 0.09 * (number - (len(kinds) - 1) / 2)
+        places = np.arange(len(rules)) + 0.085 * (number - (len(kinds) - 1) / 2)
         look = {"color": _colour(kind), "marker": LOOKS[kind][2], "markersize": 4}
         filled = LOOKS[kind][1] == style.SOLID
         face = _colour(kind) if filled else "none"
         means.bars(axes, places, ends, linestyle="none", markerfacecolor=face, **look)
-    labels = [style.label(rule).replace(" ", "\n", 1) for rule in rules]
+    labels = [textwrap.fill(style.label(rule), 12) for rule in rules]
     axes.set_xticks(range(len(rules)), labels)
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("distance from own curve\n(log of loss)")
-    axes.set_ylim(0, None)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_ylim(0.5 * max(apart["distance"].min(), 1e-3), None)
 
 
 def _legend() -> list[Line2D]:
