@@ -239,7 +239,7 @@ def parts(
     rules: tuple[str, ...] = RULES,
     checkpoints: tuple[int, ...] = CHECKPOINTS,
     samples: int = 1000,
-    seeds: int = 5,
+    seeds: int = 3,
     seed: int = 0,
 ) -> list[Part]:
     """Independent parts of the study.

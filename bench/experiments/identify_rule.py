@@ -70,14 +70,16 @@ RULES = (
     "node_perturbation",
     "weight_perturbation",
 )
-RATES = {"node_perturbation": 0.02, "weight_perturbation": 0.004}
+RATES = {"node_perturbation": 0.02, "weight_perturbation": 0.003}
 RATE = 0.06
 """Learning rate of the other rules, in the middle of the range from which it is drawn."""
-TASK, HIDDEN, BATCH, STEPS = "digits", (32, 32), 32, 120
+TASK, HIDDEN, BATCH, STEPS = "digits", (32, 32), 32, 100
 SEGMENTS = 4
 """Parts of training between which synapses are looked at."""
 SHOWN = 128
 """Images to which responses are recorded."""
+LOST = 100.0
+"""Growth of the loss from which on a network is taken for one that diverged."""
 GROUPS = ("tuning", "activity", "credit", "updates")
 PERFORMANCE = "performance"
 
@@ -86,7 +88,7 @@ def parts(
     architectures: tuple[str, ...] = ARCHITECTURES,
     objectives: tuple[str, ...] = OBJECTIVES,
     rules: tuple[str, ...] = RULES,
-    seeds: int = 6,
+    seeds: int = 4,
     seed: int = 0,
     checkpoints: tuple[int, ...] = (STEPS,),
 ) -> list[Part]:
@@ -202,6 +204,8 @@ def observe(
         prepare(made, network, loss, shown, None, seed)
         course = list(trajectory(made, made, network, loss, task, Sgd(rate), stops, BATCH, seed))
         first, last = evaluate(network, loss, task), evaluate(course[-1].network, loss, task)
+        if last["test_loss"] > LOST * first["test_loss"]:
+            raise Divergence("the loss grew a hundredfold")
         found: dict[tuple[str, str], float] = {
             (PERFORMANCE, "accuracy"): last["test_accuracy"],
             (PERFORMANCE, "loss, after / before"): last["test_loss"] / first["test_loss"],

@@ -20,7 +20,7 @@ from plausibench.bench.report.style import Picture
 
 NULLS = 20
 """Deals of the names of rules."""
-FEW = 40
+FEW = 25
 """Trees of a forest that sees a single observable, or dealt names."""
 BEST = 8
 """Single observables that the picture shows."""
