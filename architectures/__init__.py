@@ -4,6 +4,9 @@ if not __name__.startswith("plausibench."):
     raise ImportError(f"import plausibench.{__name__}: {__name__} would be a second copy of it")
 
 BUILTIN = {
+    "attention_gated_network": (
+        "plausibench.architectures.attention_gated_network:AttentionGatedNetwork"
+    ),
     "convolutional": "plausibench.architectures.convolutional:Convolutional",
     "dendritic": "plausibench.architectures.dendritic:Dendritic",
     "hopfield": "plausibench.architectures.hopfield:Hopfield",

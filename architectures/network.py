@@ -160,6 +160,11 @@ class Network:
         }
 
     @cached_property
+    def modulating(self) -> Mapping[str, str]:
+        """Population that multiplies the activity of another, by the name of that other."""
+        return {}
+
+    @cached_property
     def returning(self) -> tuple[Projection, ...]:
         """Paths through which a signal can return to a population below."""
         names = {population.name for population in self.populations}
@@ -241,8 +246,11 @@ class Network:
         changed: set[str] = set()
         for population in self.populations:
             name, neurons = population.name, population.neurons
-            reached = clean is None or any(
-                p.source in changed or p.name in replaced for p in self.incoming[name]
+            gate = self.modulating.get(name)
+            reached = (
+                clean is None
+                or gate in changed
+                or any(p.source in changed or p.name in replaced for p in self.incoming[name])
             )
             if reached:
                 drive[name] = self._drive(name, activity, replaced)
@@ -254,6 +262,8 @@ class Network:
                 activity[name] = neurons.activate(drive[name])
             else:
                 activity[name] = clean.activity[name]
+            if gate is not None and (reached or name in noise):
+                activity[name] = activity[name] * activity[gate]
             if reached or name in noise:
                 changed.add(name)
         return Activity(drive, activity, activity[self.output.name])
@@ -318,11 +328,14 @@ class Network:
                     parts.append(p.synapse.drive(moved[p.name], clean.activity[p.source]))
                 if p.source in activity:
                     parts.append(p.synapse.drive(self.parameters[p.name], activity[p.source]))
+            gate, own = self._ungated(population, clean)
             if parts:
                 drives[name] = sum(parts[1:], parts[0])
-                activity[name] = population.neurons.tangent(
-                    clean.drive[name], clean.activity[name], drives[name]
-                )
+                change = population.neurons.tangent(clean.drive[name], own, drives[name])
+                activity[name] = change if gate is None else change * clean.activity[gate]
+            if gate in activity:
+                by_gate = own * activity[gate]
+                activity[name] = activity[name] + by_gate if name in activity else by_gate
         output = activity.get(self.output.name, np.zeros_like(clean.output))
         return Activity(drives, activity, output)
 
@@ -374,14 +387,29 @@ class Network:
         """
         weights = self.parameters if feedback is None else feedback
         signals: dict[str, Array] = {}
+        arriving = dict(arriving)
         for population in reversed(self.populations):
             total = arriving.get(population.name)
             for p in self.outgoing[population.name]:
                 if p.name in weights and p.target in signals:
                     part = p.synapse.feedback(weights[p.name], signals[p.target])
                     total = part if total is None else total + part
-            if total is not None:
-                signals[population.name] = population.neurons.adjoint(
-                    clean.drive[population.name], clean.activity[population.name], total
-                )
+            if total is None:
+                continue
+            gate, own = self._ungated(population, clean)
+            if gate is not None:
+                # Within the neuron, so that it needs no weights.
+                arriving[gate] = arriving[gate] + total * own if gate in arriving else total * own
+                total = total * clean.activity[gate]
+            signals[population.name] = population.neurons.adjoint(
+                clean.drive[population.name], own, total
+            )
         return signals
+
+    def _ungated(self, population: Population, clean: Activity) -> tuple[str | None, Array]:
+        """Population that multiplies the activity of another, and that activity without it."""
+        name = population.name
+        gate = self.modulating.get(name)
+        if gate is None:
+            return None, clean.activity[name]
+        return gate, population.neurons.activate(clean.drive[name])

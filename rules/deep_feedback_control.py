@@ -12,7 +12,7 @@ from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, Outer
-from plausibench.rules.layers import in_double
+from plausibench.rules.layers import gated, in_double
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, RuleCard, State, Step
 from plausibench.rules.theory import Claim, Law, Limit, Situation, Slope
@@ -87,6 +87,9 @@ class DeepFeedbackControl(Rule):
 
     def randomness(self) -> frozenset[str]:
         return self.card.randomness if self.feedback == "random" else frozenset()
+
+    def unsupported(self, network: Network, objective: Objective) -> str | None:
+        return gated(network, "deep_feedback_control")
 
     def initial_state(self, network: Network, seed: int) -> State:
         outputs = network.output.size

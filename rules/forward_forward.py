@@ -11,6 +11,7 @@ from plausibench.kernels.errors import InputError, flag, positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, Outer
+from plausibench.rules.layers import gated
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Law, Limit, Situation
@@ -115,7 +116,7 @@ class ForwardForward(Rule):
                 f"forward-forward writes one of {network.output.size} labels over the first "
                 f"inputs, and there are {network.inputs}"
             )
-        return None
+        return gated(network, "forward_forward")
 
     def present(self, network: Network, batch: Batch, shift: Array, right: bool) -> "Pass":
         """A pass with the labels that come ``shift`` after the targets, ``(..., B)``."""

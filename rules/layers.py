@@ -19,6 +19,15 @@ def no_chain(network: Network, rule: str) -> str | None:
     return None
 
 
+def gated(network: Network, rule: str) -> str | None:
+    """Why a rule that computes what neurons do from their drive cannot run; None if it can."""
+    for name, gate in network.modulating.items():
+        return (
+            f"{rule} needs activity that follows from drive, and {gate} multiplies that of {name}"
+        )
+    return None
+
+
 def in_double(network: Network, batch: Batch, clean: Activity) -> tuple[Network, Batch, Activity]:
     """Network, batch and clean pass in float64, where the signal is a small difference."""
     if network.dtype == np.float64:

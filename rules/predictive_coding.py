@@ -12,7 +12,7 @@ from plausibench.kernels.errors import Divergence, InputError, choose, flag, int
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Dense, Estimates, Outer
-from plausibench.rules.layers import in_double, no_chain
+from plausibench.rules.layers import gated, in_double, no_chain
 from plausibench.rules.linear_chain import linear_chain
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, RuleCard, State
@@ -143,7 +143,7 @@ class PredictiveCoding(Rule):
     def unsupported(self, network: Network, objective: Objective) -> str | None:
         if self.variant == "zero_divergence":
             return no_chain(network, "predictive_coding[variant=zero_divergence]")
-        return None
+        return gated(network, "predictive_coding")
 
     def estimate(
         self,

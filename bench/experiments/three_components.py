@@ -1,0 +1,215 @@
+"""Performance and what it is due to: the objective, the architecture or the learning rule.
+
+Richards et al. 2019 (Fig. 1) describe a network by three components. Here every combination of
+four objectives, architectures and rules learns the digits, with a learning rate of its own: the
+best of ``RATES`` on a quarter of the training set that was not trained on. The score is the
+accuracy on the test set after a fixed number of steps.
+
+**Decomposition.** With y the mean score of a combination over seeds, the sum of squares around the
+grand mean falls into main effects of objective O, architecture A and rule R, their interactions in
+pairs, and that of all three (a balanced analysis of variance with fixed effects). Seeds add noise
+to each term: its expectation, the mean square of seeds within combinations times the degrees of
+freedom, is taken off, so that a term without effect is zero on average, and may come out
+negative. Seeds share initial weights and batches across combinations; what they have in common
+(a seed is good for all) is a block of its own and no noise. Intervals: delete-one-seed jackknife.
+
+**Null.** The same on digits whose labels are dealt anew: there the components explain nothing.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plausibench.bench.draws import prepare
+from plausibench.bench.experiments.altered import Altered, answered
+from plausibench.bench.experiments.parts import Part, Rows
+from plausibench.bench.measurement import one_blas_thread
+from plausibench.bench.optimisers import Sgd
+from plausibench.bench.selectors import select
+from plausibench.bench.training import trajectory
+from plausibench.bench.unit import build_network
+from plausibench.kernels.errors import Divergence, InputError, integer
+from plausibench.objectives.objective import Objective
+from plausibench.rules.rule import Rule
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from plausibench.bench.report.render import Table
+    from plausibench.bench.report.style import Picture
+
+Array = np.ndarray
+
+TABLES = ("components", "cells")
+"""Names of the tables of the report."""
+OBJECTIVES = ("cross_entropy", "mean_squared_error", "expected_reward", "poisson")
+ARCHITECTURES = ("mlp", "residual", "locally_connected", "convolutional")
+RULES = ("backprop", "feedback_alignment", "direct_feedback_alignment", "node_perturbation")
+TASK, HIDDEN, BATCH, STEPS = "digits", (32, 32), 32, 150
+RATES = (0.01, 0.05, 0.2, 1.0)
+SEARCH = 1000
+"""Seed of the search for a learning rate; the scores use others."""
+TERMS = ("O", "A", "R", "OA", "OR", "AR", "OAR")
+
+
+@dataclass(frozen=True)
+class Combination:
+    """Three components, as selectors."""
+
+    objective: str
+    architecture: str
+    rule: str
+
+
+def parts(
+    objectives: tuple[str, ...] = OBJECTIVES,
+    architectures: tuple[str, ...] = ARCHITECTURES,
+    rules: tuple[str, ...] = RULES,
+    seeds: int = 3,
+    seed: int = 0,
+    checkpoints: tuple[int, ...] = (STEPS,),
+) -> list[Part]:
+    """Independent parts of the study.
+
+    Parameters
+    ----------
+    objectives, architectures, rules
+        Selectors, at least two of each; every combination has to run.
+    seeds, seed
+        Number of seeds, at least 3, and the first.
+    checkpoints
+        The last one is the number of training steps.
+
+    Returns
+    -------
+    list of Part
+        Each makes a row for each seed of a combination: the three components, ``labels`` (true or
+        shuffled), ``seed``, ``rate``, ``parameters`` and ``accuracy``.
+
+    Raises
+    ------
+    InputError
+        If an argument is not allowed, or a combination cannot run.
+    """
+    integer("seeds", seeds, least=3)
+    integer("seed", seed, least=0)
+    steps = max(integer("checkpoints", step, least=1) for step in checkpoints)
+    listed: dict[str, list[str]] = {}
+    for kind, names in zip(
+        ("objective", "architecture", "rule"), (objectives, architectures, rules), strict=True
+    ):
+        listed[kind] = list(dict.fromkeys(str(select(kind, name)) for name in names))
+        if len(listed[kind]) < 2:
+            raise InputError(f"{kind}s: to tell their effect takes at least two of them")
+    todo = [Combination(*names) for names in product(*listed.values())]
+    for one in todo:
+        _check(one)
+    return [
+        Part(f"{one.rule}, {one.objective}", rows_of, (one, steps, seeds, seed)) for one in todo
+    ]
+
+
+def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
+    """Tables by name, and pictures."""
+    from plausibench.bench.report.three_components import cells, components, three_components
+
+    return {"components": components(rows), "cells": cells(rows)}, [three_components(rows)]
+
+
+def _task(**changes: bool) -> Altered:
+    return Altered(select("task", TASK).make(), indicators=True, **changes)
+
+
+def _check(one: Combination) -> None:
+    """Refuse a combination that cannot run, in the words of the component that refuses."""
+    task = _task()
+    network = build_network(one.architecture, task, HIDDEN, 0)
+    rule: Rule = select("rule", one.rule).make()
+    objective: Objective = select("objective", one.objective).make()
+    try:
+        prepare(rule, network, objective, task.batch(2), None, 0)
+    except InputError as error:
+        raise InputError(
+            f"{error}; allowed are components that all run together, as every combination is needed"
+        ) from error
+
+
+def rows_of(one: Combination, steps: int, seeds: int, seed: int) -> Rows:
+    """Scores of one combination, with true and with shuffled labels."""
+    searched = [(score(one, _task(held=True), steps, rate, SEARCH), rate) for rate in RATES]
+    rate = max(searched)[1]
+    about = {
+        "objective": one.objective,
+        "architecture": one.architecture,
+        "rule": one.rule,
+        "rate": rate,
+        "parameters": build_network(one.architecture, _task(), HIDDEN, 0).size,
+    }
+    return [
+        {**about, "labels": labels, "seed": replicate, "accuracy": accuracy}
+        for labels in ("true", "shuffled")
+        for replicate in range(seed, seed + seeds)
+        for accuracy in [score(one, _task(shuffled=labels == "shuffled"), steps, rate, replicate)]
+    ]
+
+
+def score(one: Combination, task: Altered, steps: int, rate: float, seed: int) -> float:
+    """Accuracy on the test set after training; that of guessing, if it diverged."""
+    network = build_network(one.architecture, task, HIDDEN, seed)
+    rule: Rule = select("rule", one.rule).make()
+    objective: Objective = select("objective", one.objective).make()
+    try:
+        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
+            (last,) = trajectory(
+                rule, rule, network, objective, task, Sgd(rate), (steps,), BATCH, seed
+            )
+            output = last.network.forward(task.test.inputs).output
+    except Divergence:
+        return 1 / task.outputs_size
+    return answered(output, task.test)
+
+
+def decompose(scores: Array) -> dict[str, float]:
+    """Variance of scores ``(O, A, R, seeds)`` by component, noise taken off.
+
+    Returns
+    -------
+    dict
+        Mean squared effect of each of ``TERMS``, ``noise``, that of seeds on one score, and
+        ``total``, the sum of all terms.
+    """
+    shape, seeds = scores.shape[:3], scores.shape[3]
+    block = scores.mean(axis=(0, 1, 2))
+    mean = scores.mean(axis=3)
+    rest = scores - block - (mean - scores.mean())[..., None]
+    noise = float((rest**2).sum() / ((mean.size - 1) * (seeds - 1)))
+    found: dict[str, float] = {}
+    effects: dict[str, Array] = {}
+    for term in ("", *TERMS):
+        kept = ["OAR".index(letter) for letter in term]
+        others = tuple(axis for axis in range(3) if axis not in kept)
+        effect = mean.mean(axis=others, keepdims=True) if others else mean
+        for smaller, part in effects.items():
+            if set(smaller) < set(term):
+                effect = effect - part
+        effects[term] = effect
+        if term:
+            freedom = int(np.prod([shape[axis] - 1 for axis in kept]))
+            square = float((np.broadcast_to(effect, shape) ** 2).mean())
+            found[term] = square - freedom * noise / (seeds * mean.size)
+    return {**found, "noise": noise, "total": sum(found.values())}
+
+
+def grid(rows: "pd.DataFrame", labels: str) -> tuple[Array, dict[str, list[Any]]]:
+    """Scores ``(O, A, R, seeds)``, and the names along each axis in order of appearance."""
+    own = rows[rows["labels"] == labels]
+    names = {
+        column: list(dict.fromkeys(own[column]))
+        for column in ("objective", "architecture", "rule", "seed")
+    }
+    placed = own.set_index(list(names))["accuracy"]
+    shape = [len(listed) for listed in names.values()]
+    scores = np.array([placed.loc[key] for key in product(*names.values())], dtype=float)
+    return scores.reshape(shape), names

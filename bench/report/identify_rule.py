@@ -1,0 +1,188 @@
+"""The study of identification: which observables tell rules apart, and which rules are confused."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+from plausibench.bench.experiments.identify_rule import (
+    GROUPS,
+    PERFORMANCE,
+    accuracies,
+    by_seed,
+    wide,
+)
+from plausibench.bench.report import means, notation, panels, style
+from plausibench.bench.report.means import Ends
+from plausibench.bench.report.render import Table
+from plausibench.bench.report.style import Picture
+
+NULLS = 20
+"""Deals of the names of rules."""
+FEW = 25
+"""Trees of a forest that sees a single observable, or dealt names."""
+BEST = 8
+"""Single observables that the picture shows."""
+
+
+@dataclass(frozen=True)
+class Identified:
+    """What was found.
+
+    Attributes
+    ----------
+    tables
+        By name.
+    groups
+        Accuracy by what the classifier saw.
+    single
+        The same for every observable alone, best first.
+    confusion
+        Share of the networks of each rule (rows) that were named each rule (columns).
+    null
+        Accuracy with dealt names: mean, and the 2.5 and 97.5 % quantiles over deals.
+    networks
+        How many there were.
+    """
+
+    tables: dict[str, Table]
+    groups: dict[str, Ends]
+    single: dict[str, Ends]
+    confusion: pd.DataFrame
+    null: Ends
+    networks: int
+
+
+def _accuracy(data: pd.DataFrame, held: str = "architecture", trees: int = 100) -> Ends:
+    return means.interval(by_seed(accuracies(data, held, trees)).values())
+
+
+def identify(rows: pd.DataFrame) -> Identified:
+    """Train the classifiers and make the tables."""
+    data = wide(rows)
+    seen = data[list(GROUPS)]
+    whole = accuracies(seen, "architecture")
+    groups = {"all observables": means.interval(by_seed(whole).values())}
+    groups |= {f"{group} alone": _accuracy(data[[group]]) for group in GROUPS}
+    groups |= {
+        f"all but {group}": _accuracy(data[[other for other in GROUPS if other != group]])
+        for group in GROUPS
+    }
+    groups[f"{PERFORMANCE} (control)"] = _accuracy(data[[PERFORMANCE]])
+    for held in ("objective", "seed"):
+        if data.index.get_level_values(held).nunique() > 1:
+            groups[f"all, {held} held out"] = _accuracy(seen, held)
+    single = {
+        ": ".join(column): _accuracy(seen[[column]], trees=FEW) for column in seen.columns.to_list()
+    }
+    single = dict(sorted(single.items(), key=lambda item: -item[1][0]))
+    dealt = [
+        np.mean(list(by_seed(accuracies(seen, "architecture", FEW, number, deal=True)).values()))
+        for number in range(NULLS)
+    ]
+    low, high = np.quantile(dealt, [0.025, 0.975])
+    null = (float(np.mean(dealt)), float(low), float(high))
+    rules = list(dict.fromkeys(rows["rule"]))
+    confusion = pd.crosstab(whole["rule"], whole["named"], normalize="index")
+    confusion = confusion.reindex(index=rules, columns=rules, fill_value=0.0)
+    tables = {
+        "observables": _observables(groups, single, null, len(rules), len(data)),
+        "confusion": _confusion(confusion),
+    }
+    return Identified(tables, groups, single, confusion, null, len(data))
+
+
+def _observables(
+    groups: dict[str, Ends], single: dict[str, Ends], null: Ends, rules: int, networks: int
+) -> Table:
+    cells, raw = [], []
+    for kind, listed in (("group", groups), ("single", single)):
+        for name, ends in listed.items():
+            cells.append({"seen": kind, "observables": name, "accuracy": notation.number(*ends)})
+            raw.append({"seen": kind, "observables": name, **means.columns("accuracy", ends)})
+    cells.append(
+        {"seen": "null", "observables": "names dealt anew", "accuracy": notation.number(*null)}
+    )
+    raw.append(
+        {"seen": "null", "observables": "names dealt anew", **means.columns("accuracy", null)}
+    )
+    notes = (
+        (
+            f"Share of {networks} networks whose rule is named, by a random forest that has not "
+            "seen their architecture (or what else is held out): mean over seeds [95 % interval, "
+            f"Student's t]. Chance: {1 / rules:.3f} ({rules} rules)."
+        ),
+        f"Null: names of rules dealt anew; mean and 95 % range of {NULLS} deals.",
+    )
+    return means.table("What tells which rule it was", cells, raw, 2, notes)
+
+
+def _confusion(found: pd.DataFrame) -> Table:
+    cells = [
+        {
+            "rule": style.label(str(rule)),
+            **{style.label(str(n)): f"{v:.2f}" for n, v in row.items()},
+        }
+        for rule, row in found.iterrows()
+    ]
+    raw = [{"rule": rule, **{str(n): v for n, v in row.items()}} for rule, row in found.iterrows()]
+    notes = ("Rows: the rule that trained; columns: the rule that was named, share of networks.",)
+    return means.table("Which rules are confused", cells, raw, 1, notes)
+
+
+def identify_rule(found: Identified) -> Picture:
+    """Draw accuracy by what was observed, and the confusion between rules."""
+    names = [*found.groups, *list(found.single)[:BEST]]
+    ends = [*found.groups.values(), *list(found.single.values())[:BEST]]
+    with style.theme():
+        figure, part = style.canvas(style.PAGE, 4.0, [], [])
+        left, right = part.subplots(1, 2, width_ratios=[1.0, 1.15])
+        mean, low, high = np.array(ends).T
+        places = np.arange(len(names))
+        split = len(found.groups)
+        for chosen, colour, marker in (
+            (slice(None, split), "#1a1a1a", "o"),
+            (slice(split, None), sns.color_palette("colorblind").as_hex()[0], "D"),
+        ):
+            left.errorbar(
+                mean[chosen],
+                places[chosen],
+                xerr=[(mean - low)[chosen], (high - mean)[chosen]],
+                linestyle="none",
+                color=colour,
+                marker=marker,
+                markersize=4,
+                elinewidth=0.9,
+            )
+        left.axvspan(*found.null[1:], color="0.85", linewidth=0)
+        chance = 1 / len(found.confusion)
+        left.axvline(chance, color="0.5", linewidth=0.8, linestyle=style.DASHED)
+        left.axhline(split - 0.5, color="0.8", linewidth=0.7)
+        left.set_yticks(places, names)
+        left.set_ylim(len(names) - 0.5, -0.5)
+        left.set_xlim(0, 1)
+        left.set_xlabel("share named rightly (dashed: chance)")
+        panels.title(left, "by what is seen; below: best single ones")
+        labels = [style.label(str(name)) for name in found.confusion]
+        sns.heatmap(
+            found.confusion.set_axis(labels).set_axis(labels, axis=1),
+            ax=right,
+            vmin=0,
+            vmax=1,
+            cmap="viridis",
+            annot=True,
+            fmt=".2f",
+            annot_kws={"size": style.SMALL - 1},
+            cbar=False,
+        )
+        right.tick_params(length=0)
+        right.set_xlabel("rule that was named")
+        right.set_ylabel("rule that trained")
+        panels.title(right, "all observables, architecture held out")
+    caption = (
+        f"Rules named from observables of {found.networks} networks, by a classifier that has not "
+        "seen their architecture: mean over seeds with 95 % intervals (Student's t); grey: 95 % of "
+        f"{NULLS} classifiers with dealt names."
+    )
+    return style.finished("identify_rule", figure, caption)

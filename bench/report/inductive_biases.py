@@ -1,0 +1,86 @@
+"""The study of inductive biases: scores against the amount of data."""
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+
+from plausibench.bench.experiments.inductive_biases import SETTINGS
+from plausibench.bench.report import means, notation, panels, style
+from plausibench.bench.report.render import Table
+from plausibench.bench.report.style import Picture
+
+NOTES = (
+    (
+        "Mean over seeds [95 % interval, Student's t]; null: in a world without the structure that "
+        "the bias could use."
+    ),
+)
+
+
+def biases(rows: pd.DataFrame) -> Table:
+    """Table of the score of every variant, with and without structure, by amount of data."""
+    cells, raw = [], []
+    for (bias, variant, budget), part in rows.groupby(["bias", "variant", "budget"], sort=False):
+        line = {"bias": str(bias), "variant": str(variant), "examples": str(budget)}
+        numbers: dict[str, object] = {"bias": bias, "variant": variant, "examples": budget}
+        line["parameters"] = str(part["parameters"].iloc[0])
+        line["score is"] = SETTINGS[str(bias)].score
+        for null, name in ((False, "score"), (True, "null: score")):
+            ends = means.interval(part.loc[part["null"] == null, "score"])
+            line[name] = notation.number(*ends)
+            numbers |= means.columns("null" if null else "score", ends)
+        cells.append(line)
+        raw.append(numbers)
+    seeds = rows["seed"].nunique()
+    return means.table(f"Inductive biases; {seeds} seeds", cells, raw, 3, NOTES)
+
+
+def inductive_biases(rows: pd.DataFrame) -> Picture:
+    """Draw a panel for each bias."""
+    with style.theme():
+        figure, part = style.canvas(style.PAGE, 4.6, [], [])
+        for axes, bias in zip(part.subplots(2, 2).flat, SETTINGS, strict=True):
+            _panel(axes, rows[rows["bias"] == bias], bias)
+    seeds = rows["seed"].nunique()
+    caption = (
+        "Four inductive biases against the amount of data; dashed and open: the null, a world "
+        f"without the structure that the bias could use; dots: chance. Means over {seeds} seeds "
+        "with 95 % intervals (Student's t)."
+    )
+    return style.finished("inductive_biases", figure, caption)
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, bias: str) -> None:
+    colours = sns.color_palette("colorblind").as_hex()
+    setting = SETTINGS[bias]
+    variants = list(dict.fromkeys(rows["variant"]))
+    budgets = sorted(rows["budget"].unique())
+    for number, variant in enumerate(variants):
+        for null in (False, True):
+            own = rows[(rows["variant"] == variant) & (rows["null"] == null)]
+            ends = [means.interval(own.loc[own["budget"] == n, "score"]) for n in budgets]
+            shift = 1.03 ** (2 * number - len(variants) + null)
+            means.bars(
+                axes,
+                [n * shift for n in budgets],
+                ends,
+                color=colours[number],
+                marker="os^D"[number],
+                markersize=4,
+                markerfacecolor="none" if null else colours[number],
+                linestyle=style.DASHED if null else style.SOLID,
+                linewidth=0.8 if null else 1.1,
+                label=None if null else variant,
+            )
+    if setting.chance:
+        axes.axhline(setting.chance, color="0.5", linewidth=0.8, linestyle=style.DOTTED)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(budgets))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_xlabel("examples of training")
+    axes.set_ylabel(setting.score)
+    panels.title(axes, bias)
+    axes.legend(loc="best")
