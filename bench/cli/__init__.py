@@ -5,6 +5,7 @@ import click
 from plausibench.bench.cli.check import check, new_rule
 from plausibench.bench.cli.components import list_components, show
 from plausibench.bench.cli.manners import Commands
+from plausibench.bench.cli.plan import plan
 from plausibench.bench.cli.results import compare, merge, plot, table
 from plausibench.bench.cli.run import run
 from plausibench.bench.cli.train import train
@@ -27,5 +28,17 @@ def main() -> None:
     """
 
 
-for command in (run, train, list_components, show, check, table, plot, compare, merge, new_rule):
+for command in (
+    run,
+    train,
+    list_components,
+    show,
+    check,
+    table,
+    plot,
+    compare,
+    merge,
+    plan,
+    new_rule,
+):
     main.add_command(command)

@@ -52,7 +52,8 @@ def _number(option: str, text: str) -> Callable[[Any], Any]:
 @click.option("--checkpoints", multiple=True, type=int, help="Training steps; repeatable.")
 @_number("--seeds", "Number of seeds.")
 @_number("--seed", "The first seed.")
-@_number("--samples", "Draws of each estimator.")
+@_number("--samples", "Draws of each estimator; identification: the most images shown.")
+@_number("--neurons", "identification: the most neurons recorded together.")
 @click.option("--precision", type=float, help="Half-width of relative bias^2; sets the draws.")
 @click.option("--budget", metavar="TIME", help="What these draws may take on a core: 60s, 5m, 2h.")
 @_number("--marginal-samples", "Draws with the feedback redrawn.")
@@ -110,7 +111,8 @@ def run(
     interrupted continues where it stopped: run --resume DIR, or the same command again. Or it
     is a study of its own: figure2, the plane of Richards et al. 2019 with every rule tuned alike;
     scaling, the exponents of bias and variance against size, batch and amplitude; time, those in
-    recurrent networks against trial length, delay and recurrence.
+    recurrent networks against trial length, delay and recurrence; identification, what neurons
+    compute and where they look against their number and the time they are recorded.
 
     On a cluster the tasks of a job array share one directory: each computes its --shard, and
     plausibench table reads them all.
@@ -120,6 +122,8 @@ def run(
 
     if everything and experiment != "figure2":
         raise InputError("all: only the experiment figure2 places every rule; give --rules here")
+    if experiment != "identification" and given.pop("neurons") is not None:
+        raise InputError("neurons: only the experiment identification records neurons")
     if experiment == "figure2":
         from plausibench.bench.cli.figure2 import run_figure2
         from plausibench.bench.cli.planning import RESULTS

@@ -55,8 +55,7 @@ def baseline(
         for n, window in enumerate(placement.covered[:, flat].T):
             seen, said = images[:, window], responses[:, n]
             models = [
-                _model(kind, strength).fit(seen[:kept], said[:kept])
-                for strength in STRENGTHS[kind]
+                _model(kind, strength).fit(seen[:kept], said[:kept]) for strength in STRENGTHS[kind]
             ]
             errors = [((model.predict(seen[kept:]) - said[kept:]) ** 2).mean() for model in models]
             predicted[:, n] = models[int(np.argmin(errors))].predict(unseen[:, window])

@@ -77,13 +77,13 @@ class Fitting:
     readout: str = "factorised"
     patch: int = 9
     channels: int = 1
-    penalty: float = 0.5
+    penalty: float = 0.6
     squared: bool = True
-    steps: int = 800
-    learning_rate: float = 0.002
+    steps: int = 400
+    learning_rate: float = 0.01
     validation: float = 0.2
     every: int = 20
-    patience: int = 3
+    patience: int = 2
     sigma: float = 0.1
 
     def __post_init__(self) -> None:
@@ -202,9 +202,7 @@ class _Course:
         self.train, self.unseen = train, unseen
         self.point = PointReadout(*(max(placement.across, 2),) * 2)
         self.noise = generator(seed, "rule", "point readout")
-        self.matrix = np.zeros(
-            (fitting.channels, placement.pixels, placement.places), np.float32
-        )
+        self.matrix = np.zeros((fitting.channels, placement.pixels, placement.places), np.float32)
         self.sigma = 0.0
         draw = generator(seed, "init", "identification")
         size = (fitting.channels, fitting.patch**2)
@@ -360,9 +358,7 @@ class _Course:
                 along = (by_feature * features).sum(axis=0)
                 by_feature = (by_feature - along * features) / np.maximum(length, 1e-12)
             found["features"] = by_feature
-        return {
-            name: np.ascontiguousarray(array, np.float32) for name, array in found.items()
-        }
+        return {name: np.ascontiguousarray(array, np.float32) for name, array in found.items()}
 
     def _identified(
         self, means: tuple[Array, Array], steps: int, course: tuple[float, ...]

@@ -227,8 +227,6 @@ def _unit(network: Network) -> Network:
 
 def _threshold(network: Network, task: Neurons) -> float:
     """Gradient that noise alone would just not reach at any place, in half a squared error."""
-    places = max(
-        network.parameters[name].shape[1] for name in SPARSE if name in network.parameters
-    )
+    places = max(network.parameters[name].shape[1] for name in SPARSE if name in network.parameters)
     variance = float(task.train.targets.var(axis=0).mean())
     return sqrt(variance * 2 * log(max(places, 2)) / task.train.size)

@@ -101,9 +101,7 @@ def type_accuracy(features: Array, kinds: NDArray[np.int64], seed: int = 0) -> f
     unit = unit * np.where(unit.sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
     state = int(generator(seed, "init", "clusters").integers(2**31))
     clusters = KMeans(len(names), n_init=10, random_state=state).fit_predict(unit)
-    return max(
-        float((np.array(order)[clusters] == kinds).mean()) for order in permutations(names)
-    )
+    return max(float((np.array(order)[clusters] == kinds).mean()) for order in permutations(names))
 
 
 def _noise(predicted: Array, repeats: Array) -> Array:
