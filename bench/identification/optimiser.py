@@ -36,3 +36,23 @@ def adam(
         s = second * square[i] + (one - second) * g * g
         mean[i], square[i] = m, s
         values[i] = value - unbiased * m / (np.sqrt(s * scale) + epsilon)
+
+
+@kernel
+def shrink(
+    values: Array, gradient: Array, last: Array, size: float, penalty: float, push: float
+) -> None:
+    """Take an accelerated step of proximal gradient descent (Beck & Teboulle 2009) in place.
+
+    From ``values``, where ``gradient`` was taken, a step of ``size`` is made, absolute values
+    are reduced by ``size * penalty`` down to 0, and ``values`` moves on by ``push`` times the
+    distance from ``last``, which takes the result without that.
+    """
+    real = values.dtype.type
+    step, least, further, zero = real(size), real(size * penalty), real(push), real(0)
+    for i in range(values.size):
+        moved = values[i] - step * gradient[i]
+        length = abs(moved) - least
+        new = zero if length <= zero else length if moved > zero else -length
+        values[i] = new + further * (new - last[i])
+        last[i] = new
