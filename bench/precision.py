@@ -252,8 +252,8 @@ def variance_along(sums: GroupSums) -> float:
     return max(0.0, float(np.mean(products)) / 2 * float(sums.count.mean()))
 
 
-def seconds(text: str) -> float:
-    """Seconds from a text such as ``90s``, ``5m`` or ``2h``.
+def seconds(text: str, field: str = "budget") -> float:
+    """Seconds from a text such as ``90s``, ``5m`` or ``2h``, given as the option ``field``.
 
     Raises
     ------
@@ -268,6 +268,6 @@ def seconds(text: str) -> float:
         amount = float("nan")
     if not 0 < amount < float("inf"):
         raise InputError(
-            f"budget: {text!r} is not a time above 0 with its unit, such as 60s, 5m or 2h"
+            f"{field}: {text!r} is not a time above 0 with its unit, such as 60s, 5m or 2h"
         )
     return amount

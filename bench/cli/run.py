@@ -52,7 +52,8 @@ def _number(option: str, text: str) -> Callable[[Any], Any]:
 @click.option("--checkpoints", multiple=True, type=int, help="Training steps; repeatable.")
 @_number("--seeds", "Number of seeds.")
 @_number("--seed", "The first seed.")
-@_number("--samples", "Draws of each estimator.")
+@_number("--samples", "Draws of each estimator; identification: the most images shown.")
+@_number("--neurons", "identification: the most neurons recorded together.")
 @click.option("--precision", type=float, help="Half-width of relative bias^2; sets the draws.")
 @click.option("--budget", metavar="TIME", help="What these draws may take on a core: 60s, 5m, 2h.")
 @_number("--marginal-samples", "Draws with the feedback redrawn.")
@@ -119,6 +120,8 @@ def run(
 
     if everything and experiment != "figure2":
         raise InputError("all: only the experiment figure2 places every rule; give --rules here")
+    if experiment != "identification" and given.pop("neurons") is not None:
+        raise InputError("neurons: only the experiment identification records neurons")
     if experiment == "figure2":
         from plausibench.bench.cli.figure2 import run_figure2
         from plausibench.bench.cli.planning import RESULTS

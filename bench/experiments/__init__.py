@@ -4,6 +4,7 @@ EXPERIMENTS = {
     "apical_activity": "apical activity by tuning when one of two stimuli is reinforced",
     "figure2": "the plane of Richards et al. 2019, Fig. 2, with every rule tuned alike",
     "modularity": "whether wiring cost and swaps of neurons make recurrent networks grow modules",
+    "identification": "what neurons compute and where they look, against neurons and time",
     "scaling": "bias and variance of perturbation rules against size, batch and amplitude",
     "modes": "recurrent networks of few modes: what they learn, and what rules do in them",
     "gradient_fields": "rules that follow no gradient: fields, and the symmetry of Jacobians",

@@ -5,6 +5,7 @@ if not __name__.startswith("plausibench."):
 
 # Names to "module:attribute", so that listing the tasks imports none of them.
 BUILTIN = {
+    "antolik2016": "plausibench.bench.tasks.antolik2016:Antolik2016",
     "contextual_integration": (
         "plausibench.bench.tasks.contextual_integration:ContextualIntegration"
     ),
@@ -12,12 +13,17 @@ BUILTIN = {
     "digits": "plausibench.bench.tasks.digits:Digits",
     "evidence_accumulation": "plausibench.bench.tasks.evidence_accumulation:EvidenceAccumulation",
     "gratings": "plausibench.bench.tasks.gratings:Gratings",
+    "grasshopper_receptor": "plausibench.bench.tasks.grasshopper_receptor:GrasshopperReceptor",
     "linear_regression": "plausibench.bench.tasks.linear_regression:LinearRegression",
     "mnist": "plausibench.bench.tasks.mnist:Mnist",
     "mnist_5k": "plausibench.bench.tasks.mnist_5k:Mnist5k",
+    "natural_scenes": "plausibench.bench.tasks.natural_scenes:NaturalScenes",
     "row_by_row": "plausibench.bench.tasks.row_by_row:RowByRow",
+    "simulated_neurons": "plausibench.bench.tasks.simulated_neurons:SimulatedNeurons",
     "sine_generation": "plausibench.bench.tasks.sine_generation:SineGeneration",
     "teacher_student": "plausibench.bench.tasks.teacher_student:TeacherStudent",
     "yang2019": "plausibench.bench.tasks.yang2019:Yang2019",
     "yang2019_neurogym": "plausibench.bench.tasks.yang2019_neurogym:Yang2019Neurogym",
+}
+asks.yang2019_neurogym:Yang2019Neurogym",
 }

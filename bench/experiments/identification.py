@@ -1,0 +1,289 @@
+"""How many neurons, for how long: what is identified of neurons that compute the same.
+
+Neurons of ``simulated_neurons`` have one receptive field at places of their own, and single
+trials of which noise makes up 86 % (Klindt et al. 2017, Fig. 3; images of 24 x 24 pixels, kernels
+of 9 x 9). All numbers are for responses without noise to images that were not shown.
+
+**Surface.** A shared kernel with a mask for each neuron, fitted to 1 to 1000 neurons and 128 to
+4096 images. Neurons share what they compute, so with more of them only places remain to be found,
+and less of each is needed.
+
+**Models.** At 100 neurons: the kernel known; a readout of one point; a mask fixed beforehand; the
+network with responses to other images (the null); and linear regression neuron by neuron at
+places that are given, by least squares, ridge and lasso.
+
+**Two types.** Two kinds of receptive field and two kernels (Fig. 4): readouts are factorised,
+dense, fixed masks or points, and neurons are sorted into types by their features.
+
+**Rules.** The kernel is learned by the estimates of a rule, the masks by their exact gradient,
+which is local: what does a local rule identify? The null is a kernel that stays as it was drawn.
+
+**Natural scenes.** The features of a frozen random network of two layers, on patches of
+photographs, identified by a network of that shape with factorised, dense and fixed readouts
+(in place of Fig. 5, whose features are those of a trained network).
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from plausibench.bench.experiments.parts import Part, Rows
+from plausibench.bench.identification.baselines import BASELINES, baseline
+from plausibench.bench.identification.fit import Fitting, fit
+from plausibench.bench.identification.learning import Learning, learn
+from plausibench.bench.identification.scores import (
+    NEAR,
+    explained_variance,
+    kernel_correlation,
+    location_errors,
+    type_accuracy,
+)
+from plausibench.bench.selectors import select
+from plausibench.bench.tasks.natural_scenes import NaturalScenes
+from plausibench.bench.tasks.simulated_neurons import SimulatedNeurons
+from plausibench.kernels.errors import Divergence, integer, refusal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from plausibench.bench.report.render import Table
+    from plausibench.bench.report.style import Picture
+
+TABLES = ("surface", "models", "rules")
+"""Names of the tables of the report."""
+
+PATCH = 9
+NEURONS = {1: 8, 10: 2, 100: 1, 1000: 1}
+"""Neurons recorded together, with the number of groups of them in a seed."""
+SAMPLES = (128, 256, 512, 1024, 2048, 4096)
+MODELS = ("kernel_known", "point", "fixed_mask", "shuffled", *BASELINES)
+"""Besides the factorised readout, at 100 neurons."""
+MODEL_SAMPLES = (256, 1024, 4096)
+POPULATION = 100
+ALONE = 16
+"""Neurons that regression is tried on; it treats them one by one."""
+TYPES = ("factorised", "dense", "fixed_mask", "point")
+TYPE_SAMPLES = (512, 2048)
+RULES = ("backprop", "feedback_alignment", "sign_symmetry", "node_perturbation")
+RULE_NEURONS, RULE_SAMPLES = 16, 2048
+RULE_STEPS = 300
+SCENES = ("factorised", "dense", "fixed_mask")
+SCENE_NEURONS, SCENE_SAMPLES, SCENE_SIDE = 24, 2048, 16
+TEST = 1000
+
+
+def parts(
+    neurons: int = 1000,
+    samples: int = 4096,
+    rules: tuple[str, ...] = RULES,
+    seeds: int = 3,
+    seed: int = 0,
+) -> list[Part]:
+    """Independent parts of the study.
+
+    Parameters
+    ----------
+    neurons
+        The most neurons recorded together, at least 10.
+    samples
+        The most images shown, at least 128.
+    rules
+        Rules that learn the shared kernel.
+    seeds, seed
+        Number of seeds, at least 2, and the first; each has its own neurons, images, noise and
+        initial values.
+
+    Returns
+    -------
+    list of Part
+        Each makes a row for each value: ``axis``, ``model``, ``neurons``, ``samples``, ``seed``,
+        ``quantity``, ``value``.
+
+    Raises
+    ------
+    InputError
+        If an argument is not allowed.
+    """
+    integer("neurons", neurons, least=10)
+    integer("samples", samples, least=SAMPLES[0])
+    integer("seeds", seeds, least=2)
+    integer("seed", seed, least=0)
+    shown = [count for count in SAMPLES if count <= samples]
+    replicates = range(seed, seed + seeds)
+    # The longest first, so that processes end together.
+    todo = [
+        Part("surface", surface_rows, (together, count, one))
+        for together in sorted(NEURONS, reverse=True)
+        if together <= neurons
+        for count in shown
+        for one in replicates
+    ]
+    population = min(POPULATION, neurons)
+    todo += [
+        Part("models", model_rows, (model, population, count, one))
+        for model in MODELS
+        for count in MODEL_SAMPLES
+        if count <= samples
+        for one in replicates
+    ]
+    todo += [
+        Part("two types", type_rows, (readout, population, count, one))
+        for readout in TYPES
+        for count in TYPE_SAMPLES
+        if count <= samples
+        for one in replicates
+    ]
+    for name in rules:
+        _checked(name)
+    count = min(RULE_SAMPLES, samples)
+    todo += [
+        Part("rules", rule_rows, (name, count, one))
+        for name in (*rules, "none")
+        for one in replicates
+    ]
+    todo += [
+        Part("natural scenes", scene_rows, (readout, min(SCENE_SAMPLES, samples), one))
+        for readout in SCENES
+        for one in replicates
+    ]
+    return todo
+
+
+def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
+    """Tables by name, and pictures."""
+    from plausibench.bench.report.identification import identification, models, rules, surface
+
+    tables = {"surface": surface(rows), "models": models(rows), "rules": rules(rows)}
+    return tables, [identification(rows)]
+
+
+def surface_rows(together: int, samples: int, seed: int) -> Rows:
+    """Factorised readouts of groups of neurons that are fitted apart."""
+    groups = NEURONS[together]
+    task = _simulated(together * groups, samples, seed)
+    values: dict[str, list[float]] = {}
+    for group in range(groups):
+        own = slice(group * together, (group + 1) * together)
+        found = fit(task.train.inputs, task.train.targets[:, own], Fitting(), seed)
+        scores = {
+            "explained_variance": explained_variance(
+                found.predict(task.test.inputs), task.test.targets[:, own]
+            ).mean(),
+            "kernel_correlation": kernel_correlation(found.kernels[0], task.kernel()),
+        }
+        if together > 1:  # of one neuron, any shift can be taken out
+            errors = location_errors(found.places, task.places[own])
+            scores["located"] = (errors <= NEAR).mean()
+        for name, value in scores.items():
+            values.setdefault(name, []).append(float(value))
+    means = {name: float(np.mean(one)) for name, one in values.items()}
+    return _rows("surface", "factorised", together, samples, seed, means)
+
+
+def model_rows(model: str, neurons: int, samples: int, seed: int) -> Rows:
+    """Another model of the same neurons."""
+    task = _simulated(neurons, samples, seed, shuffled=model == "shuffled")
+    train, test = task.train, task.test
+    scores: dict[str, float] = {}
+    if model in BASELINES:
+        own = slice(0, ALONE)
+        predicted = baseline(
+            train.inputs, train.targets[:, own], test.inputs, task.places[own], PATCH, model
+        )
+        scores["explained_variance"] = explained_variance(predicted, test.targets[:, own]).mean()
+        return _rows("models", model, 1, samples, seed, scores)
+    readout = model if model in ("point", "fixed_mask") else "factorised"
+    known = task.kernel()[None] if model == "kernel_known" else None
+    found = fit(train.inputs, train.targets, Fitting(readout), seed, known)
+    predicted = found.predict(test.inputs)
+    scores["explained_variance"] = float(explained_variance(predicted, test.targets).mean())
+    errors = location_errors(found.places, task.places)
+    scores["located"] = float((errors <= NEAR).mean())
+    scores["kernel_correlation"] = kernel_correlation(found.kernels[0], task.kernel())
+    return _rows("models", model, neurons, samples, seed, scores)
+
+
+def type_rows(readout: str, neurons: int, samples: int, seed: int) -> Rows:
+    """Two types of neurons, two kernels."""
+    task = _simulated(neurons, samples, seed, types=2)
+    fitting = Fitting(readout, channels=2)
+    found = fit(task.train.inputs, task.train.targets, fitting, seed)
+    predicted = found.predict(task.test.inputs)
+    errors = location_errors(found.places, task.places)
+    scores = {
+        "explained_variance": float(explained_variance(predicted, task.test.targets).mean()),
+        "located": float((errors <= NEAR).mean()),
+        "type_accuracy": type_accuracy(found.features.astype(float), task.kinds),
+    }
+    return _rows("two types", readout, neurons, samples, seed, scores)
+
+
+def rule_rows(name: str, samples: int, seed: int) -> Rows:
+    """The shared kernel learned by a rule; by none of them where the name is ``none``."""
+    task = _simulated(RULE_NEURONS, samples, seed)
+    rule = None if name == "none" else select("rule", name).make()
+    try:
+        found = learn(rule, task, Learning(kernel=PATCH, steps=RULE_STEPS), seed)
+    except Divergence:
+        return _rows("rules", name, RULE_NEURONS, samples, seed, {"diverged": 1.0})
+    predicted = found.predict(task.test.inputs)
+    kernel = found.network.parameters["layer1.weights"][0, :, :, 0]
+    scores = {
+        "explained_variance": float(explained_variance(predicted, task.test.targets).mean()),
+        "kernel_correlation": kernel_correlation(kernel, task.kernel()),
+    }
+    return _rows("rules", name, RULE_NEURONS, samples, seed, scores)
+
+
+def scene_rows(readout: str, samples: int, seed: int) -> Rows:
+    """Features of photographs, by networks with the shape of what made them."""
+    task = NaturalScenes(
+        neurons=SCENE_NEURONS,
+        examples=samples,
+        test_examples=TEST,
+        side=SCENE_SIDE,
+        seed=seed,
+    )
+    learning = Learning(readout, (task.hidden, task.features), 5, "relu", penalty=0.0)
+    found = learn(select("rule", "backprop").make(), task, learning, seed)
+    predicted = found.predict(task.test.inputs)
+    scores = {"explained_variance": float(explained_variance(predicted, task.test.targets).mean())}
+    return _rows("natural scenes", readout, SCENE_NEURONS, samples, seed, scores)
+
+
+def _simulated(
+    neurons: int, samples: int, seed: int, types: int = 1, shuffled: bool = False
+) -> SimulatedNeurons:
+    return SimulatedNeurons(
+        neurons=neurons,
+        examples=samples,
+        test_examples=TEST,
+        shuffled=shuffled,
+        seed=seed,
+        patch=PATCH,
+        types=types,
+    )
+
+
+def _checked(name: str) -> None:
+    """Refuse a rule that cannot learn the kernel, before anything is computed."""
+    from plausibench.architectures.what_where import WhatWhere
+    from plausibench.objectives.mean_squared_error import MeanSquaredError
+
+    network = WhatWhere(shape=(4, 4), channels=(1,), kernel=3, padding=0, outputs=2).build()
+    reason = select("rule", name).make().refusal(network, MeanSquaredError())
+    if reason is not None:
+        raise refusal("rules", name, f"a rule that can train the core ({reason})")
+
+
+def _rows(
+    axis: str, model: str, neurons: int, samples: int, seed: int, scores: dict[str, float]
+) -> Rows:
+    about = {
+        "axis": axis,
+        "model": model,
+        "neurons": neurons,
+        "samples": samples,
+        "seed": seed,
+    }
+    return [{**about, "quantity": name, "value": float(value)} for name, value in scores.items()]

@@ -1,0 +1,188 @@
+"""The performance surface: explained variance over neurons and images, and plans made from it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from plausibench.kernels.errors import InputError, integer, number, refusal
+
+Array = np.ndarray
+
+STORED = Path(__file__).with_name("surface.csv")
+"""The surface that ships: that of ``plausibench run identification``."""
+COLUMNS = ("neurons", "samples", "explained_variance", "low", "high", "seeds")
+FINE = 257
+"""Lengths of a recording that are tried, between the shortest and the longest."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recording, and what it lets one identify.
+
+    Attributes
+    ----------
+    neurons
+        Recorded together.
+    samples
+        Images shown.
+    value, low, high
+        Explained variance with its 95 % interval, interpolated.
+    """
+
+    neurons: int
+    samples: int
+    value: float
+    low: float
+    high: float
+
+    @property
+    def data(self) -> int:
+        """Neurons times images."""
+        return self.neurons * self.samples
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Explained variance on a grid, between whose points it is linear in the logarithms.
+
+    Attributes
+    ----------
+    neurons, samples
+        Increasing, ``(n,)`` and ``(d,)``.
+    values, low, high
+        Means over seeds with 95 % intervals, ``(n, d)``.
+    seeds
+        How many.
+    """
+
+    neurons: Array
+    samples: Array
+    values: Array
+    low: Array
+    high: Array
+    seeds: int
+
+    def at(self, neurons: int, samples: int) -> Plan:
+        """What a recording lets one identify.
+
+        Raises
+        ------
+        InputError
+            If it lies outside of the surface.
+        """
+        self._within("neurons", neurons, self.neurons)
+        self._within("samples", samples, self.samples)
+        means = (self._interpolated(grid, neurons, samples) for grid in self._grids)
+        return Plan(neurons, samples, *means)
+
+    def best(
+        self, neurons: int | None = None, samples: int | None = None, budget: int | None = None
+    ) -> Plan:
+        """The recording with the most explained variance, of several the one with least data.
+
+        Parameters
+        ----------
+        neurons, samples
+            The most that can be recorded together, and shown; by default what the surface knows.
+            More than it knows is more than is needed for what it promises.
+        budget
+            The most neurons times images.
+
+        Raises
+        ------
+        InputError
+            If a limit is not allowed, or nothing on the surface keeps it.
+        """
+        plans = self._allowed(neurons, samples, budget)
+        return max(plans, key=lambda plan: (plan.value, -plan.data))
+
+    def shortest(
+        self,
+        goal: float,
+        neurons: int | None = None,
+        samples: int | None = None,
+        budget: int | None = None,
+    ) -> Plan | None:
+        """The recording of fewest images that reaches ``goal``; None if there is none.
+
+        Of as many images, it is the one of fewest neurons.
+
+        Raises
+        ------
+        InputError
+            As for :meth:`best`, and if the goal is no share.
+        """
+        number("goal", goal, above=0, below=1)
+        plans = [p for p in self._allowed(neurons, samples, budget) if p.value >= goal]
+        return min(plans, key=lambda plan: (plan.samples, plan.neurons), default=None)
+
+    @property
+    def _grids(self) -> tuple[Array, Array, Array]:
+        return self.values, self.low, self.high
+
+    def _allowed(self, neurons: int | None, samples: int | None, budget: int | None) -> list[Plan]:
+        together = self._most("neurons", neurons, self.neurons)
+        longest = self._most("samples", samples, self.samples)
+        integer("budget", 1 if budget is None else budget, least=1)
+        found = []
+        ends = int(self.neurons[0]), together
+        for count in sorted(
+            {*_spaced(*ends, 65), *(int(n) for n in self.neurons if n <= together)}
+        ):
+            most = longest if budget is None else min(longest, budget // count)
+            if most >= self.samples[0]:
+                found += [self.at(count, n) for n in _spaced(int(self.samples[0]), most, FINE)]
+        if not found:
+            least = int(self.neurons[0] * self.samples[0])
+            raise refusal("budget", budget, f"at least {least}, the least that the surface knows")
+        return found
+
+    def _most(self, field: str, given: int | None, known: Array) -> int:
+        least, most = int(known[0]), int(known[-1])
+        if given is None:
+            return most
+        if integer(field, given, least=1) < least:
+            raise refusal(field, given, f"at least {least}, the least that the surface knows")
+        return min(given, most)
+
+    def _within(self, field: str, value: int, known: Array) -> None:
+        integer(field, value, least=int(known[0]), most=int(known[-1]))
+
+    def _interpolated(self, grid: Array, neurons: int, samples: int) -> float:
+        along = [np.interp(np.log(samples), np.log(self.samples), row) for row in grid]
+        return float(np.interp(np.log(neurons), np.log(self.neurons), along))
+
+
+def _spaced(first: int, last: int, count: int) -> list[int]:
+    """Whole numbers from first to last, evenly on a logarithmic scale."""
+    return sorted({round(x) for x in np.geomspace(first, last, count)})
+
+
+def read_surface(path: Path) -> Surface:
+    """Read a surface from its table.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, or holds something else.
+    """
+    if not path.is_file():
+        raise InputError(f"surface: there is no {path}; plausibench run identification writes it")
+    try:
+        text = path.read_text(encoding="utf-8")
+        head, *lines = text.strip().splitlines()
+        rows = np.array([[float(cell) for cell in line.split(",")] for line in lines])
+    except (OSError, ValueError) as error:
+        raise InputError(f"surface: {path} is no table of numbers that can be read") from error
+    if tuple(head.split(",")) != COLUMNS or rows.ndim != 2 or rows.shape[1] != len(COLUMNS):
+        raise InputError(f"surface: {path} does not have the columns {', '.join(COLUMNS)}")
+    neurons, samples = (np.unique(rows[:, column]).astype(np.int64) for column in (0, 1))
+    order = np.lexsort((rows[:, 1], rows[:, 0]))
+    grid = [(n, d) for n in neurons for d in samples]
+    whole = rows.shape[0] == len(grid) and (rows[order, :2] == np.array(grid)).all()
+    if not whole or min(len(neurons), len(samples)) < 2 or not np.isfinite(rows[:, :3]).all():
+        raise InputError(f"surface: {path} is not complete: a value for each pair is missing")
+    shape = len(neurons), len(samples)
+    values, low, high = (rows[order, column].reshape(shape) for column in (2, 3, 4))
+    return Surface(neurons, samples, values, low, high, int(rows[:, 5].min()))

@@ -1,0 +1,259 @@
+"""The study of system identification: the surface with its contours, models, types and rules."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from plausibench.bench.identification.surface import COLUMNS
+from plausibench.bench.report import notation, panels, style
+from plausibench.bench.report.render import Table
+from plausibench.bench.report.style import Picture
+from plausibench.bench.statistics import student_quantile
+
+LEVELS = (0.2, 0.4, 0.6, 0.8, 0.9)
+QUANTITIES = {
+    "explained_variance": "explained variance",
+    "located": "located",
+    "kernel_correlation": "kernel",
+    "type_accuracy": "types",
+}
+LABELS = {
+    "factorised": "factorised",
+    "kernel_known": "kernel known",
+    "point": "point",
+    "fixed_mask": "fixed mask",
+    "shuffled": "shuffled responses",
+    "dense": "dense",
+    "least_squares": "least squares",
+    "ridge": "ridge",
+    "lasso": "lasso",
+    "none": "core as drawn",
+}
+MARKERS = ("o", "s", "^", "v", "D", "P", "X", "p", "h")
+NOTES = (
+    (
+        "Means over seeds with 95 % intervals (Student's t). Explained variance is that of "
+        "noiseless responses to images that were not shown: 1 for the truth, 0 for the mean."
+    ),
+    (
+        "Located: share of neurons found within 1.5 pixels, the median shift taken out; kernel: "
+        "largest correlation with the true one; types: share of neurons in the right cluster."
+    ),
+)
+
+
+def means(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Mean over seeds of every value with its 95 % interval, by keys."""
+    found = rows.groupby(list(keys), sort=False)["value"].agg(["mean", "std", "count"])
+    found = found.reset_index()
+    quantile = [student_quantile(0.95, n - 1) if n > 1 else np.nan for n in found["count"]]
+    half = quantile * found["std"] / np.sqrt(found["count"])
+    return found.assign(low=found["mean"] - half, high=found["mean"] + half)
+
+
+def surface(rows: pd.DataFrame) -> Table:
+    """Explained variance over neurons and images; its CSV is what a plan is made from."""
+    own = rows[(rows["axis"] == "surface") & (rows["quantity"] == "explained_variance")]
+    found = means(own, ["neurons", "samples"]).sort_values(["neurons", "samples"])
+    raw = pd.DataFrame(
+        {
+            "neurons": found["neurons"],
+            "samples": found["samples"],
+            "explained_variance": found["mean"].round(6),
+            "low": found["low"].round(6),
+            "high": found["high"].round(6),
+            "seeds": found["count"],
+        },
+        columns=list(COLUMNS),
+    )
+    ends = found[list(_ENDS)].to_numpy()
+    found["text"] = [notation.number(*map(float, row)) for row in ends]
+    wide = found.pivot(index="neurons", columns="samples", values="text")
+    cells = wide.rename(columns=lambda count: f"{count:,} images").reset_index()
+    cells["neurons"] = cells["neurons"].map("{:,}".format)
+    return _table("Explained variance by neurons and images", cells.astype(object), raw, 1, rows)
+
+
+def models(rows: pd.DataFrame) -> Table:
+    """All models of all parts of the study but the surface, with everything that was scored."""
+    axes = rows["axis"].isin(["models", "two types", "natural scenes"])
+    shown = rows["neurons"] == min(100, rows.loc[rows["axis"] == "surface", "neurons"].max())
+    return _scores(
+        "Models",
+        rows[axes | ((rows["axis"] == "surface") & shown)].replace({"axis": {"surface": "models"}}),
+        rows,
+    )
+
+
+def rules(rows: pd.DataFrame) -> Table:
+    """What is identified with each rule on the core."""
+    return _scores("Rules on the core", rows[rows["axis"] == "rules"], rows)
+
+
+def _scores(title: str, own: pd.DataFrame, rows: pd.DataFrame) -> Table:
+    keys = ["axis", "model", "neurons", "samples"]
+    found = means(own, [*keys, "quantity"])
+    cells, raw = [], []
+    for (axis, model, neurons, samples), part in found.groupby(keys, sort=False):
+        line = {
+            "part": str(axis),
+            "model": LABELS.get(str(model), style.label(str(model))),
+            "neurons": f"{neurons:,}",
+            "images": f"{samples:,}",
+        }
+        numbers = {"axis": axis, "model": model, "neurons": neurons, "samples": samples}
+        for quantity, name in QUANTITIES.items():
+            one = part[part["quantity"] == quantity]
+            ends = [float(one[column].iloc[0]) if len(one) else np.nan for column in _ENDS]
+            line[name] = notation.number(*ends)
+            keys_of = (quantity, f"{quantity}_low", f"{quantity}_high")
+            numbers |= dict(zip(keys_of, ends, strict=True))
+        cells.append(line)
+        raw.append(numbers)
+    return _table(title, pd.DataFrame(cells, dtype=object), pd.DataFrame(raw), 4, rows)
+
+
+_ENDS = ("mean", "low", "high")
+
+
+def _table(
+    title: str, cells: pd.DataFrame, raw: pd.DataFrame, keys: int, rows: pd.DataFrame
+) -> Table:
+    return Table(
+        title=f"{title}; {rows['seed'].nunique()} seeds",
+        cells=cells,
+        best=pd.DataFrame(False, index=cells.index, columns=cells.columns),
+        raw=raw,
+        keys=keys,
+        notes=NOTES,
+    )
+
+
+def identification(rows: pd.DataFrame) -> Picture:
+    """Draw the surface, its curves, the other models, the two types and the rules.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Values of the study.
+    """
+    ours = rows[rows["quantity"] == "explained_variance"]
+    grid = means(ours[ours["axis"] == "surface"], ["neurons", "samples"])
+    counts = sorted(grid["neurons"].unique())
+    shades = sns.color_palette("viridis", len(counts) + 1)[:-1]
+    palette = sns.color_palette("colorblind")
+    others = [name for name in LABELS if name in set(rows.loc[rows["axis"] == "models", "model"])]
+    colours = dict(zip(others, palette, strict=False)) | {"shuffled": "0.45"}
+    with style.theme():
+        figure, part = style.canvas(style.PAGE, 4.4, [], [])
+        top, bottom = part.subplots(2, 3)
+        _contours(top[0], grid)
+        for number, (count, shade) in enumerate(zip(counts, shades, strict=True)):
+            own, name = grid[grid["neurons"] == count], "neuron" if count == 1 else "neurons"
+            _curve(top[1], own, shade, MARKERS[number], f"{count:,} {name}")
+        for number, name in enumerate(others):
+            own = means(
+                ours[(ours["axis"] == "models") & (ours["model"] == name)], ["neurons", "samples"]
+            )
+            _curve(top[2], own, colours[name], MARKERS[number], LABELS[name])
+        _bars(bottom[0], ours, "two types")
+        _bars(bottom[1], ours, "rules")
+        _bars(bottom[2], ours, "natural scenes")
+        titles = ("surface", "neurons together", f"models, {min(100, max(counts))} neurons")
+        for axes, title in zip(top, titles, strict=True):
+            panels.title(axes, title)
+            axes.set_xlabel("images shown")
+        for axes in top[1:]:
+            axes.legend(loc="lower right", handlelength=1.2, labelspacing=0.2, fontsize=5.5)
+    seeds = rows["seed"].nunique()
+    caption = (
+        "Identification of simulated neurons: explained variance of noiseless responses, means "
+        f"over {seeds} seeds with 95 % intervals (Student's t), cut at -0.1. Above: the surface "
+        "with its contours, its curves, and other models (regressions are told the places). "
+        "Below: readouts of two types of neurons, rules on the shared kernel, and networks on "
+        "features of photographs."
+    )
+    return style.finished("identification", figure, caption)
+
+
+def _contours(axes: Axes, grid: pd.DataFrame) -> None:
+    wide = grid.pivot(index="neurons", columns="samples", values="mean")
+    x, y, values = wide.columns.to_numpy(), wide.index.to_numpy(), wide.to_numpy()
+    filled = axes.contourf(x, y, values, levels=np.linspace(0, 1, 11), cmap="mako", extend="min")
+    filled.set_edgecolor("face")
+    lines = axes.contour(x, y, values, levels=LEVELS, colors="white", linewidths=0.8)
+    axes.clabel(lines, fmt="%.1f", fontsize=style.SMALL - 1)
+    axes.set_yscale("log")
+    axes.set_ylabel("neurons recorded together")
+    _doublings(axes, x)
+
+
+def _doublings(axes: Axes, x: Sequence[float]) -> None:
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(list(x)[:: 1 if len(x) < 5 else 2])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _curve(axes: Axes, own: pd.DataFrame, colour: object, marker: str, label: str) -> None:
+    own = own.sort_values("samples")
+    mean = own["mean"].clip(lower=-0.1)
+    low, high = own["low"].clip(lower=-0.1), own["high"].clip(lower=-0.1)
+    axes.errorbar(
+        own["samples"],
+        mean,
+        yerr=[mean - low, high - mean],
+        color=colour,
+        marker=marker,
+        markersize=3,
+        elinewidth=0.8,
+        label=label,
+    )
+    axes.axhline(0, color="0.8", linewidth=0.6, zorder=0)
+    axes.set_ylim(-0.14, 1.03)
+    axes.set_ylabel("explained variance")
+    _doublings(axes, own["samples"].to_list())
+
+
+def _bars(axes: Axes, ours: pd.DataFrame, axis: str) -> None:
+    """Values of one part of the study, one place a model, one marker a number of images."""
+    found = means(ours[ours["axis"] == axis], ["model", "samples"])
+    names = list(dict.fromkeys(found["model"]))
+    counts = sorted(found["samples"].unique())
+    palette = sns.color_palette("colorblind")
+    for number, count in enumerate(counts):
+        own = found[found["samples"] == count]
+        places = [
+            names.index(name) + 0.2 * (number - (len(counts) - 1) / 2) for name in own["model"]
+        ]
+        mean = own["mean"].clip(lower=-0.1)
+        axes.errorbar(
+            mean,
+            places,
+            xerr=[mean - own["low"].clip(lower=-0.1), own["high"].clip(lower=-0.1) - mean],
+            linestyle="none",
+            color=palette[number],
+            marker=MARKERS[number],
+            markersize=4,
+            elinewidth=0.9,
+            label=f"{count:,} images",
+        )
+    axes.axvline(0, color="0.8", linewidth=0.6, zorder=0)
+    axes.set_yticks(
+        range(len(names)), [LABELS.get(name, style.label(name, width=20)) for name in names]
+    )
+    axes.invert_yaxis()
+    axes.set_xlim(-0.14, 1.03)
+    axes.set_xlabel("explained variance")
+    panels.title(axes, axis)
+    if len(counts) > 1:
+        handles = [
+            Line2D([], [], color=palette[n], marker=MARKERS[n], linestyle="none", markersize=4)
+            for n in range(len(counts))
+        ]
+        axes.legend(handles, [f"{count:,} images" for count in counts], fontsize=5.5, loc="best")
