@@ -14,6 +14,9 @@ from plausibench.kernels.errors import Divergence, InputError, flag, integer, po
 
 Array = np.ndarray
 
+TOGETHER = 64
+"""Examples whose signals are solved for at once."""
+
 
 @dataclass(frozen=True)
 class HopfieldNetwork(Network):
@@ -120,16 +123,19 @@ class HopfieldNetwork(Network):
         )
         signal = np.empty_like(total)
         identity = np.eye(ends[-1])
-        # One example at a time: the matrices of a large batch would fill the memory.
-        for example, slopes in enumerate(slope):
-            right = slopes * total[..., example, :]
+        # Some examples at a time: the matrices of a large batch would fill the memory.
+        for start in range(0, len(slope), TOGETHER):
+            some = slice(start, start + TOGETHER)
+            slopes = slope[some]
+            right = (slopes * total[..., some, :]).reshape(-1, *slopes.shape)
             try:
+                # One system for each example, with a right side for each sample.
                 solved = np.linalg.solve(
-                    identity - slopes[:, None] * coupling, right.reshape(-1, ends[-1]).T
+                    identity - slopes[..., None] * coupling, right.transpose(1, 2, 0)
                 )
             except np.linalg.LinAlgError as error:
                 raise Divergence("hopfield: the fixed point is not isolated") from error
-            signal[..., example, :] = solved.T.reshape(right.shape)
+            signal[..., some, :] = solved.transpose(2, 0, 1).reshape(*shape[:-1], *slopes.shape)
         return {
             name: signal[..., place].astype(self.dtype, copy=False)
             for name, place in places.items()
@@ -172,7 +178,7 @@ class Hopfield(Architecture):
     output: str = "identity"
     bias: bool = True
     tolerance: float = 1e-13
-    steps: int = 10_000
+    steps: int = 100_000
 
     summary: ClassVar[str] = "layers with symmetric connections that settle to a fixed point"
     equation: ClassVar[str] = "a_l = f_l(W_l a_(l-1) + W_(l+1)^T a_(l+1) + b_l)"

@@ -1,15 +1,34 @@
 """Settling of a network whose projections conduct in both directions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
-from plausibench.architectures.network import CONSTANT, INPUT, Activity, Network
+from plausibench.architectures.chain import (
+    by_layer,
+    in_rows,
+    is_plain,
+    layout,
+    receivers,
+    senders,
+)
+from plausibench.architectures.network import CONSTANT, INPUT, Activity, Network, Population
+from plausibench.architectures.sweeps import DIFFERENCE, NOTHING, REWARD, SOFTMAX, sweep
 from plausibench.kernels.errors import Divergence
+from plausibench.objectives.cross_entropy import CrossEntropy
+from plausibench.objectives.expected_reward import ExpectedReward
+from plausibench.objectives.mean_squared_error import MeanSquaredError
+from plausibench.objectives.objective import Objective, one_hot
 
 Array = np.ndarray
 
 HELP = "weaker feedback, smaller weights or a bounded activation help"
+NUDGES: Mapping[type[Objective], int] = {
+    MeanSquaredError: DIFFERENCE,
+    CrossEntropy: SOFTMAX,
+    ExpectedReward: REWARD,
+}
+"""Objectives whose nudge compiled sweeps know."""
 
 
 def settle(
@@ -20,7 +39,8 @@ def settle(
     parameters: Mapping[str, Array] | None = None,
     current: Mapping[str, Array] | None = None,
     clamp: Array | None = None,
-    nudge: Callable[[Array], Array] | None = None,
+    nudge: Objective | None = None,
+    targets: Array | None = None,
     nudging: float = 0.0,
     tolerance: float,
     steps: int,
@@ -49,11 +69,12 @@ def settle(
         Constant current per population, added to its drive.
     clamp
         Activity that the output keeps.
-    nudge, nudging
-        The output also receives the current ``-nudging * nudge(output)``.
+    nudge, targets, nudging
+        The output also receives the current ``-nudging`` times the derivative of this objective
+        with these targets.
     tolerance
-        At rest no activity changes by more than this in a sweep, relative to the largest
-        activity where that is above 1.
+        An example is at rest when no activity changes by more than this in a sweep, relative to
+        the largest activity where that is above 1.
     steps
         Largest number of sweeps.
 
@@ -85,8 +106,93 @@ def settle(
         )
         for name, projections in network.incoming.items()
     }
+    rest = (weights, outside, feedback, nudge, targets, nudging, tolerance, steps)
+    known = nudge is None or type(nudge) in NUDGES
+    find = _compiled if known and is_plain(network) else _population_by_population
+    moved = find(network, free, drive, activity, *rest)
+    if not np.isfinite(moved):
+        raise Divergence(f"{network.architecture}: activity grows without end; {HELP}")
+    if moved > 0:
+        raise Divergence(
+            f"{network.architecture}: activity still moved by {moved:.1e} after {steps} sweeps; "
+            f"{HELP}"
+        )
+    return Activity(drive, activity, activity[top])
+
+
+def _compiled(
+    network: Network,
+    free: tuple[Population, ...],
+    drive: dict[str, Array],
+    activity: dict[str, Array],
+    weights: Mapping[str, Array],
+    outside: Mapping[str, Array],
+    feedback: float,
+    nudge: Objective | None,
+    targets: Array | None,
+    nudging: float,
+    tolerance: float,
+    steps: int,
+) -> float:
+    """As :func:`_population_by_population`, for layers that are wholly connected to the next."""
+    names, sizes, codes = layout(network)
+    between = [weights[p.name] for p in network.returning]
+    stacked = [array for array in between if array.ndim == 3]
+    shape = np.broadcast_shapes(
+        *(array.shape[:-1] for array in outside.values()),
+        *(activity[name].shape[:-1] for name in names),
+        *((len(array), 1) for array in stacked),
+    )
+    constant, z, a = (in_rows(arrays, names, shape) for arrays in (outside, drive, activity))
+    kind, wanted = NOTHING, np.empty((*shape, 0))
+    if nudge is not None and targets is not None:
+        kind, goals = NUDGES[type(nudge)], one_hot(targets, sizes[-1], constant.dtype)
+        wanted = np.ascontiguousarray(np.broadcast_to(goals, (*shape, sizes[-1])))
+    # Samples with weights of their own one by one; else all rows alike.
+    for sample in range(len(stacked[0])) if stacked else (...,):
+        own = [array[sample] if array.ndim == 3 else array for array in between]
+        part = constant[sample].reshape(-1, constant.shape[-1])
+        moved = sweep(
+            sizes,
+            codes,
+            senders(own),
+            receivers(own, feedback),
+            part,
+            len(free),
+            kind,
+            nudging,
+            wanted[sample].reshape(len(part), wanted.shape[-1]),
+            tolerance,
+            steps,
+            z[sample].reshape(part.shape),
+            a[sample].reshape(part.shape),
+        )
+        if moved > 0:
+            return float(moved)
+    drive.update(by_layer(z, names, sizes))
+    activity.update(by_layer(a, names, sizes))
+    return 0.0
+
+
+def _population_by_population(
+    network: Network,
+    free: tuple[Population, ...],
+    drive: dict[str, Array],
+    activity: dict[str, Array],
+    weights: Mapping[str, Array],
+    outside: Mapping[str, Array],
+    feedback: float,
+    nudge: Objective | None,
+    targets: Array | None,
+    nudging: float,
+    tolerance: float,
+    steps: int,
+) -> float:
+    """Update ``drive`` and ``activity``; 0 at rest, else the last change."""
+    top = network.output.name
     # Stronger nudging would overshoot; this is exact for the squared error of a linear output.
     share = 1 / (1 + max(nudging, 0.0))
+    moved = np.inf
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(steps):
             changes, sizes = [], [1.0]
@@ -100,7 +206,7 @@ def settle(
                     returned = p.synapse.feedback(weights[p.name], activity[p.target])
                     total = total + feedback * returned
                 if name == top and nudge is not None:
-                    total = total - nudging * nudge(activity[name])
+                    total = total - nudging * nudge.error(activity[name], targets)
                     asked = population.neurons.activate(total)
                     new = activity[name] + share * (asked - activity[name])
                 else:
@@ -108,11 +214,9 @@ def settle(
                 changes.append(np.abs(new - activity[name]).max())
                 sizes.append(np.abs(new).max())
                 drive[name], activity[name] = total, new
-            moved = np.max(changes, initial=0.0)
+            moved = float(np.max(changes, initial=0.0))
             if not np.isfinite(moved):
-                raise Divergence(f"{network.architecture}: activity grows without end; {HELP}")
+                return np.inf
             if moved <= tolerance * np.max(sizes):
-                return Activity(drive, activity, activity[top])
-    raise Divergence(
-        f"{network.architecture}: activity still moved by {moved:.1e} after {steps} sweeps; {HELP}"
-    )
+                return 0.0
+    return moved

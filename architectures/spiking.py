@@ -189,9 +189,9 @@ class SpikingNetwork(Network):
         for population in self.hidden:
             name, neurons = population.name, population.neurons
             assert isinstance(neurons, Threshold)
-            patterns = np.array(list(product((0.0, 1.0), repeat=population.size)))
+            patterns = every_pattern(population.size)
             drive = self._drive(name, self._sent(name, senders), {})
-            chances, changes = pattern_chances(neurons, drive, patterns)
+            chances, changes = pattern_chances(neurons, drive)
             steps.append((name, senders, reached, chances, changes))
             senders, reached = patterns, reached @ chances
         return steps, senders, reached
@@ -207,7 +207,13 @@ class SpikingNetwork(Network):
         return {p.name: p.synapse.outer(signal, sent[p.source]) for p in self.incoming[name]}
 
 
-def pattern_chances(neurons: Threshold, drive: Array, patterns: Array) -> tuple[Array, Array]:
+@lru_cache
+def every_pattern(size: int) -> Array:
+    """All patterns of spikes ``(2^N, N)``, 0 or 1; the first neuron changes least often."""
+    return np.array(list(product((0.0, 1.0), repeat=size))).reshape(-1, size)
+
+
+def pattern_chances(neurons: Threshold, drive: Array) -> tuple[Array, Array]:
     """Probability of each pattern of spikes, and its derivatives.
 
     Parameters
@@ -216,23 +222,25 @@ def pattern_chances(neurons: Threshold, drive: Array, patterns: Array) -> tuple[
         Of the layer.
     drive
         ``(R, N)``.
-    patterns
-        ``(K, N)``, 0 or 1.
 
     Returns
     -------
     tuple
-        Probabilities ``(R, K)``, and their derivatives with respect to drives ``(R, K, N)``.
+        Probabilities ``(R, K)`` of the patterns of :func:`every_pattern`, and their derivatives
+        with respect to drives ``(R, K, N)``.
     """
-    chances = np.zeros((len(drive), len(patterns)))
-    changes = np.zeros((*chances.shape, drive.shape[1]))
-    for value, weight in zip(*neurons.nodes(), strict=True):
-        x = neurons.excess(drive, value)[:, None]
-        spiking, silent = _logistic(x), _logistic(-x)
-        chance = weight * np.where(patterns, spiking, silent).prod(axis=-1)
-        chances += chance
-        changes += chance[..., None] * np.where(patterns, silent, -spiking) / neurons.spread
-    return chances, changes
+    patterns = every_pattern(drive.shape[1])
+    values, weights = neurons.nodes()
+    spiking = _logistic(neurons.excess(drive[:, :, None], values))  # (R, N, nodes)
+    silent = _logistic(-neurons.excess(drive[:, :, None], values))
+    joint = np.broadcast_to(weights, (len(drive), 1, weights.size))
+    for unit in range(drive.shape[1]):
+        both = np.stack([silent[:, unit], spiking[:, unit]], axis=1)
+        joint = (joint[:, :, None] * both[:, None]).reshape(len(drive), -1, weights.size)
+    chances = joint.sum(axis=-1)
+    # Of each node, chance (s - p) / spread: the nodes are summed in a matrix product.
+    changes = chances[..., None] * patterns - joint @ spiking.swapaxes(1, 2)
+    return chances, changes / neurons.spread
 
 
 @lru_cache

@@ -32,7 +32,7 @@ from plausibench.rules.rule import Rule
 TRIALS = 12
 RATES = tuple(float(f"{rate:.2g}") for rate in np.geomspace(1e-3, 10**0.5, TRIALS))
 """Learning rates; a rule with an option of its own takes every second one, or so."""
-STEPS = 300
+STEPS = 200
 SEED = 1000
 """Of the search; the benchmark uses others."""
 

@@ -145,7 +145,8 @@ class EquilibriumPropagation(Rule):
         rest = settle(
             network,
             clean,
-            nudge=lambda output: objective.error(output, batch.targets),
+            nudge=objective,
+            targets=batch.targets,
             nudging=nudging,
             tolerance=network.tolerance,
             steps=network.steps,

@@ -7,6 +7,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from plausibench.architectures.chain import (
+    by_layer,
+    in_rows,
+    is_plain,
+    layout,
+    receivers,
+    senders,
+)
 from plausibench.architectures.network import CONSTANT, INPUT, Activity, Network
 from plausibench.kernels.errors import Divergence, InputError, choose, flag, integer, positive
 from plausibench.objectives.batch import Batch
@@ -15,6 +23,7 @@ from plausibench.rules.estimate import Dense, Estimates, Outer
 from plausibench.rules.layers import gated, in_double, no_chain
 from plausibench.rules.linear_chain import linear_chain
 from plausibench.rules.noise import Noise
+from plausibench.rules.relaxation import relax
 from plausibench.rules.rule import Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Law, Limit, Situation, Slope
 
@@ -41,6 +50,8 @@ STRICT = RuleCard(
         "S = I + sum_(l>=2) W_(L:l) W_(L:l)^T: a bias by design"
     ),
 )
+REST, TURNS = 1e-13, 1000
+"""Largest change of errors at rest, relative to the largest error, and number of turns."""
 CARDS = {
     "strict": STRICT,
     "fixed_prediction": replace(
@@ -68,7 +79,7 @@ CARDS = {
         unbiased=True,
         exact_when="at equilibrium, in the limit nudging -> 0",
         bias_order=1,
-        forward_passes=2000.0,
+        forward_passes=50.0,
         cites="Whittington & Bogacz 2017; Millidge, Song, Salvatori, Lukasiewicz & Bogacz 2022",
         notes="a large variance 1 / nudging of the output neurons is the same limit",
     ),
@@ -94,11 +105,13 @@ class PredictiveCoding(Rule):
         frozen at the forward pass. zero_divergence: clamped, and layer l learns after L - l
         steps. nudged: the loss, times ``nudging``, is added to the energy instead.
     step
-        Length of an Euler step; by default 0.1 for strict and nudged, 1 for the others, as in
-        the published code.
+        Length of an Euler step; by default 0.1 for strict, 1 for fixed_prediction and
+        zero_divergence, as in the published code.
     steps
-        Number of steps; by default 100 for strict, 1000 for nudged, which is exact at
-        equilibrium only, the number of layers for fixed_prediction. Zero_divergence has none.
+        Number of steps; by default 100 for strict, the number of layers for fixed_prediction.
+        Zero_divergence has none. Without step and steps nudged values are found at rest, where
+        alone the variant is exact; with one of them they take Euler steps, 1000 of length 0.1
+        if the other is not given.
     nudging
         Weight of the loss in the energy of the nudged variant.
     symmetric
@@ -185,8 +198,12 @@ class PredictiveCoding(Rule):
     def _strict(
         self, network: Network, objective: Objective, batch: Batch, clean: Activity
     ) -> dict[str, tuple[Array, Array]]:
-        moments = relaxation(network, clean, _clamped(network, objective, batch, clean), self._step)
-        return _factors(network, *_after(moments, self.steps or 100), -1 / batch.size)
+        values, steps = _clamped(network, objective, batch, clean), self.steps or 100
+        if is_plain(network):
+            found = _finite(*_relaxed(network, clean, values, self._step, steps))
+        else:
+            found = _after(relaxation(network, clean, values, self._step), steps)
+        return _factors(network, *found, -1 / batch.size)
 
     def _nudged(
         self,
@@ -202,8 +219,11 @@ class PredictiveCoding(Rule):
             error = objective.error(activity, batch.targets)
             return -nudging * top.neurons.adjoint(value, activity, error)
 
-        moments = relaxation(network, clean, dict(clean.drive), self._step, push)
-        found = _after(moments, self.steps or 1000)
+        if self.step is None and self.steps is None:
+            found = equilibrium(network, objective, batch, clean, nudging)
+        else:
+            moments = relaxation(network, clean, dict(clean.drive), self._step, push)
+            found = _after(moments, self.steps or 1000)
         return _factors(network, *found, -1 / (nudging * batch.size))
 
     def _zero_divergence(
@@ -271,7 +291,7 @@ class PredictiveCoding(Rule):
         if self.variant == "nudged":
 
             def nudge(at: Situation, nudging: float) -> Situation:
-                return replace(at, rule=having(nudging=nudging, step=0.1, steps=4000))
+                return replace(at, rule=having(nudging=nudging, step=None, steps=None))
 
             power, tolerance = (2, 1e-4) if self.symmetric else (1, 1e-2)
             return (Slope("nudging -> 0, at equilibrium", nudge, power, 1e-3, tolerance),)
@@ -343,6 +363,87 @@ def relaxation(
             values[name] = values[name] + step * (force - errors[name])
 
 
+def _relaxed(
+    network: Network, clean: Activity, values: Arrays, step: float, steps: int
+) -> tuple[Arrays, Arrays]:
+    """Errors and activities of a plain chain with the output clamped, after a number of steps."""
+    names, sizes, codes = layout(network)
+    weights = [network.parameters[p.name] for p in network.returning]
+    constant = {
+        name: sum(
+            (
+                p.synapse.drive(network.parameters[p.name], clean.activity[p.source])
+                for p in projections
+                if p.source in (INPUT, CONSTANT)
+            ),
+            start=np.zeros(clean.drive[name].shape),
+        )
+        for name, projections in network.incoming.items()
+    }
+    shape = clean.output.shape[:-1]
+    outside, v = in_rows(constant, names, shape), in_rows(values, names, shape)
+    activity, errors = np.empty_like(v), np.empty_like(v)
+    relax(
+        sizes,
+        codes,
+        senders(weights, -1.0),
+        receivers(weights),
+        outside,
+        step,
+        steps,
+        v,
+        activity,
+        errors,
+    )
+    outer = {name: clean.activity[name] for name in (INPUT, CONSTANT)}
+    return by_layer(errors, names, sizes), outer | by_layer(activity, names, sizes)
+
+
+def equilibrium(
+    network: Network, objective: Objective, batch: Batch, clean: Activity, nudging: float
+) -> tuple[Arrays, Arrays]:
+    r"""Errors and activities where nudged values rest.
+
+    There the errors are what the nudge sends back through the network at its values,
+    :math:`\epsilon_L = -\beta \partial F / \partial v_L`, :math:`\epsilon_l = f'(v_l) \odot
+    W_{l+1}^T \epsilon_{l+1}`, and the values are what a forward pass gives with the errors added
+    to its drives. The two are taken in turns. Each turn corrects the one before by a factor of
+    the order of the nudge; where that is above 1 the turns are damped.
+
+    Raises
+    ------
+    Divergence
+        If values do not come to rest.
+    """
+    top = network.output.name
+    errors = {name: np.zeros_like(drive) for name, drive in clean.drive.items()}
+    examples = len(clean.output)
+    share, last, passed = np.ones((examples, 1)), np.full(examples, np.inf), clean
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(TURNS):
+            push = {top: -nudging * objective.error(passed.output, batch.targets)}
+            asked = network.credit(passed, push)
+            moves = {name: asked[name] - error for name, error in errors.items()}
+            moved = np.max([np.abs(move).max(axis=-1) for move in moves.values()], axis=0)
+            height = np.max([np.abs(error).max(axis=-1) for error in asked.values()], axis=0)
+            if not np.isfinite(moved).all():
+                break
+            if (moved <= REST * height).all():
+                return errors, passed.activity
+            share[moved > last] /= 2
+            last = moved
+            errors = {name: error + share * moves[name] for name, error in errors.items()}
+            noise = {name: error[None] for name, error in errors.items()}
+            shifted = network.forward(batch.inputs, drive_noise=noise, clean=clean)
+            drive = {name: (shifted.drive[name] + noise[name])[0] for name in errors}
+            activity = {
+                name: array[0] if name in errors else array
+                for name, array in shifted.activity.items()
+            }
+            passed = Activity(drive, activity, activity[top])
+    raise Divergence("predictive_coding: nudged values do not come to rest; nudge more gently")
+
+
 def pulled(
     network: Network, values: Mapping[str, Array], activity: Mapping[str, Array], errors: Arrays
 ) -> Arrays:
@@ -400,7 +501,10 @@ def _clamped(network: Network, objective: Objective, batch: Batch, clean: Activi
 def _after(moments: Iterator[tuple[Arrays, Arrays]], steps: int) -> tuple[Arrays, Arrays]:
     # On the way to divergence values overflow; that is looked for, not warned of.
     with np.errstate(over="ignore", invalid="ignore"):
-        errors, activity = next(islice(moments, steps, None))
+        return _finite(*next(islice(moments, steps, None)))
+
+
+def _finite(errors: Arrays, activity: Arrays) -> tuple[Arrays, Arrays]:
     if not all(np.isfinite(error).all() for error in errors.values()):
         raise Divergence("predictive_coding: values are not finite; take a shorter step")
     return errors, activity

@@ -253,7 +253,7 @@ def _formats(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _plan(units: "list[Unit]", spec: "Spec", folder: Path) -> str:
     """Table of what would run, with its cost."""
-    from plausibench.bench.cli.cost import passes, seconds
+    from plausibench.bench.cost import passes, seconds
 
     seeds: Counter[tuple[str, ...]] = Counter()
     cost: Counter[tuple[str, ...]] = Counter()
