@@ -197,8 +197,7 @@ def test_swaps_after_learning_leave_the_function_and_take_wire(rows):
 def test_both_take_more_wire_than_either(rows):
     for seed in (0, 1):
         wiring = {
-            arm: one(rows, "wiring", arm=arm, seed=seed)
-            for arm in ("L1", "distance", "both")
+            arm: one(rows, "wiring", arm=arm, seed=seed) for arm in ("L1", "distance", "both")
         }
         assert wiring["both"] < wiring["distance"] < wiring["L1"]
 

@@ -27,11 +27,11 @@ import numpy as np
 
 from plausibench.architectures.network import Network
 from plausibench.bench.experiments.parts import Part, Rows
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.bench.optimisers import make_optimiser
 from plausibench.bench.selectors import select
 from plausibench.kernels.errors import InputError, integer, positive
 from plausibench.kernels.streams import generator, stream
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective, softmax
 from plausibench.rules.dendritic_error import DendriticError

@@ -36,7 +36,7 @@ from plausibench.architectures.network import Activity, Network
 from plausibench.bench.draws import WITHIN, prepare
 from plausibench.bench.exact import closed_form
 from plausibench.bench.experiments.parts import Part, Rows
-from plausibench.bench.measurement import Measurement, measure, one_blas_thread
+from plausibench.bench.measurement import Measurement, measure
 from plausibench.bench.optimisers import Sgd
 from plausibench.bench.selectors import select
 from plausibench.bench.tasks.task import Task
@@ -44,6 +44,7 @@ from plausibench.bench.training import evaluate, trajectory
 from plausibench.bench.unit import build_network
 from plausibench.kernels.errors import Divergence, integer, refusal
 from plausibench.kernels.streams import generator, stream
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Dense, Estimates

@@ -33,11 +33,11 @@ from plausibench.bench.draws import WITHIN, prepare
 from plausibench.bench.exact import closed_form, exact
 from plausibench.bench.experiments.cells import OBJECTIVES, first_cell
 from plausibench.bench.experiments.parts import Part, Rows
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.bench.registry import snake
 from plausibench.bench.vectors import vector
 from plausibench.kernels.errors import InputError, integer
 from plausibench.kernels.streams import generator, stream
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.rule import Rule

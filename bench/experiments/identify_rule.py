@@ -34,7 +34,6 @@ import numpy as np
 from plausibench.architectures.network import Network
 from plausibench.bench.draws import prepare
 from plausibench.bench.experiments.parts import Part, Rows
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.bench.optimisers import Sgd
 from plausibench.bench.penalties import obstacle
 from plausibench.bench.selectors import select
@@ -43,6 +42,7 @@ from plausibench.bench.training import Checkpoint, evaluate, trajectory
 from plausibench.bench.unit import build_network
 from plausibench.kernels.errors import Divergence, InputError, integer
 from plausibench.kernels.streams import generator, stream
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Outer

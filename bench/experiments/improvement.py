@@ -24,12 +24,12 @@ from plausibench.architectures.network import Network
 from plausibench.bench.draws import WITHIN, Setting, formed_blocks, prepare
 from plausibench.bench.experiments.cells import first_cell
 from plausibench.bench.experiments.parts import Part, Rows
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.bench.step import decrease
 from plausibench.bench.tasks.digits import Digits
 from plausibench.bench.vectors import vector, vectors
 from plausibench.kernels.errors import integer
 from plausibench.kernels.streams import generator, stream
+from plausibench.kernels.threads import one_blas_thread
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -26,11 +26,11 @@ from plausibench.architectures.network import Network
 from plausibench.bench.experiments.dictionary import learned, recovered
 from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.experiments.worlds import Cued, Field, Movie, Sources, World
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.bench.optimisers import Adam
 from plausibench.bench.registry import make
 from plausibench.bench.training import accuracy, trajectory
 from plausibench.kernels.errors import integer
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.rules.backprop import Backprop
 
 if TYPE_CHECKING:

@@ -27,7 +27,6 @@ import numpy as np
 from plausibench.architectures.convolutional import Convolutional
 from plausibench.architectures.network import Network
 from plausibench.bench.experiments.parts import Part, Rows
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.bench.optimisers import make_optimiser
 from plausibench.bench.penalties import obstacle
 from plausibench.bench.selectors import select
@@ -36,6 +35,7 @@ from plausibench.bench.tasks.task import Task
 from plausibench.bench.training import accuracy, trajectory
 from plausibench.kernels.errors import Divergence, InputError, integer, positive
 from plausibench.kernels.streams import stream
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.cross_entropy import CrossEntropy
 from plausibench.objectives.expected_reward import ExpectedReward
 from plausibench.objectives.objective import Objective

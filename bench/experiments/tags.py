@@ -25,12 +25,12 @@ from plausibench.architectures.mlp import Mlp
 from plausibench.architectures.network import Activity, Network
 from plausibench.bench.experiments.cells import OBJECTIVES
 from plausibench.bench.experiments.parts import Part, Rows
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.bench.penalties import obstacle
 from plausibench.bench.selectors import select
 from plausibench.bench.vectors import vectors
 from plausibench.kernels.errors import InputError, integer
 from plausibench.kernels.streams import generator, stream
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.attention_gated import AttentionGated

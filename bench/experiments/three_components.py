@@ -25,12 +25,12 @@ import numpy as np
 from plausibench.bench.draws import prepare
 from plausibench.bench.experiments.altered import Altered, answered
 from plausibench.bench.experiments.parts import Part, Rows
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.bench.optimisers import Sgd
 from plausibench.bench.selectors import select
 from plausibench.bench.training import trajectory
 from plausibench.bench.unit import build_network
 from plausibench.kernels.errors import Divergence, InputError, integer
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.objective import Objective
 from plausibench.rules.rule import Rule
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from plausibench.bench.identification.placement import Placement
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.kernels.errors import choose
+from plausibench.kernels.threads import one_blas_thread
 
 Array = np.ndarray
 

@@ -18,7 +18,6 @@ from plausibench.bench.identification.optimiser import adam, shrink
 from plausibench.bench.identification.placement import Placement
 from plausibench.bench.identification.recording import Recording, halves
 from plausibench.bench.identification.start import envelope, signal
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.kernels.errors import (
     Divergence,
     InputError,
@@ -30,6 +29,7 @@ from plausibench.kernels.errors import (
     refusal,
 )
 from plausibench.kernels.streams import generator
+from plausibench.kernels.threads import one_blas_thread
 
 Array = np.ndarray
 

@@ -12,10 +12,10 @@ from plausibench.bench.identification.optimiser import adam
 from plausibench.bench.identification.placement import Placement
 from plausibench.bench.identification.recording import recording
 from plausibench.bench.identification.start import envelope, signal
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.bench.tasks.neurons import Neurons
 from plausibench.kernels.errors import Divergence, InputError, choose, integer, sizes
 from plausibench.kernels.streams import generator, stream
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.mean_squared_error import MeanSquaredError
 from plausibench.rules.estimate import form

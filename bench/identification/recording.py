@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.kernels.errors import InputError
+from plausibench.kernels.threads import one_blas_thread
 
 Array = np.ndarray
 

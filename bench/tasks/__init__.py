@@ -25,5 +25,3 @@ BUILTIN = {
     "yang2019": "plausibench.bench.tasks.yang2019:Yang2019",
     "yang2019_neurogym": "plausibench.bench.tasks.yang2019_neurogym:Yang2019Neurogym",
 }
-asks.yang2019_neurogym:Yang2019Neurogym",
-}

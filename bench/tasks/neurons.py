@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from plausibench.bench.measurement import one_blas_thread
 from plausibench.bench.tasks.task import Task
 from plausibench.kernels.errors import flag, integer
 from plausibench.kernels.streams import generator
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 
 Array = NDArray[np.float64]
