@@ -1,0 +1,245 @@
+"""Hard input: whatever is typed, written or sent, the answer is a sentence and never a traceback.
+
+``make test`` tries a few hundred cases, ``make acceptance`` ten thousand.
+"""
+
+import shutil
+import string
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from plausibench.bench import registry, sweep
+from plausibench.bench.cli import main
+from plausibench.bench.experiments import EXPERIMENTS
+from plausibench.bench.spec import Spec
+from sweeps import TINY
+
+FEW, MANY = 60, 2000
+"""Cases of each kind; there are five kinds."""
+ALLOWED = (0, 1, 2)
+
+cases = pytest.mark.parametrize(
+    "number", [FEW, pytest.param(MANY, marks=pytest.mark.acceptance)], ids=["few", "many"]
+)
+
+
+def trying(number, strategy, check):
+    """Check a number of cases, each in its turn."""
+    checked = given(strategy)(check)
+    settings(
+        max_examples=number,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )(checked)()
+
+
+def answer(*words):
+    """What a command says; it must be an answer."""
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code in ALLOWED, (words, done.output, done.exception)
+    assert done.exception is None or isinstance(done.exception, SystemExit), (words, done.exception)
+    assert "Traceback" not in done.output
+    if done.exit_code == 2:
+        assert done.stderr.strip(), words
+        assert len(done.stderr) < 3000
+    return done
+
+
+@pytest.fixture
+def apart(tmp_path, monkeypatch):
+    """A folder of its own, beside one that nothing may be written to."""
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    inside.mkdir()
+    outside.mkdir()
+    monkeypatch.chdir(inside)
+    yield inside
+    assert list(outside.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"inside", "outside"}
+
+
+# Command lines
+
+NAMES = sorted({name for kind in registry.KINDS for name in registry.entries(kind)})
+ODD = st.one_of(
+    st.text(max_size=12),
+    st.text(string.printable, max_size=20),
+    st.sampled_from(
+        ["", "-1", "0", "nan", "inf", "1e999", "-", "--", "[", "]", "a=b", "\0", "../x"]
+    ),
+    st.integers(-(10**20), 10**20).map(str),
+    st.floats().map(str),
+    st.sampled_from(NAMES),
+    st.builds(
+        lambda name, key, value: f"{name}[{key}={value}]",
+        st.sampled_from(NAMES),
+        st.sampled_from(["sigma", "noise", "scale", "sizes", "x", ""]),
+        st.text(string.printable, max_size=8),
+    ),
+)
+OPTIONS = (
+    *("--tasks", "--architectures", "--objectives", "--rules", "--pairing", "--hidden"),
+    *("--protocols", "--checkpoints", "--seeds", "--seed", "--samples", "--precision", "--budget"),
+    *("--batch-size", "--optimiser", "--learning-rate", "--learning-rates", "--weight-decay"),
+    *("--shard", "--jobs", "--format", "--all", "--no-pictures", "--plugin", "--out"),
+)
+LINES = st.one_of(
+    st.lists(
+        st.tuples(st.sampled_from(OPTIONS), ODD).map(
+            lambda pair: pair[:1] if pair[0] in ("--all", "--no-pictures") else pair
+        ),
+        max_size=4,
+    ).map(lambda pairs: ["run", *(word for pair in pairs for word in pair), "--dry-run"]),
+    st.tuples(st.sampled_from(sorted(EXPERIMENTS)), st.sampled_from(OPTIONS[6:18]), ODD).map(
+        lambda words: ["run", *words, "--dry-run"]
+    ),
+    st.tuples(st.sampled_from(["list", "show", "table", "plot", "cite", "report"]), ODD).map(list),
+    st.tuples(st.sampled_from(["compare", "merge"]), ODD, ODD).map(list),
+    st.tuples(ODD, ODD).map(list).filter(lambda words: words[0] not in main.commands),
+)
+
+
+@cases
+def test_any_command_line_has_an_answer(apart, number):
+    def check(words):
+        answer(*words)
+
+    trying(number, LINES, check)
+    assert [path for path in apart.rglob("*") if path.is_file()] == []
+
+
+# Specifications
+
+TOML = st.dictionaries(
+    st.one_of(st.sampled_from(sorted(Spec.__dataclass_fields__)), st.text("abc_", max_size=6)),
+    st.recursive(
+        st.one_of(
+            st.booleans(),
+            st.integers(-(10**18), 10**18),
+            st.floats(allow_nan=True),
+            st.text(string.printable, max_size=10),
+            st.sampled_from(NAMES),
+        ),
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3),
+            st.dictionaries(st.text("ab", min_size=1), inner, max_size=2),
+        ),
+        max_leaves=4,
+    ),
+    max_size=4,
+)
+
+
+@cases
+def test_any_specification_has_an_answer(apart, number):
+    import tomli_w
+
+    def check(values):
+        Path("spec.toml").write_text(tomli_w.dumps(values), encoding="utf-8")
+        answer("run", "spec.toml", "--dry-run")
+
+    trying(number, TOML, check)
+
+
+@cases
+def test_any_bytes_for_a_specification_have_an_answer(apart, number):
+    whole = TINY.with_values(seeds=1)
+    import tomli_w
+
+    text = tomli_w.dumps(whole.as_dict()).encode()
+
+    def check(change):
+        place, inserted, lost = change
+        place %= len(text)
+        Path("spec.toml").write_bytes(text[:place] + inserted + text[place + lost :])
+        answer("run", "spec.toml", "--dry-run")
+
+    trying(number, st.tuples(st.integers(0), st.binary(max_size=6), st.integers(0, 6)), check)
+
+
+# Run directories from elsewhere
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    sweep.run(TINY.with_values(seeds=1, checkpoints=(0,), protocols=("shared",)), folder)
+    return folder
+
+
+@cases
+def test_a_damaged_run_directory_has_an_answer(apart, finished, number):
+    files = [path.relative_to(finished) for path in sorted(finished.rglob("*")) if path.is_file()]
+
+    def check(change):
+        which, place, inserted, lost = change
+        shutil.rmtree("run", ignore_errors=True)
+        shutil.copytree(finished, "run")
+        path = Path("run") / files[which % len(files)]
+        data = path.read_bytes()
+        place %= len(data) + 1
+        path.write_bytes(data[:place] + inserted + data[place + lost :])
+        before = {p: p.read_bytes() for p in Path("run").rglob("*") if p.is_file()}
+        answer("table", "run", "--format", "csv")
+        answer("cite", "run")
+        assert {p: p.read_bytes() for p in Path("run").rglob("*") if p.is_file()} == before
+
+    change = st.tuples(
+        st.integers(0), st.integers(0), st.one_of(st.binary(max_size=8), CODE), st.integers(0, 40)
+    )
+    trying(number, change, check)
+
+
+CODE = st.sampled_from(
+    [
+        b'{"key":"a","unit":{}}\n',
+        b"__import__('os').system('touch ../outside/x')",
+        b"!!python/object/apply:os.system ['touch ../outside/x']",
+        b"\x80\x04\x95cos\nsystem\n(S'touch ../outside/x'\ntR.",
+        b"null\n",
+        b"[" * 2000,
+        b"1e999",
+    ]
+)
+"""What would run if anything were loaded by executing it, and what breaks readers."""
+
+
+# Plug-ins
+
+BODIES = st.lists(
+    st.sampled_from(
+        [
+            "import nowhere",
+            "raise RuntimeError('no')",
+            "raise SystemExit(3)",
+            "1 / 0",
+            "class A: pass",
+            "from plausibench.rules.rule import Rule, RuleCard",
+            "class Mine(Rule): pass",
+            "class Backprop(Rule):\n    card = None",
+            "from dataclasses import dataclass",
+            "@dataclass(frozen=True)\nclass Mine(Rule):\n    x: int = 0\n    card = RuleCard",
+            "def f(:",
+            "\tx = 1",
+            "x = '\\ud800'",
+            "print('said')",
+        ]
+    ),
+    max_size=5,
+).map("\n".join)
+
+
+@cases
+def test_any_plugin_has_an_answer(apart, monkeypatch, number):
+    def check(body):
+        with monkeypatch.context() as patch:
+            patch.setattr(registry, "_PLUGINS", {kind: {} for kind in registry.KINDS})
+            Path("mine.py").write_text(body, encoding="utf-8", errors="surrogatepass")
+            answer("list", "rules", "--plugin", "mine.py")
+            answer("run", "--plugin", "mine.py", "--rules", "mine", "--dry-run")
+
+    trying(number, BODIES, check)
