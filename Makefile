@@ -5,6 +5,7 @@
 #   make acceptance    the long checks; measured figures in build/acceptance.md
 #   make performance   the timed benchmarks; build/benchmarks.json
 #   make handbook      the handbook; build/handbook/index.html
+#   make test-matrix   the tests on every Python from 3.11 that is here, and with oldest versions
 #   make clean         remove all that these made, results excepted
 
 PYTHON  ?= python3
@@ -22,7 +23,8 @@ FOLDERS := kernels objectives architectures rules bench
 # Compiled code is cached per run of the tests: a cache does not notice every change of the sources.
 FRESH   := rm -rf build/numba && NUMBA_CACHE_DIR="$(CURDIR)/build/numba"
 
-.PHONY: bench test lint types imports tests acceptance performance handbook clean
+.PHONY: bench test lint types imports tests acceptance performance handbook \
+	test-matrix clean
 
 bench: $(VENV)/.installed
 	$(BIN)/plausibench run --out $(RESULTS)
@@ -53,6 +55,26 @@ performance: $(VENV)/.installed-test
 	mkdir -p build
 	$(FRESH) $(BIN)/python -m pytest --benchmark-enable --benchmark-only \
 		--benchmark-json build/benchmarks.json tests/benchmarks
+
+# Each Python has an environment of its own; the oldest Python also has the oldest versions that
+# pyproject.toml allows.
+test-matrix:
+	@for version in 3.11 3.12 3.13 3.14; do \
+		if python$$version -c "" 2>/dev/null; then $(MAKE) matrix-$$version || exit 1; \
+		else echo "python$$version is not installed: left out"; fi; \
+	done
+	@$(MAKE) matrix-oldest
+
+matrix-oldest: SOURCE := python3.11
+matrix-oldest: ALLOWED := --constraint build/oldest.txt
+matrix-%: SOURCE ?= python$*
+matrix-%:
+	mkdir -p build
+	$(SOURCE) tests/oldest.py > build/oldest.txt
+	$(SOURCE) -m venv build/matrix/$*
+	build/matrix/$*/bin/python -m pip install --quiet --editable ".[test]" $(ALLOWED)
+	NUMBA_CACHE_DIR="$(CURDIR)/build/matrix/$*/numba" build/matrix/$*/bin/python -m pytest \
+		-n $(WORKERS) --maxprocesses 8 --dist worksteal tests
 
 handbook: $(VENV)/.installed-test
 	$(BIN)/python -m mkdocs build --quiet
