@@ -30,6 +30,7 @@ RULES = [
     ("weight_perturbation", {}),
     ("node_perturbation", {}),
     ("node_perturbation", {"noise": "rademacher", "antithetic": False}),
+    ("three_factor", {"delay": 2, "decay": 1.0}),
     ("forward_gradient", {}),
     ("forward_gradient", {"perturbing": "activity"}),
     ("surrogate_gradient", {}),
@@ -275,6 +276,38 @@ class TestTwins:
 
         agree(made, network, batch, summed(network, batch, twin))
 
+    @pytest.mark.parametrize(
+        ("delay", "decay", "baseline"),
+        [(0, 1.0, "clean"), (2, 0.7, "clean"), (9, 0.4, "clean"), (1, 0.9, "running")],
+    )
+    @cells
+    @settings(max_examples=8, deadline=None)
+    def test_three_factor(self, delay, decay, baseline, **drawn):
+        network, batch = cell(**drawn)
+        rule = bench.make(
+            "rule", "three_factor", sigma=0.1, delay=delay, decay=decay, baseline=baseline
+        )
+        noise = Noise(0, np.zeros(1, np.int64), batch.keys, np.dtype(float))
+        xi = noise.examples(network.forward(batch.inputs).drive)
+        state = {"baseline": np.array([0.7])} if baseline == "running" else {}
+        found = bench.estimates(rule, network, OBJECTIVE, batch, samples=1, state=state)
+        steps, total = batch.inputs.shape[1], [0.0] * 5
+        timed = batch.targets.ndim == 3
+        for b, x in enumerate(batch.inputs):
+            wanted = batch.targets[b] if timed else [batch.targets[b]] * steps
+            counts = np.full(steps, 1 / steps) if timed else np.eye(steps)[-1]
+            if batch.mask is not None:
+                counts = batch.mask[b] / batch.mask[b].sum()
+            own = [xi[name][0, b :: batch.size] for name in ("layer1", "layer2")]
+            k, activation = drawn["leak"], drawn["activation"]
+            given = (arrays(network), x, wanted, counts, own, k, activation, rule)
+            one = naive_time.three_factor(*given, state["baseline"][0] if state else None)
+            total = [t + g / batch.size for t, g in zip(total, one, strict=True)]
+        names = ("layer1.weights", "layer1.recurrent", "layer1.bias", "layer2.weights")
+        for name, g in zip((*names, "layer2.bias"), total, strict=True):
+            scale = max(abs(g).max(), 1e-9)
+            np.testing.assert_allclose(found[name][0], g, rtol=1e-8, atol=1e-8 * scale)
+
     @pytest.mark.parametrize("filtering", ["single", "double", "double_continuous"])
     @pytest.mark.parametrize("refractory", [0, 5])
     @pytest.mark.parametrize("adaptation", [0.0, 0.4])
@@ -423,6 +456,60 @@ class TestLoss:
                 exact = bench.measure(*cell, method="exact").value("absolute_variance")
                 record_figure(f"{name} in time, {law}: variance over law", found / exact, 1.0)
                 assert found / exact == pytest.approx(1, abs=0.05)
+
+    @pytest.mark.parametrize(
+        ("delay", "decay", "noise"),
+        [(0, 0.6, "gaussian"), (2, 0.7, "rademacher"), (9, 1.0, "gaussian")],
+    )
+    @pytest.mark.parametrize("targets", ["values", "trial"])
+    def test_three_factor_has_its_mean_and_variance(
+        self, targets, delay, decay, noise, record_figure
+    ):
+        network = rate_rnn((2, 3, 2))
+        batch = sequences(network, 2, 6, targets=targets)
+        goal = bench.make(
+            "objective", "cross_entropy" if targets == "trial" else "mean_squared_error"
+        )
+        options = {"delay": delay, "decay": decay, "noise": noise}
+        rule = bench.make("rule", "three_factor", **options)
+        draws = bench.estimates(rule, network, goal, batch, samples=20_000)
+        clean = network.forward(batch.inputs)
+        law = rule.closed_form(network, goal, batch, clean, frozenset({"rule"}))
+        for name, array in draws.items():
+            ratio = array.var(axis=0, ddof=1).sum() / law.variance[name]
+            record_figure(
+                f"three_factor in time, {targets}, {options}: variance of {name}", ratio, 1
+            )
+            assert ratio == pytest.approx(1, abs=0.05)
+            # Squared deviation of the mean, in units of what the noise leaves.
+            off = ((array.mean(axis=0) - law.mean[name]) ** 2).sum()
+            assert off < 4 * law.variance[name] / len(array)
+
+    def test_a_decaying_trace_discounts_what_comes_later(self):
+        """The mean of three-factor learning is the gradient, each step ahead gamma times."""
+        network = rate_rnn((2, 3, 2))
+        batch, gamma = sequences(network, 2, 6, targets="values"), 0.6
+        clean = network.forward(batch.inputs)
+        error = OBJECTIVE.batch_error(clean.output, batch)
+        expected = dict.fromkeys(network.parameters, 0.0)
+        for t in range(6):
+            alone = np.where(np.arange(12)[:, None] // 2 == t, error, 0)
+            signals = network.credit(clean, {"layer2": alone})
+            ahead = gamma ** np.maximum(t - np.arange(12)[:, None] // 2, 0)
+            for p in network.projections:
+                post = ahead * signals[p.target]
+                expected[p.name] = expected[p.name] + p.synapse.outer(post, clean.presynaptic(p))
+        exact = bench.gradient(network, OBJECTIVE, batch)
+        for delay in (0, 3):
+            rule = bench.make("rule", "three_factor", delay=delay, decay=gamma)
+            law = rule.closed_form(network, OBJECTIVE, batch, clean, frozenset({"rule"}))
+            for name, mean in law.mean.items():
+                np.testing.assert_allclose(mean, expected[name], rtol=1e-10, atol=1e-14)
+            whole = bench.make("rule", "three_factor", delay=delay, decay=1.0)
+            law = whole.closed_form(network, OBJECTIVE, batch, clean, frozenset({"rule"}))
+            for name, mean in law.mean.items():
+                np.testing.assert_allclose(mean, exact[name], rtol=1e-10, atol=1e-14)
+        assert abs(expected["layer1.recurrent"] - exact["layer1.recurrent"]).max() > 1e-3
 
     def test_training(self):
         """A recurrent network learns with a rule in time, and accuracy is that of trials."""
