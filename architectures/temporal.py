@@ -29,7 +29,12 @@ class Temporal(Neurons):
     traces: ClassVar[tuple[str, ...]] = ()
     """What a step leaves behind, besides drive and activity, for ``slopes``."""
     spiking: ClassVar[bool] = False
-    """Whether a pseudo-derivative stands in for that of spikes."""
+    """Whether a pseudo-derivative stands in for that of spikes, which are a trace ``spikes``."""
+
+    @property
+    def fastest(self) -> float:
+        """Highest number of spikes in a step, on average over many."""
+        return 1.0
 
     @abstractmethod
     def rest(self, shape: tuple[int, ...], dtype: np.dtype) -> State:

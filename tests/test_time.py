@@ -1,6 +1,7 @@
 """Networks in time and the rules that assign credit through it (theory, conformance)."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +14,12 @@ from plausibench import bench
 from plausibench.architectures.integrate_and_fire import IntegrateAndFire, Surrogate
 from plausibench.bench.conformance.case import Case
 from plausibench.bench.conformance.suite import checks
+from plausibench.bench.report.table import comparison
+from plausibench.bench.sweep import run
 from plausibench.kernels.errors import Divergence, InputError
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Step
+from sweeps import TINY
 
 RULES = [
     ("backprop", {}),
@@ -401,6 +405,49 @@ class TestNeurons:
         back += sum((pulled[name] * moved[name]).sum() for name in moved)
         assert (error * change).sum() == pytest.approx(back, rel=1e-11)
 
+    @pytest.mark.parametrize("detach", [False, True])
+    def test_automatic_differentiation_agrees(self, detach):
+        """PyTorch with the pseudo-derivative in place of that of the step, 5 steps, 4 neurons."""
+        torch = pytest.importorskip("torch")
+
+        class Spike(torch.autograd.Function):
+            @staticmethod
+            def forward(context, away):
+                context.save_for_backward(away)
+                return (away > 0).double()
+
+            @staticmethod
+            def backward(context, signal):
+                return signal / (1 + 2.0 * context.saved_tensors[0].abs()) ** 2
+
+        network = spiking_rnn(
+            (3, 4, 2), refractory=1, sharpness=2.0, adaptation=0.2, detach_reset=detach
+        )
+        inputs = 9 * np.random.default_rng(3).standard_normal((2, 5, 3))
+        batch = bench.Batch(inputs, np.random.default_rng(4).standard_normal((2, 5, 2)))
+        weights = {
+            name: torch.tensor(array, requires_grad=True)
+            for name, array in network.parameters.items()
+        }
+        w_in, w_rec, w_out = weights.values()
+        a_s, a_m, _, _, a_d, gain, a_a, beta, _ = map(float, network.populations[0].neurons.factors)
+        current, potential, spike, r, adapted = (torch.zeros(2, 4).double() for _ in range(5))
+        since, loss, spikes = torch.full((2, 4), 9), 0.0, 0.0
+        for t in range(5):
+            current = a_s * current + torch.tensor(inputs[:, t]) @ w_in.T + r @ w_rec.T
+            gate = (since >= 1).double()
+            kept = 1 - (spike.detach() if detach else spike)
+            potential = gate * (a_m * potential + (1 - a_m) * current) * kept
+            r, adapted = a_d * r + gain * spike, a_a * adapted + spike
+            spike = Spike.apply(potential - 1 - beta * adapted)
+            since = torch.where(spike > 0, 0, since + 1)
+            spikes += spike.detach().sum()
+            loss = loss + ((r @ w_out.T - torch.tensor(batch.targets[:, t])) ** 2).sum() / 2
+        (loss / 10).backward()
+        assert spikes > 3
+        for name, found in network.gradient(OBJECTIVE, batch).items():
+            np.testing.assert_allclose(found, weights[name].grad, rtol=1e-10, atol=1e-14)
+
     @pytest.mark.parametrize("network", NETWORKS, ids=range(len(NETWORKS)))
     def test_later_inputs_do_not_act_backwards(self, network):
         batch = sequences(network, 2, 30)
@@ -563,6 +610,42 @@ class TestRefusals:
         assert "recurrent" in reason
         reason = bench.make("rule", "uoro").refusal(rate_rnn(leaking="potential"), goal)
         assert "leaking rates" in reason
+
+    def test_spikes_that_die_out_or_saturate_are_named(self):
+        network = spiking_rnn((4, 6, 2))
+        inputs = np.random.default_rng(0).standard_normal((3, 60, 4)) + 0.5
+        assert network.forward(inputs).traces["layer1"]["spikes"].any()
+        assert network.remarks(inputs) == ()
+        inputs[:, 20:] = 0
+        faded = network.with_parameters(
+            {**network.parameters, "layer1.recurrent": np.zeros((6, 6))}
+        )
+        (said,) = faded.remarks(inputs)
+        assert said == "layer1: no spikes in the second half of any trial"
+        for refractory in (0, 1, 5):
+            driven = spiking_rnn((4, 6, 2), refractory=refractory)
+            loud = {name: np.ones_like(array) for name, array in driven.parameters.items()}
+            (said,) = driven.with_parameters(loud).remarks(np.full((3, 120, 4), 50.0))
+            assert said == "layer1: spikes at more than 90% of the highest rate"
+        assert rate_rnn().remarks(np.zeros((2, 5, 3))) == ()
+
+    def test_the_table_names_spikes_that_die_out_and_divergence(self, tmp_path):
+        spec = replace(
+            TINY,
+            architectures=("spiking_rnn[steps=10]", "rate_rnn[activation=relu,recurrence=1e60]"),
+            rules=("e_prop",),
+            checkpoints=(0,),
+            seeds=1,
+        )
+        found = run(spec, tmp_path / "run")
+        reasons = dict(zip(found.units["architecture"], found.units["reason"], strict=True))
+        status = dict(zip(found.units["architecture"], found.units["status"], strict=True))
+        unstable, still = sorted(found.units["architecture"])
+        assert status == {still: "done", unstable: "diverged"}
+        assert reasons[still] == "layer1: no spikes in the second half of any trial (step 0)"
+        table = comparison(found.frame, found.units).render("text", 400)
+        assert "done: layer1: no spikes" in table
+        assert "diverged: " in table
 
     def test_unstable_recurrence(self):
         network = rate_rnn((3, 5, 2), activation="relu", recurrence=1e6)
