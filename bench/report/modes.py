@@ -417,7 +417,8 @@ def _variances(axes: Axes, rows: pd.DataFrame) -> None:
         axes.errorbar(
             np.array(numbers) * shift,
             middle,
-            yerr=[middle - low, high - middle],
+            # A bar to below zero has no end on a logarithmic axis.
+            yerr=[np.minimum(middle - low, 0.9 * middle), high - middle],
             color=look.colour,
             marker=look.marker,
             markersize=4,
@@ -430,10 +431,18 @@ def _variances(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks(numbers, [str(n) for n in numbers])
+    axes.set_ylim(0.04, 6)
+    axes.set_yticks((0.2, 0.5, 1, 2, 5), ("0.2", "0.5", "1", "2", "5"))
     axes.minorticks_off()
-    low, high = axes.get_ylim()
-    axes.set_ylim(low / 3, high)
-    axes.legend(fontsize=5, handlelength=1.2, labelspacing=0.2, ncols=2, loc="lower left")
+    axes.legend(
+        fontsize=5,
+        handlelength=1.2,
+        labelspacing=0.2,
+        columnspacing=0.6,
+        borderaxespad=0.1,
+        ncols=2,
+        loc="lower left",
+    )
     axes.set_xlabel("number of modes P")
     axes.set_ylabel("by modes / by weights")
     panels.title(axes, "variance or bias² of rules")
