@@ -121,6 +121,11 @@ class IntegrateAndFire(Compiled):
         return 1.0
 
     @property
+    def fastest(self) -> float:
+        """One spike in as many steps as they are apart at least; the reset alone takes one."""
+        return 1 / max(self.refractory + 1, 2)
+
+    @property
     def factors(self) -> Array:
         """alpha_s, alpha_m, alpha_r, weight of s, alpha_d, weight of h, alpha_a, beta, steps."""
         dt = self.step_length

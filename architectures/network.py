@@ -119,6 +119,10 @@ class Network:
         """Why the loss and its gradient cannot be computed here; None if they can."""
         return None
 
+    def remarks(self, inputs: Array) -> tuple[str, ...]:
+        """What makes the activity on these inputs unfit to learn from; nothing by default."""
+        return ()
+
     @property
     def size(self) -> int:
         """Number of parameters P."""

@@ -34,6 +34,9 @@ Array = np.ndarray
 
 INITIAL = ("gaussian", "orthogonal", "identity")
 
+SATURATED = 0.9
+"""Share of the highest rate from which neurons can hardly spike more."""
+
 
 @dataclass(frozen=True)
 class Course(Activity):
@@ -107,6 +110,26 @@ class RecurrentNetwork(Network):
         if not self.spiking:
             return super().reference
         return "backpropagation through time with the pseudo-derivative"
+
+    def remarks(self, inputs: Array) -> tuple[str, ...]:
+        """Populations whose spikes die out, or saturate, in all trials together."""
+        found: list[str] = []
+        if not self.spiking:
+            return ()
+        clean = self.forward(inputs)
+        for population in self.populations:
+            neurons = population.neurons
+            if not isinstance(neurons, Temporal) or not neurons.spiking:
+                continue
+            spikes = clean.traces[population.name]["spikes"]
+            steps = by_step(spikes, clean.examples)
+            if not steps[:, steps.shape[1] // 2 :].any():
+                found.append(f"{population.name}: no spikes in the second half of any trial")
+            elif float(spikes.mean()) > SATURATED * neurons.fastest:
+                found.append(
+                    f"{population.name}: spikes at more than {SATURATED:.0%} of the highest rate"
+                )
+        return tuple(found)
 
     def loops(self, population: str) -> tuple[Projection, ...]:
         """Projections of a population onto itself."""

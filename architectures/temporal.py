@@ -29,7 +29,12 @@ class Temporal(Neurons):
     traces: ClassVar[tuple[str, ...]] = ()
     """What a step leaves behind, besides drive and activity, for ``slopes``."""
     spiking: ClassVar[bool] = False
-    """Whether a pseudo-derivative stands in for that of spikes."""
+    """Whether a pseudo-derivative stands in for that of spikes, which are a trace ``spikes``."""
+
+    @property
+    def fastest(self) -> float:
+        """Highest number of spikes in a step, on average over many."""
+        return 1.0
 
     @abstractmethod
     def rest(self, shape: tuple[int, ...], dtype: np.dtype) -> State:
@@ -282,24 +287,27 @@ def _forward(
     steps, size, rows = drive.shape[1], drive.shape[3], high - low
     before = np.zeros(((last - first) * rows, size), drive.dtype)
     arriving, kept = np.zeros_like(before), np.zeros_like(before)
-    noisy = np.empty(rows * size, drive.dtype)
+    noisy = np.empty(size, drive.dtype)
     for t in range(steps):
         if t > 0:
             product(before, weights, first, arriving)
-        for s in range(first, last):
-            here = slice((s - first) * rows, (s - first + 1) * rows)
-            now, given = part(drive, s, t, low, high), part(outside, s, t, low, high)
-            recurrent, rates = arriving[here].reshape(-1), part(activity, s, t, low, high)
-            for n in range(now.size):
+        for row in range(before.shape[0]):
+            s, b = first + row // rows, low + row % rows
+            now, given, recurrent = (
+                part(drive, s, t, b, b + 1),
+                part(outside, s, t, b, b + 1),
+                arriving[row],
+            )
+            for n in range(size):
                 now[n] = given[n] + recurrent[n]
             if noise.shape[0] > 0:
-                disturbance = part(noise, s, t, low, high)
-                for n in range(now.size):
+                disturbance = part(noise, s, t, b, b + 1)
+                for n in range(size):
                     noisy[n] = now[n] + amplitude * disturbance[n]
                 now = noisy
-            slopes = part(slope, s, t, low, high)
-            _step(code, leak, rate, now, kept[here].reshape(-1), rates, slopes)
-            before[here].reshape(-1)[:] = rates
+            rates, slopes = part(activity, s, t, b, b + 1), part(slope, s, t, b, b + 1)
+            _step(code, leak, rate, now, kept[row], rates, slopes)
+            before[row] = rates
 
 
 @kernel

@@ -49,11 +49,11 @@ def measure_unit(unit: Unit, spec: Spec) -> Result:
     """Train, measure at every checkpoint, and return status, reason, rows and timings.
 
     A network that diverges and a component that raises are outcomes: what was measured before
-    is kept.
+    is kept. Of what is done the reason says what a pass is unfit for, if anything.
     """
     rows: Rows = []
     times: Rows = []
-    status, reason = "done", ""
+    status, remarks = "done", dict[str, None]()
     try:
         # On the way to divergence numbers overflow; that is looked for, not warned of.
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
@@ -61,13 +61,20 @@ def measure_unit(unit: Unit, spec: Spec) -> Result:
                 started = time.perf_counter()
                 for kind, rows_of in KINDS.items():
                     rows += [_complete(cell, kind, row) for row in rows_of(cell)]
+                remarks |= dict.fromkeys(_remarks(cell))
                 step = cell.checkpoint.step
                 times.append({"step": step, "seconds": time.perf_counter() - started})
     except Divergence as error:
-        status, reason = "diverged", str(error)
+        status, remarks = "diverged", {str(error): None}
     except Exception as error:  # noqa: BLE001 -- whatever a component raises is a result
-        status, reason = "failed", f"{type(error).__name__}: {error}"
-    return status, " ".join(reason.split()), rows, times
+        status, remarks = "failed", {f"{type(error).__name__}: {error}": None}
+    return status, " ".join("; ".join(remarks).split()), rows, times
+
+
+def _remarks(cell: Cell) -> tuple[str, ...]:
+    network = cell.checkpoint.network
+    found = network.remarks(cell.batch.inputs)
+    return tuple(f"{remark} (step {cell.checkpoint.step})" for remark in found)
 
 
 def cells(unit: Unit, spec: Spec) -> Iterator[Cell]:

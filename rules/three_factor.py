@@ -9,8 +9,8 @@ import numpy as np
 from plausibench.architectures.network import Activity, Network
 from plausibench.kernels.errors import InputError, choose, integer, number, positive
 from plausibench.objectives.batch import Batch
-from plausibench.objectives.objective import Objective
-from plausibench.rules.estimate import Estimates, form, outers
+from plausibench.objectives.objective import Objective, in_rows
+from plausibench.rules.estimate import Estimates, by_example, form, outers, per_row
 from plausibench.rules.noise import FOURTH_MOMENT, LAWS, Noise
 from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State, Step
 from plausibench.rules.theory import Claim, Law, Limit, Situation
@@ -34,6 +34,11 @@ class ThreeFactor(Rule):
     The trace then holds other trials too. Their noise is independent of the scalar, so the mean
     is that of node perturbation, which this is without delay and decay, and the variance grows.
 
+    In networks with time steps take the place of trials: traces gather within a trial, every step
+    whose loss counts sends a scalar, and after the trial traces only decay. What a step does to
+    losses s steps later is then learned gamma^s times: with gamma = 1 as in node perturbation,
+    with less a gradient that looks ahead for 1 / (1 - gamma) steps or so.
+
     Parameters
     ----------
     sigma
@@ -41,9 +46,10 @@ class ThreeFactor(Rule):
     noise
         Law of the noise: gaussian or rademacher.
     delay
-        Trials between activity and its scalar.
+        Trials between activity and its scalar; steps in networks with time.
     decay
-        Factor gamma of the trace from trial to trial, above 0 where there is a delay.
+        Factor gamma of the trace from trial to trial, or from step to step; above 0 where there
+        is a delay.
     baseline
         The loss without noise (``clean``), or a running mean of the loss (``running``; the
         state holds it under ``baseline``).
@@ -68,11 +74,12 @@ class ThreeFactor(Rule):
         ),
         randomness=frozenset({"rule"}),
         unbiased=True,
-        exact_when="in expectation as sigma -> 0",
+        exact_when="in expectation as sigma -> 0; in time with a trace that does not decay",
         bias_order=2,
         variance_law=(
             "that of node perturbation, plus N_l sum_j |a_j|^2 sum_(b != j) K_bj^2 E M_b^2 / B^2 "
-            "and the products of trials within the delay, K_bj = gamma^(b-j) for j <= b + d"
+            "and the products of trials within the delay, K_bj = gamma^(b-j) for j <= b + d; in "
+            "time sum_s |a_s|^2 N_l |D_s|^2 and pairs of steps, D_s = sum_t K_ts dF_t/du"
         ),
         synapse_knows="pre, the noise of its neuron, one global scalar for each trial",
         forward_passes=2.0,
@@ -80,11 +87,14 @@ class ThreeFactor(Rule):
         notes=(
             "E M_b^2 is |delta_b|^2 over all layers, plus ((F_b - baseline) / sigma)^2 with a "
             "running baseline, which dominates for small sigma; the noise is injected and known "
-            "to the synapse, not read from fluctuations about a running mean of activity"
+            "to the synapse, not read from fluctuations about a running mean of activity; in time "
+            "a trace that decays (decay < 1) discounts what comes later, which is a bias"
         ),
+        phases="a noisy pass and one without, then the outcomes, each after its delay",
     )
 
     needs_losses: ClassVar[bool] = True
+    dynamics: ClassVar[frozenset[str]] = frozenset({"feedforward", "recurrent"})
 
     def __post_init__(self) -> None:
         positive("sigma", self.sigma)
@@ -102,7 +112,7 @@ class ThreeFactor(Rule):
     def advance(self, state: State, step: Step) -> State:
         if self.baseline == "clean":
             return state
-        loss = step.objective.losses(step.clean.output, step.batch.targets).mean()
+        loss = step.objective.batch_loss(step.clean.output, step.batch)
         return {"baseline": (1 - self.rate) * state["baseline"] + self.rate * loss}
 
     def estimate(
@@ -116,29 +126,42 @@ class ThreeFactor(Rule):
     ) -> Estimates:
         xi = noise.examples(clean.drive, self.noise)
         passed = network.forward(batch.inputs, drive_noise=xi, amplitude=self.sigma, clean=clean)
-        losses = objective.losses(passed.output, batch.targets)
-        scalar = (losses - self._expected(objective, batch, clean, state)) / self.sigma
-        weight = (scalar @ self._credited(batch) / batch.size).astype(network.dtype)[..., None]
+        scalar = self._scalars(objective, batch, passed, clean, state) / self.sigma
+        credited = self._credited(network, batch, scalar.shape[-2])
+        if network.dynamics == "recurrent":
+            weight = np.einsum("...tb,ts->...sb", scalar, credited)
+        else:
+            weight = scalar @ credited
+        rows = weight.reshape(*weight.shape[:-2], -1, 1) / batch.size
         for drawn in xi.values():
-            drawn *= weight  # in place: the noise has done its work
+            drawn *= rows.astype(network.dtype)  # in place: the noise has done its work
         return outers(network, clean, xi)
 
-    def _expected(self, objective: Objective, batch: Batch, clean: Activity, state: State) -> Array:
-        """Baseline of each trial."""
-        undisturbed = objective.losses(clean.output, batch.targets)
+    def _scalars(
+        self, objective: Objective, batch: Batch, passed: Activity, clean: Activity, state: State
+    ) -> Array:
+        """Losses above the baseline, ``(..., T, B)``: of every step, as it counts for its trial."""
+        targets, weights = in_rows(passed.output, batch)
+        losses = objective.losses(passed.output, targets)
         if self.baseline == "clean":
-            return undisturbed
-        return np.full_like(undisturbed, state["baseline"][0])
+            above = losses - objective.losses(clean.output, targets)
+        else:
+            above = losses - state["baseline"][0]
+        above = above.reshape(*above.shape[:-1], -1, batch.size)
+        return above if weights is None else above * weights
 
-    def _credited(self, batch: Batch) -> Array:
-        """K ``(B, B)``: share of trial j in the trace when the scalar of trial b arrives.
+    def _credited(self, network: Network, batch: Batch, steps: int) -> Array:
+        """K: share of trial, or step, j in the trace when the scalar of b arrives.
 
-        Relative to that of trial b itself.
+        ``(B, B)`` or ``(T, T)``, relative to that of b itself.
         """
-        place = np.argsort(np.argsort(batch.keys))
+        if network.dynamics == "recurrent":
+            place = np.arange(steps)
+        else:
+            place = np.argsort(np.argsort(batch.keys))
         later = place[:, None] - place[None, :]
         if self.decay == 0:
-            return np.eye(batch.size)
+            return np.eye(place.size)
         # The power of a trial far in the future, not in the trace yet, could overflow.
         power = np.maximum(later, -self.delay)
         return np.where(later >= -self.delay, float(self.decay) ** power, 0.0)
@@ -154,11 +177,13 @@ class ThreeFactor(Rule):
         """Limit sigma -> 0 with the clean baseline; the running one has no such limit."""
         if self.baseline == "running":
             return None
+        if network.dynamics == "recurrent":
+            return self._law_in_time(network, objective, batch, clean)
         error = objective.error(clean.output, batch.targets) / batch.size
         signals = network.credit(clean, {network.output.name: error})
         lengths = {name: (signal**2).sum(axis=-1) for name, signal in signals.items()}
         total = sum(lengths.values())
-        credited = self._credited(batch)
+        credited = self._credited(network, batch, 1)
         others = credited**2 * (1 - np.eye(batch.size))
         # Two trials, each in the trace when the scalar of the other arrives.
         mutual = credited * credited.T * (1 - np.eye(batch.size))
@@ -172,13 +197,54 @@ class ThreeFactor(Rule):
             variance[p.name] = float(np.diagonal(gram) @ each + pairs.sum())
         return ClosedForm(form(network, outers(network, clean, signals)), variance)
 
+    def _law_in_time(
+        self, network: Network, objective: Objective, batch: Batch, clean: Activity
+    ) -> ClosedForm:
+        """Mean and variance of ``sum_s (D_s . xi) xi_s a_s^T`` for each trial.
+
+        ``D_s = sum_t K_ts dF_t/du`` is the derivative, by all drives of all steps, of the losses
+        whose scalars find step s in the trace. Two steps s and r of a trial share
+        ``(a_s . a_r) (D_s at r) . (D_r at s)``.
+        """
+        error, size = objective.batch_error(clean.output, batch), batch.size
+        steps = len(error) // size
+        credited = self._credited(network, batch, steps)
+        # A sample for each step whose loss counts alone.
+        apart = np.zeros((steps, steps, size, error.shape[-1]))
+        apart[np.arange(steps), np.arange(steps)] = error.reshape(steps, size, -1)
+        signals = network.credit(clean, {network.output.name: apart.reshape(steps, *error.shape)})
+        due = {
+            name: np.tensordot(credited, signal.reshape(steps, steps, size, -1), axes=(0, 0))
+            for name, signal in signals.items()
+        }
+        total = sum((part**2).sum(axis=(1, 3)) for part in due.values())
+        own = {name: np.einsum("ssbn->sbn", part) for name, part in due.items()}
+        variance = {}
+        for p in network.projections:
+            part, at_once = due[p.target], own[p.target]
+            gram = p.synapse.pre_gram(by_example(clean.presynaptic(p), size))
+            excess = FOURTH_MOMENT[self.noise] - 3
+            each = part.shape[-1] * total + excess * (at_once**2).sum(axis=-1)
+            shared = gram * np.einsum("srbn,rsbn->bsr", part, part)
+            variance[p.name] = float((np.einsum("bss->sb", gram) * each).sum() + shared.sum())
+        posts = {name: part.reshape(len(error), -1) for name, part in own.items()}
+        return ClosedForm(form(network, outers(network, clean, posts)), variance)
+
     def theory(self) -> tuple[Claim, ...]:
-        plain = replace(self, sigma=1e-3, delay=0, decay=0.0, baseline="clean")
+        def plain(at: Situation) -> Situation:
+            if at.network.dynamics == "recurrent":
+                steps = at.network.forward(at.batch.inputs).output.shape[-2] // at.batch.size
+                rule = replace(self, sigma=1e-3, delay=steps, decay=1.0, baseline="clean")
+            else:
+                rule = replace(self, sigma=1e-3, delay=0, decay=0.0, baseline="clean")
+            return replace(at, rule=rule)
+
         delayed = replace(self, sigma=1e-3, delay=2, decay=0.7, baseline="clean")
         return (
             Limit(
-                "no delay, no trace: one-sided node perturbation with the same noise",
-                lambda at: replace(at, rule=plain),
+                "no delay, no trace (in time: all of the trial in the trace): one-sided node "
+                "perturbation with the same noise",
+                plain,
                 tolerance=1e-12,
                 expected=_node_perturbation,
             ),
@@ -194,10 +260,12 @@ def _node_perturbation(at: Situation) -> dict[str, Array]:
     drawn = Noise(at.seed, np.zeros(1, np.int64), batch.keys, network.dtype)
     xi = drawn.examples(clean.drive, rule.noise)
     passed = network.forward(batch.inputs, drive_noise=xi, amplitude=rule.sigma, clean=clean)
-    before, after = (at.objective.losses(a.output, batch.targets) for a in (clean, passed))
-    change = ((after - before) / (rule.sigma * batch.size))[0, :, None]
+    before, after = (at.objective.batch_losses(a.output, batch) for a in (clean, passed))
+    change = (after - before)[0] / (rule.sigma * batch.size)
     return {
-        p.name: p.synapse.outer(change * xi[p.target][0], clean.presynaptic(p))
+        p.name: p.synapse.outer(
+            per_row(change, xi[p.target][0]) * xi[p.target][0], clean.presynaptic(p)
+        )
         for p in network.projections
     }
 

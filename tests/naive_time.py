@@ -189,3 +189,42 @@ def spiking_traces(w_in, w_rec, w_out, x, errors, filtering, refractory, beta, p
                     s = pseudo(distances[t, i]) * (potential - beta * a)
                     g[i, j] += (w_out.T @ errors[t])[i] * r
     return found
+
+
+def three_factor(weights, x, targets, counts, noise, k, activation, rule, baseline):
+    """One trial of three-factor learning: traces of steps that decay, scalars that come late.
+
+    ``noise`` holds that of the recurrent layer (T, N) and of the readout (T, N_out), ``counts``
+    how much the loss of each step counts; the baseline is that of a step, None for the loss
+    without noise.
+    """
+    w_in, w_rec, b, w_out, c = weights
+    _, rates, outputs = rate_trial(weights, x, k, activation)
+    h, losses, clean = np.zeros(len(b)), [], []
+    for t, now in enumerate(x):
+        u = w_rec @ h + w_in @ now + b + rule.sigma * noise[0][t]
+        h = (1 - k) * h + k * function(activation, u)
+        y = w_out @ h + c + rule.sigma * noise[1][t]
+        losses.append(((y - targets[t]) ** 2).sum() / 2)
+        clean.append(((outputs[t] - targets[t]) ** 2).sum() / 2)
+    traces = [np.zeros_like(w) for w in weights]
+    found = [np.zeros_like(w) for w in weights]
+    for time in range(len(x) + rule.delay):
+        traces = [rule.decay * trace for trace in traces]
+        if time < len(x):
+            hidden, read = noise[0][time], noise[1][time]
+            new = (
+                np.outer(hidden, x[time]),
+                np.outer(hidden, rates[time]),
+                hidden,
+                np.outer(read, rates[time + 1]),
+                read,
+            )
+            traces = [trace + part for trace, part in zip(traces, new, strict=True)]
+        if time >= rule.delay:
+            then = time - rule.delay
+            expected = clean[then] if baseline is None else baseline
+            scalar = counts[then] * (losses[then] - expected) / rule.sigma
+            for g, trace in zip(found, traces, strict=True):
+                g += scalar * trace / rule.decay**rule.delay
+    return found

@@ -1,6 +1,7 @@
 """Networks in time and the rules that assign credit through it (theory, conformance)."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +14,12 @@ from plausibench import bench
 from plausibench.architectures.integrate_and_fire import IntegrateAndFire, Surrogate
 from plausibench.bench.conformance.case import Case
 from plausibench.bench.conformance.suite import checks
+from plausibench.bench.report.table import comparison
+from plausibench.bench.sweep import run
 from plausibench.kernels.errors import Divergence, InputError
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Step
+from sweeps import TINY
 
 RULES = [
     ("backprop", {}),
@@ -30,6 +34,7 @@ RULES = [
     ("weight_perturbation", {}),
     ("node_perturbation", {}),
     ("node_perturbation", {"noise": "rademacher", "antithetic": False}),
+    ("three_factor", {"delay": 2, "decay": 1.0}),
     ("forward_gradient", {}),
     ("forward_gradient", {"perturbing": "activity"}),
     ("surrogate_gradient", {}),
@@ -275,6 +280,38 @@ class TestTwins:
 
         agree(made, network, batch, summed(network, batch, twin))
 
+    @pytest.mark.parametrize(
+        ("delay", "decay", "baseline"),
+        [(0, 1.0, "clean"), (2, 0.7, "clean"), (9, 0.4, "clean"), (1, 0.9, "running")],
+    )
+    @cells
+    @settings(max_examples=8, deadline=None)
+    def test_three_factor(self, delay, decay, baseline, **drawn):
+        network, batch = cell(**drawn)
+        rule = bench.make(
+            "rule", "three_factor", sigma=0.1, delay=delay, decay=decay, baseline=baseline
+        )
+        noise = Noise(0, np.zeros(1, np.int64), batch.keys, np.dtype(float))
+        xi = noise.examples(network.forward(batch.inputs).drive)
+        state = {"baseline": np.array([0.7])} if baseline == "running" else {}
+        found = bench.estimates(rule, network, OBJECTIVE, batch, samples=1, state=state)
+        steps, total = batch.inputs.shape[1], [0.0] * 5
+        timed = batch.targets.ndim == 3
+        for b, x in enumerate(batch.inputs):
+            wanted = batch.targets[b] if timed else [batch.targets[b]] * steps
+            counts = np.full(steps, 1 / steps) if timed else np.eye(steps)[-1]
+            if batch.mask is not None:
+                counts = batch.mask[b] / batch.mask[b].sum()
+            own = [xi[name][0, b :: batch.size] for name in ("layer1", "layer2")]
+            k, activation = drawn["leak"], drawn["activation"]
+            given = (arrays(network), x, wanted, counts, own, k, activation, rule)
+            one = naive_time.three_factor(*given, state["baseline"][0] if state else None)
+            total = [t + g / batch.size for t, g in zip(total, one, strict=True)]
+        names = ("layer1.weights", "layer1.recurrent", "layer1.bias", "layer2.weights")
+        for name, g in zip((*names, "layer2.bias"), total, strict=True):
+            scale = max(abs(g).max(), 1e-9)
+            np.testing.assert_allclose(found[name][0], g, rtol=1e-8, atol=1e-8 * scale)
+
     @pytest.mark.parametrize("filtering", ["single", "double", "double_continuous"])
     @pytest.mark.parametrize("refractory", [0, 5])
     @pytest.mark.parametrize("adaptation", [0.0, 0.4])
@@ -368,6 +405,49 @@ class TestNeurons:
         back += sum((pulled[name] * moved[name]).sum() for name in moved)
         assert (error * change).sum() == pytest.approx(back, rel=1e-11)
 
+    @pytest.mark.parametrize("detach", [False, True])
+    def test_automatic_differentiation_agrees(self, detach):
+        """PyTorch with the pseudo-derivative in place of that of the step, 5 steps, 4 neurons."""
+        torch = pytest.importorskip("torch")
+
+        class Spike(torch.autograd.Function):
+            @staticmethod
+            def forward(context, away):
+                context.save_for_backward(away)
+                return (away > 0).double()
+
+            @staticmethod
+            def backward(context, signal):
+                return signal / (1 + 2.0 * context.saved_tensors[0].abs()) ** 2
+
+        network = spiking_rnn(
+            (3, 4, 2), refractory=1, sharpness=2.0, adaptation=0.2, detach_reset=detach
+        )
+        inputs = 9 * np.random.default_rng(3).standard_normal((2, 5, 3))
+        batch = bench.Batch(inputs, np.random.default_rng(4).standard_normal((2, 5, 2)))
+        weights = {
+            name: torch.tensor(array, requires_grad=True)
+            for name, array in network.parameters.items()
+        }
+        w_in, w_rec, w_out = weights.values()
+        a_s, a_m, _, _, a_d, gain, a_a, beta, _ = map(float, network.populations[0].neurons.factors)
+        current, potential, spike, r, adapted = (torch.zeros(2, 4).double() for _ in range(5))
+        since, loss, spikes = torch.full((2, 4), 9), 0.0, 0.0
+        for t in range(5):
+            current = a_s * current + torch.tensor(inputs[:, t]) @ w_in.T + r @ w_rec.T
+            gate = (since >= 1).double()
+            kept = 1 - (spike.detach() if detach else spike)
+            potential = gate * (a_m * potential + (1 - a_m) * current) * kept
+            r, adapted = a_d * r + gain * spike, a_a * adapted + spike
+            spike = Spike.apply(potential - 1 - beta * adapted)
+            since = torch.where(spike > 0, 0, since + 1)
+            spikes += spike.detach().sum()
+            loss = loss + ((r @ w_out.T - torch.tensor(batch.targets[:, t])) ** 2).sum() / 2
+        (loss / 10).backward()
+        assert spikes > 3
+        for name, found in network.gradient(OBJECTIVE, batch).items():
+            np.testing.assert_allclose(found, weights[name].grad, rtol=1e-10, atol=1e-14)
+
     @pytest.mark.parametrize("network", NETWORKS, ids=range(len(NETWORKS)))
     def test_later_inputs_do_not_act_backwards(self, network):
         batch = sequences(network, 2, 30)
@@ -424,6 +504,60 @@ class TestLoss:
                 record_figure(f"{name} in time, {law}: variance over law", found / exact, 1.0)
                 assert found / exact == pytest.approx(1, abs=0.05)
 
+    @pytest.mark.parametrize(
+        ("delay", "decay", "noise"),
+        [(0, 0.6, "gaussian"), (2, 0.7, "rademacher"), (9, 1.0, "gaussian")],
+    )
+    @pytest.mark.parametrize("targets", ["values", "trial"])
+    def test_three_factor_has_its_mean_and_variance(
+        self, targets, delay, decay, noise, record_figure
+    ):
+        network = rate_rnn((2, 3, 2))
+        batch = sequences(network, 2, 6, targets=targets)
+        goal = bench.make(
+            "objective", "cross_entropy" if targets == "trial" else "mean_squared_error"
+        )
+        options = {"delay": delay, "decay": decay, "noise": noise}
+        rule = bench.make("rule", "three_factor", **options)
+        draws = bench.estimates(rule, network, goal, batch, samples=20_000)
+        clean = network.forward(batch.inputs)
+        law = rule.closed_form(network, goal, batch, clean, frozenset({"rule"}))
+        for name, array in draws.items():
+            ratio = array.var(axis=0, ddof=1).sum() / law.variance[name]
+            record_figure(
+                f"three_factor in time, {targets}, {options}: variance of {name}", ratio, 1
+            )
+            assert ratio == pytest.approx(1, abs=0.05)
+            # Squared deviation of the mean, in units of what the noise leaves.
+            off = ((array.mean(axis=0) - law.mean[name]) ** 2).sum()
+            assert off < 4 * law.variance[name] / len(array)
+
+    def test_a_decaying_trace_discounts_what_comes_later(self):
+        """The mean of three-factor learning is the gradient, each step ahead gamma times."""
+        network = rate_rnn((2, 3, 2))
+        batch, gamma = sequences(network, 2, 6, targets="values"), 0.6
+        clean = network.forward(batch.inputs)
+        error = OBJECTIVE.batch_error(clean.output, batch)
+        expected = dict.fromkeys(network.parameters, 0.0)
+        for t in range(6):
+            alone = np.where(np.arange(12)[:, None] // 2 == t, error, 0)
+            signals = network.credit(clean, {"layer2": alone})
+            ahead = gamma ** np.maximum(t - np.arange(12)[:, None] // 2, 0)
+            for p in network.projections:
+                post = ahead * signals[p.target]
+                expected[p.name] = expected[p.name] + p.synapse.outer(post, clean.presynaptic(p))
+        exact = bench.gradient(network, OBJECTIVE, batch)
+        for delay in (0, 3):
+            rule = bench.make("rule", "three_factor", delay=delay, decay=gamma)
+            law = rule.closed_form(network, OBJECTIVE, batch, clean, frozenset({"rule"}))
+            for name, mean in law.mean.items():
+                np.testing.assert_allclose(mean, expected[name], rtol=1e-10, atol=1e-14)
+            whole = bench.make("rule", "three_factor", delay=delay, decay=1.0)
+            law = whole.closed_form(network, OBJECTIVE, batch, clean, frozenset({"rule"}))
+            for name, mean in law.mean.items():
+                np.testing.assert_allclose(mean, exact[name], rtol=1e-10, atol=1e-14)
+        assert abs(expected["layer1.recurrent"] - exact["layer1.recurrent"]).max() > 1e-3
+
     def test_training(self):
         """A recurrent network learns with a rule in time, and accuracy is that of trials."""
         task = bench.make("task", "digits")
@@ -476,6 +610,47 @@ class TestRefusals:
         assert "recurrent" in reason
         reason = bench.make("rule", "uoro").refusal(rate_rnn(leaking="potential"), goal)
         assert "leaking rates" in reason
+
+    def test_spikes_that_die_out_or_saturate_are_named(self):
+        network = spiking_rnn((4, 6, 2))
+        inputs = np.random.default_rng(0).standard_normal((3, 60, 4)) + 0.5
+        assert network.forward(inputs).traces["layer1"]["spikes"].any()
+        assert network.remarks(inputs) == ()
+        inputs[:, 20:] = 0
+        faded = network.with_parameters(
+            {**network.parameters, "layer1.recurrent": np.zeros((6, 6))}
+        )
+        (said,) = faded.remarks(inputs)
+        assert said == "layer1: no spikes in the second half of any trial"
+        for refractory in (0, 1, 5):
+            driven = spiking_rnn((4, 6, 2), refractory=refractory)
+            loud = {name: np.ones_like(array) for name, array in driven.parameters.items()}
+            (said,) = driven.with_parameters(loud).remarks(np.full((3, 120, 4), 50.0))
+            assert said == "layer1: spikes at more than 90% of the highest rate"
+        assert rate_rnn().remarks(np.zeros((2, 5, 3))) == ()
+
+    @pytest.mark.parametrize(
+        ("architecture", "said"),
+        [
+            (
+                "spiking_rnn[steps=2]",
+                "done: layer1: no spikes in the second half of any trial (step 0)",
+            ),
+            ("rate_rnn[activation=relu,recurrence=1e80]", "diverged: "),
+        ],
+    )
+    def test_the_table_names_spikes_that_die_out_and_divergence(self, architecture, said, tmp_path):
+        options = {"architectures": (architecture,), "rules": ("e_prop",), "checkpoints": (0,)}
+        found = run(replace(TINY, seeds=1, **options), tmp_path / "run")
+        status, _, reason = said.partition(": ")
+        assert set(found.units["status"]) == {status}
+        assert all(text.startswith(reason) for text in found.units["reason"])
+        table = comparison(found.frame, found.units)
+        if status == "done":
+            assert set(table.raw["reason"]) == {reason}
+            assert "layer1: no spikes" in " ".join(table.render("text", 400).split())
+        else:
+            assert all("finite" in text for text in found.units["reason"])
 
     def test_unstable_recurrence(self):
         network = rate_rnn((3, 5, 2), activation="relu", recurrence=1e6)

@@ -304,8 +304,8 @@ def report(finished: "Run", formats: tuple[str, ...]) -> None:
         folder = finished.path / "figures"
         save_all(frame, units, folder, formats)
         click.echo(f"Pictures: {folder}")
-    for status in ("diverged", "failed"):
-        these = units[units["status"] == status]
+    for status in ("done", "diverged", "failed"):
+        these = units[(units["status"] == status) & (units["reason"] != "")]
         counts = Counter(zip(these["rule"], these["reason"], strict=True))
         for (rule, reason), count in counts.items():
             click.echo(f"{rule}: {count} of {len(units)} trajectories {status}: {reason}", err=True)

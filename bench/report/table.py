@@ -180,7 +180,7 @@ def _table(rows: pd.DataFrame, chosen: list[str], projection: str) -> Table:
         cells["seeds"] = rows["seeds"].map(_text)
     elif len(counts):
         said.append("one seed" if counts[0] == 1 else f"{counts[0]:.0f} seeds")
-    if (rows["status"] != "done").any():
+    if (rows["status"] != "done").any() or (rows["reason"] != "").any():
         reasons = rows["status"] + (": " + rows["reason"]).where(rows["reason"] != "", "")
         cells["status"] = reasons
     if projection != "all":

@@ -33,6 +33,17 @@ PANELS = (
 )
 """Axis, quantity and x of each panel."""
 
+COLOURS = {
+    "weight_perturbation": "#d55e00",
+    "node_perturbation": "#de8f05",
+    "uoro": "#029e73",
+    "e_prop": "#0173b2",
+    "rflo[feedback=symmetric]": "#56b4e9",
+    "rflo": "#cc78bc",
+    "random_feedback_through_time": "#949494",
+}
+"""Elsewhere rules of a family share a colour; here most are of one."""
+
 NOTES = (
     (
         "Exponent: weighted least squares on logarithms, a fit for each seed, mean over seeds "
@@ -99,7 +110,10 @@ def time(rows: pd.DataFrame) -> Picture:
     rows : DataFrame
         Values of the study.
     """
-    looks = style.styles(rows["rule"])
+    looks = {
+        rule: replace(look, colour=COLOURS.get(rule, look.colour))
+        for rule, look in style.styles(rows["rule"]).items()
+    }
     with style.theme():
         figure, part = style.canvas(style.PAGE, 4.4, _legend(looks), [])
         grid = part.subplots(2, 3).flat

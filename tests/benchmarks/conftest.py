@@ -8,15 +8,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 def pytest_benchmark_update_json(config, benchmarks, output_json):
     """Write estimates per second, microseconds per sample, floors, and how cost grows."""
-    from picture import performance
+    from picture import in_time, performance
 
     found = output_json["benchmarks"]
     frameworks, costs = _frameworks(found), _costs(found)
+    temporal = [one["extra_info"] for one in found if "in_time" in one["extra_info"]]
     tables = [
         *_framework_tables(frameworks),
         _floor_table(found),
         _by_rule(found),
         _cost_table(costs),
+        _time_table(temporal),
     ]
     folder = Path(config.rootpath, "build")
     folder.mkdir(exist_ok=True)
@@ -24,6 +26,8 @@ def pytest_benchmark_update_json(config, benchmarks, output_json):
     (folder / "benchmarks.md").write_text(text + "\n", encoding="utf-8")
     if frameworks and costs:
         performance(frameworks, costs).save(folder, ("png", "svg"))
+    if temporal:
+        in_time(temporal).save(folder, ("png", "svg"))
 
 
 def _microseconds(one):
@@ -103,6 +107,22 @@ def _cost_table(axes):
     ]
     head = ["cost against", "value", "microseconds per sample", "nanoseconds per multiplication"]
     return _table(head, rows)
+
+
+def _time_table(found):
+    rows = []
+    for one in found:
+        kind, rule, size, steps, dtype = one["cell"]
+        times = one["in_time"]
+        ours = times["plausibench"]
+        each = [
+            f"{1 / seconds:,.1f}" + ("" if name == "plausibench" else f" ({seconds / ours:.2f})")
+            for name, seconds in times.items()
+        ]
+        rows.append(f"| {kind} | {rule} | {size} | {steps} | {dtype} | {' | '.join(each)} |")
+    names = list(found[0]["in_time"]) if found else []
+    heads = [names[0], *(f"{name} (ours over theirs)" for name in names[1:])] if names else []
+    return _table(["updates per second", "rule", "neurons", "steps", "type", *heads], rows)
 
 
 def _spread(time):

@@ -36,6 +36,53 @@ def performance(frameworks, costs):
     return style.finished("performance", figure, caption)
 
 
+def in_time(found):
+    """Draw updates per second of rules in time, ours and those of other frameworks.
+
+    Parameters
+    ----------
+    found
+        ``{"cell": (kind, rule, neurons, steps, type), "in_time": {name: seconds}}`` of each cell.
+    """
+    names = list(found[0]["in_time"])
+    looks = dict(zip(names, ((OURS, "o"), (OTHERS, "s"), (FLOOR, "^")), strict=False))
+    labels = {"backpropagation_through_time": "BPTT", "e_prop": "e-prop", "rflo": "RFLO"}
+    places = list(dict.fromkeys(tuple(one["cell"][1:4]) for one in found))
+    places.sort(key=lambda place: (place[1], place[2]))
+    with theme():
+        figure, part = style.canvas(PAGE, 3.4, _legend(looks), [])
+        panels = part.subplots(1, 2, sharey=True)
+        for panel, kind in zip(panels, ("rate", "spiking"), strict=True):
+            for one in found:
+                if one["cell"][0] != kind:
+                    continue
+                double = one["cell"][4] == "float64"
+                place = places.index(tuple(one["cell"][1:4])) + (-0.16 if double else 0.16)
+                for name, seconds in one["in_time"].items():
+                    colour, marker = looks[name]
+                    face = colour if double else "white"
+                    panel.plot(1 / seconds, place, marker, color=colour, mfc=face, ms=4)
+            panel.set_xscale("log")
+            panel.set_xlabel(f"updates per second ({kind})")
+        ticks = [f"{labels[rule]}, {size} neurons, {steps} steps" for rule, size, steps in places]
+        panels[0].set_yticks(range(len(places)), ticks)
+        panels[0].invert_yaxis()
+    caption = (
+        "Updates per second of rules in time, batch 32, best of several rounds taken in turn; "
+        "filled float64, open float32."
+    )
+    return style.finished("performance_in_time", figure, caption)
+
+
+def _legend(looks):
+    from matplotlib.lines import Line2D
+
+    return [
+        Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=4, label=name)
+        for name, (colour, marker) in looks.items()
+    ]
+
+
 def _frameworks(panel, groups):
     for group, times in groups.items():
         double = group.endswith("float64")
