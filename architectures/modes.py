@@ -88,7 +88,8 @@ class ModeNetwork(RecurrentNetwork):
         return {**self.parameters, **{p.name: self._modes(p, {}) for p in self.recurrent}}
 
     def _modes(self, path: Projection, replaced: Mapping[str, Array]) -> Modes:
-        own = {**self.fixed, **self.parameters, **replaced}
+        fixed = {name: array.astype(self.dtype, copy=False) for name, array in self.fixed.items()}
+        own = {**fixed, **self.parameters, **replaced}
         return Modes(**{part: own[name] for part, name in _names(path).items()})
 
     def forward(

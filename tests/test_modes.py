@@ -202,6 +202,17 @@ class TestDynamics:
         for name, array in zip(names, total, strict=True):
             np.testing.assert_allclose(exact[name], array, rtol=1e-10, atol=1e-14)
 
+    @pytest.mark.parametrize("net", NETWORKS, ids=NAMES)
+    def test_single_precision(self, net):
+        batch = sequences(net, 2, 20, scale=2.0)
+        single = net.astype("float32")
+        found = single.gradient(OBJECTIVE, batch.astype("float32"))
+        assert {array.dtype.name for array in found.values()} == {"float32"}
+        if not net.spiking:  # a spike at another step is another gradient
+            for name, array in bench.gradient(net, OBJECTIVE, batch).items():
+                apart = np.linalg.norm(found[name] - array)
+                assert apart < 1e-4 * np.linalg.norm(array)
+
     def test_permuted_neurons_and_modes(self):
         for net in (RATE, SPIKING):
             neurons, modes = net.populations[0].size, 3

@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from plausibench.bench.experiments.modes import IMPORTANT, PSYCHOMETRIC
+from plausibench.bench.experiments.modes import IMPORTANT, PSYCHOMETRIC, ROUNDS
 from plausibench.bench.exponents import exponent
 from plausibench.bench.report import notation, panels, style
 from plausibench.bench.report.render import Table
@@ -97,7 +97,7 @@ def trained(rows: pd.DataFrame, task: str) -> Table:
         told = [
             f"{outcome} ({n})" for outcome, n in outcomes[outcomes != ""].value_counts().items()
         ]
-        line["outcome"] = numbers["outcome"] = ", ".join(told)
+        line["outcome"] = numbers["outcome"] = ", ".join(told) or "–"
         cells.append(line)
         raw.append(numbers)
     note = (
@@ -240,8 +240,8 @@ def cost(rows: pd.DataFrame) -> Table:
             )
     note = (
         "Recurrent product and update (activity and gradient, 20 steps) of spiking networks, 32 "
-        "examples, float64, one thread, the shortest of 7 in turns. P = 0 is the time that neurons "
-        "take without recurrence. Times are of the machine that this ran on."
+        f"examples, float64, one thread, the shortest of {ROUNDS} in turns. P = 0 is the time that "
+        "neurons take without recurrence. Times are of the machine that this ran on."
     )
     return _table("Time with P modes and with a full matrix", cells, raw, 2, note)
 
@@ -323,25 +323,24 @@ def _accuracies(axes: Axes, rows: pd.DataFrame, task: str, palette: list[str]) -
 
 def _importances(axes: Axes, rows: pd.DataFrame, palette: list[str]) -> None:
     own = rows[(rows["quantity"] == "importance") & (rows["modes"] == IMPORTANT)]
-    for task, colour in (("contextual_integration", palette[3]), ("digits", palette[4])):
-        for when, dashes in (("before", style.DASHED), ("after", style.SOLID)):
-            part = own[(own["task"] == task) & (own["series"] == when)]
-            found = [(x, *mean(v)) for x, v in part.groupby("x")["value"]]
-            if found:
-                x, middle, low, high = np.array(found).T
-                axes.plot(x, middle, color=colour, linestyle=dashes, linewidth=1.0)
-                axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
-                end = "" if when == "after" else ", before"
-                axes.annotate(
-                    f"{TITLES[task].partition(',')[0].partition(' ')[0].lower()}{end}",
-                    (x[0], middle[0]),
-                    (2, 4),
-                    textcoords="offset points",
-                    color=colour,
-                    fontsize=style.SMALL,
-                )
+    first = own[(own["task"] == "digits") & (own["series"] == "before")]
+    after = own[own["series"] == "after"]
+    for part, colour, dashes, label in (
+        (first, "0.35", style.DASHED, "before training"),
+        (after[after["task"] == "contextual_integration"], palette[3], style.SOLID, "integration"),
+        (after[after["task"] == "digits"], palette[4], style.SOLID, "digits"),
+    ):
+        found = [(x, *mean(v)) for x, v in part.groupby("x")["value"]]
+        if found:
+            x, middle, low, high = np.array(found).T
+            axes.plot(x, middle, color=colour, linestyle=dashes, linewidth=1.0, label=label)
+            axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.legend(loc="lower left", handlelength=1.4)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    for axis, ticks in ((axes.xaxis, (1, 2, 5, 10, 20)), (axes.yaxis, (0.5, 1, 2))):
+        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
     axes.set_xlabel("rank of the mode")
     axes.set_ylabel("importance")
     panels.title(axes, f"importance of {IMPORTANT} modes")
@@ -349,7 +348,10 @@ def _importances(axes: Axes, rows: pd.DataFrame, palette: list[str]) -> None:
 
 def _choices(axes: Axes, rows: pd.DataFrame, palette: list[str]) -> None:
     own = rows[rows["quantity"] == "positive answers"]
-    for series, colour, marker in (("relevant", palette[3], "o"), ("irrelevant", palette[7], "s")):
+    for series, colour, marker, away in (
+        ("relevant", palette[3], "o", 6),
+        ("irrelevant", palette[7], "s", -22),
+    ):
         found = [(x, *mean(v)) for x, v in own[own["series"] == series].groupby("x")["value"]]
         if found:
             x, middle, low, high = np.array(found).T
@@ -366,7 +368,7 @@ def _choices(axes: Axes, rows: pd.DataFrame, palette: list[str]) -> None:
             axes.annotate(
                 f"{series} stream",
                 (x[-1], middle[-1]),
-                (0, 6),
+                (0, away),
                 ha="right",
                 textcoords="offset points",
                 color=colour,
@@ -400,7 +402,7 @@ def _seen(axes: Axes, rows: pd.DataFrame, palette: list[str]) -> None:
         )
     axes.set_xlabel("seen by the first mode")
     axes.set_ylabel("seen by the second mode")
-    panels.title(axes, "context (colour), choice (filled)")
+    panels.title(axes, "contexts (colours), choices (filled)")
 
 
 def _variances(axes: Axes, rows: pd.DataFrame) -> None:
@@ -415,7 +417,8 @@ def _variances(axes: Axes, rows: pd.DataFrame) -> None:
         axes.errorbar(
             np.array(numbers) * shift,
             middle,
-            yerr=[middle - low, high - middle],
+            # A bar to below zero has no end on a logarithmic axis.
+            yerr=[np.minimum(middle - low, 0.9 * middle), high - middle],
             color=look.colour,
             marker=look.marker,
             markersize=4,
@@ -428,8 +431,18 @@ def _variances(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks(numbers, [str(n) for n in numbers])
+    axes.set_ylim(0.04, 6)
+    axes.set_yticks((0.2, 0.5, 1, 2, 5), ("0.2", "0.5", "1", "2", "5"))
     axes.minorticks_off()
-    axes.legend(fontsize=5, handlelength=1.2, labelspacing=0.2, loc="upper left")
+    axes.legend(
+        fontsize=5,
+        handlelength=1.2,
+        labelspacing=0.2,
+        columnspacing=0.6,
+        borderaxespad=0.1,
+        ncols=2,
+        loc="lower left",
+    )
     axes.set_xlabel("number of modes P")
     axes.set_ylabel("by modes / by weights")
     panels.title(axes, "variance or bias² of rules")

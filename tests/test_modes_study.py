@@ -1,0 +1,159 @@
+"""The study of modes: a small version, its report and its command, and what it must show."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from plausibench.architectures.low_rank import Modes
+from plausibench.bench.cli import main
+from plausibench.bench.experiments import modes
+from plausibench.bench.experiments.modes import Arm
+from plausibench.bench.experiments.parts import collect
+from plausibench.bench.report.modes import mean
+from plausibench.kernels.errors import InputError
+
+ARMS = (
+    Arm("contextual_integration", 8, 0),
+    Arm("contextual_integration", 8, 2),
+    Arm("contextual_integration", 8, None),
+    Arm("digits", 8, 2),
+    Arm("digits", 8, 2, "rate"),
+)
+SMALL = {"arms": ARMS, "compared": (1,), "timed": ((20, (2,)),)}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(modes, "UPDATES", dict.fromkeys(modes.UPDATES, 3))
+        patch.setattr(modes, "TESTED", 20)
+        return pd.DataFrame(collect(modes.parts(seeds=2, **SMALL)))
+
+
+def test_what_is_counted(rows):
+    """Parameters by hand: 4 N + N + 2 N P + P or N^2; and two moments of Adam for each."""
+    own = rows[(rows["part"] == "training") & (rows["task"] == "contextual_integration")]
+    size = own[own["quantity"] == "parameters"].groupby("modes")["value"].first()
+    assert dict(size) == {0: 40, 2: 40 + 34, -1: 40 + 64}
+    moments = own[own["quantity"] == "optimiser bytes"].groupby("modes")["value"].first()
+    assert dict(moments) == {n: 16 * value for n, value in size.items()}
+    whole = own[own["modes"] == 0].pivot_table(index="seed", columns="quantity", values="value")
+    np.testing.assert_array_equal(whole["accuracy"], whole["accuracy, cut"])
+
+
+def test_few_modes_have_fewer_weights_to_perturb(rows):
+    """Variance of weight perturbation is the number of parameters + 1: 10 % is 5 errors."""
+    own = rows[rows["part"] == "rules"]
+    for _, part in own.groupby(["seed", "series"]):
+        size = part.loc[part["quantity"] == "parameters", "value"].item()
+        found = part.loc[part["rule"] == "weight_perturbation", "value"].item()
+        assert found / (size + 1) == pytest.approx(1, abs=0.25)
+
+
+def test_report(rows):
+    tables, (picture,) = modes.report(rows)
+    assert tuple(tables) == modes.TABLES
+    assert "recurrence cut" in tables["contextual_integration"].render("markdown")
+    assert "whole response" not in tables["digits"].cells
+    assert len(tables["rules"].cells) == len((*modes.PERTURBING, *modes.DIRECTED))
+    assert list(tables["cost"].cells["P"]) == ["0", "2", "full"]
+    assert picture.name == "modes"
+    assert len(picture.figure.axes) == 6
+
+
+def test_interval_of_a_mean():
+    """Student's t of three values: 4.303 standard errors."""
+    middle, low, high = mean([1.0, 2.0, 3.0])
+    assert (middle, high - middle) == (2.0, pytest.approx(4.303 / np.sqrt(3), abs=1e-3))
+    assert middle - low == pytest.approx(high - middle)
+
+
+def test_importances_weigh_scores_and_norms_alike():
+    given = Modes(np.array([[3.0, 0.0], [0.0, 4.0]]), np.array([0.5, -1.0]), np.eye(2))
+    np.testing.assert_allclose(
+        modes.importances(given), [1.0 + 1.5 / 9 * 5, 0.5 + 1.5 / 9 * 4], rtol=1e-12
+    )
+    found = modes.overlaps(given)
+    assert found["input modes"] == found["output modes"] == 0
+    assert found["input and output modes"] == pytest.approx(1)
+
+
+def test_overlaps_of_random_modes():
+    """1, with 380 independent squares of relative error 2^(1/2): four errors are 0.15."""
+    random = np.random.default_rng(0)
+    given = Modes(random.standard_normal((400, 20)), np.ones(20), random.standard_normal((20, 400)))
+    for value in modes.overlaps(given).values():
+        assert value == pytest.approx(1, abs=0.15)
+
+
+def test_participation_ratio():
+    """Of as many independent neurons of like variance, their number."""
+    activity = np.random.default_rng(0).standard_normal((20000, 5))
+    assert modes.participation(activity) == pytest.approx(5, abs=0.05)
+    assert modes.participation(activity[:, :1] * np.ones(5)) == pytest.approx(1)
+
+
+def test_offsets_of_either_stream():
+    """Means of the relevant and the other stream, each in the stimulus: four errors."""
+    count = 4000
+    context = np.arange(count) % 2
+    inputs = modes.trials(np.full(count, 0.3), np.full(count, -0.2), context, seed=0)
+    start, last = 10, 30
+    shown = inputs[:, start : start + last, :2].mean(axis=1)
+    relevant, other = (shown[np.arange(count), c].mean() for c in (context, 1 - context))
+    allowed = 4 / np.sqrt(count * last)
+    assert relevant == pytest.approx(0.3, abs=allowed)
+    assert other == pytest.approx(-0.2, abs=allowed)
+    assert not inputs[:, :start, :2].any()
+    assert not inputs[:, start + last :, :2].any()
+    np.testing.assert_array_equal(inputs[:, :, 2:].argmax(axis=2), np.tile(context[:, None], 100))
+
+
+def test_command(tmp_path, monkeypatch):
+    defaults = modes.parts.__defaults__
+    monkeypatch.setattr(modes.parts, "__defaults__", (*defaults[:3], ARMS[3:4], (), ((20, (2,)),)))
+    monkeypatch.setattr(modes, "UPDATES", {"digits": 1})
+    monkeypatch.setattr(modes, "report", lambda _: ({}, []))
+    out = tmp_path / "out"
+    arguments = ["run", "modes", "--seeds", "2", "--out", str(out)]
+    found = CliRunner().invoke(main, arguments)
+    assert found.exit_code == 0, found.output
+    assert json.loads((out / "study.json").read_text())["experiment"] == "modes"
+    assert {path.name for path in out.iterdir()} == {"values.csv", "study.json", "parts.jsonl"}
+
+
+def test_values_do_not_depend_on_processes(monkeypatch):
+    todo = modes.parts(seeds=2, arms=(), compared=(1,), timed=())
+    one, two = (collect(todo, jobs) for jobs in (1, 2))
+    pd.testing.assert_frame_equal(pd.DataFrame(one), pd.DataFrame(two))
+
+
+@pytest.mark.parametrize("options", [{"samples": 10}, {"seeds": 1}, {"seed": -1}])
+def test_refusals(options):
+    with pytest.raises(InputError, match=next(iter(options))):
+        modes.parts(**options)
+
+
+@pytest.mark.acceptance
+def test_contextual_integration_needs_recurrence(record_figure):
+    """One mode is enough; without recurrence, cut or never there, answers are those of chance.
+
+    Chance of 300 answers is 0.5 with a standard error of 0.029, four of which are 0.115.
+    """
+    for number in (0, 1, 3, None):
+        found = {
+            row["quantity"]: row["value"]
+            for row in modes.trained(Arm("contextual_integration", 100, number), 0)
+            if row["part"] == "training"
+        }
+        name = "full" if number is None else f"P = {number}"
+        record_figure(f"contextual integration, {name}", found["accuracy"], 0.95)
+        record_figure(f"contextual integration, {name}, cut", found["accuracy, cut"], 0.6)
+        if number == 0:
+            assert abs(found["accuracy"] - 0.5) < 0.115
+        else:
+            assert found["accuracy"] >= 0.95
+            assert found["accuracy, cut"] <= 0.6
