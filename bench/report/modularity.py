@@ -18,7 +18,7 @@ from plausibench.bench.statistics import student_quantile
 
 Array = np.ndarray
 
-LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9)
+LEVELS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9)
 """Performances at which arms are compared."""
 COSTS = ("wiring", "alive weights", "weights needed")
 BEYOND = 0.05
