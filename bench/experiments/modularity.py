@@ -102,7 +102,7 @@ SEQUENCE_STRENGTH = 1e-4
 
 
 def parts(
-    seeds: int = 3,
+    seeds: int = 5,
     seed: int = 0,
     rules: tuple[str, ...] = ("backpropagation_through_time",),
     checkpoints: tuple[int, ...] = (STEPS,),

@@ -18,9 +18,9 @@ from plausibench.bench.statistics import student_quantile
 
 Array = np.ndarray
 
-LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9)
+LEVELS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9)
 """Performances at which arms are compared."""
-COSTS = {"wiring": "wiring", "alive weights": "alive weights", "weights needed": "weights needed"}
+COSTS = ("wiring", "alive weights", "weights needed")
 BEYOND = 0.05
 """One-sided level at which a network is counted as beyond its null."""
 ASKED = (
@@ -46,20 +46,20 @@ def fronts(rows: pd.DataFrame) -> Table:
     cells, raw = [], []
     for (rule, level), found in _reached(rows).items():
         for arm, costs in found.items():
-            if costs["wiring"].notna().sum() < 2:
+            both = (costs["wiring"].notna() & found["L1"]["wiring"].notna()).sum()
+            if both < 2:
                 continue
             line = {"rule": style.label(rule), "performance": f"{level:g}", "arm": arm}
             numbers: dict[str, Any] = {"rule": rule, "performance": level, "arm": arm}
             for name in COSTS:
-                own = np.log(costs[name])
-                ratio = own - np.log(found["L1"][name])
+                ratio = np.log(costs[name]) - np.log(found["L1"][name])
+                own = np.log(costs[name])[ratio.notna()]
                 for text, values in ((name, own), (f"{name} / L1", ratio)):
-                    ends = tuple(np.exp(interval(values)))
+                    mean, low, high = np.exp(interval(values))
                     same = text.endswith("L1") and arm == "L1"
-                    line[text] = "1" if same else notation.number(*ends)
-                    numbers |= _named(text, ends)
-            line["seeds"] = str(int(costs["wiring"].notna().sum()))
-            numbers["seeds"] = int(costs["wiring"].notna().sum())
+                    line[text] = "1" if same else notation.number(mean, low, high)
+                    numbers |= _named(text, (mean, low, high))
+            line["seeds"], numbers["seeds"] = str(both), int(both)
             cells.append(line)
             raw.append(numbers)
     if not cells:
@@ -68,7 +68,7 @@ def fronts(rows: pd.DataFrame) -> Table:
         (
             "Read off each seed's path of performance and cost over strengths of the penalty, at "
             "its last crossing of the performance, by interpolating the logarithm of the cost; "
-            "geometric means over the seeds whose path crosses it, with 95 % intervals "
+            "geometric means over the seeds in which this arm and L1 cross it, with 95 % intervals "
             "(Student's t), ratios within seeds."
         ),
         (
@@ -273,7 +273,8 @@ def _front(axes: Axes, own: pd.DataFrame, cost: str) -> None:
             axes.errorbar(
                 [x[0]],
                 [y[0]],
-                xerr=[[x[0] - x[1]], [x[2] - x[0]]],
+                # A bar to below zero has no end on a logarithmic axis.
+                xerr=[[min(x[0] - x[1], 0.99 * x[0])], [x[2] - x[0]]],
                 yerr=[[y[0] - y[1]], [y[2] - y[0]]],
                 color=_colour(arm),
                 marker=MARKERS[arm],
@@ -283,7 +284,11 @@ def _front(axes: Axes, own: pd.DataFrame, cost: str) -> None:
             )
         if line:
             axes.plot(*zip(*line, strict=True), color=_colour(arm), linewidth=0.8, zorder=3)
+    costs = whole[whole["quantity"] == cost].groupby(["arm", "strength"])["value"].mean()
     axes.set_xscale("log")
+    # An interval that reaches further ends at the frame.
+    axes.set_xlim(0.7 * costs.min(), 1.4 * costs.max())
+    axes.set_ylim(0, 1.02)
     axes.set_xlabel("wiring, Σ|W|d" if cost == "wiring" else "weights above 0.01")
     axes.set_ylabel("performance (share of trials)")
     panels.title(axes, f"performance against {cost}")
