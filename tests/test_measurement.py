@@ -175,7 +175,8 @@ def test_kernel_over_post_factors_agrees_with_its_twin(samples, size, examples, 
     expected = pairs[:samples].astype(float) @ grams.T - 2 * inner + lengths
     np.testing.assert_allclose(squares[:, places], expected, rtol=1e-11, atol=1e-11)
     np.testing.assert_allclose(cross[:, places], inner - lengths, rtol=1e-11, atol=1e-11)
-    assert (squares[:, [0, 2]] == 7).all() and (cross[:, [0, 2]] == 7).all()
+    assert (squares[:, [0, 2]] == 7).all()
+    assert (cross[:, [0, 2]] == 7).all()
 
 
 @pytest.mark.parametrize(("name", "options", "architecture", "objective"), CASES, ids=NAMES)
