@@ -130,7 +130,7 @@ FLOORS = {
 }
 REMAINS = {
     "node_perturbation": "losses, sums over post factors, calls under the interpreter lock",
-    "weight_perturbation": "stacked products take one call a sample; biases; copies",
-    "attention_gated": "the policy, one-hot signals, sums over post factors",
+    "weight_perturbation": "biases; sums of 16 samples share the cache, the floor's do not",
+    "attention_gated": "the policy, slopes, sums over post factors, calls of numpy",
     "dendritic_error": "examples settle apart, each to its own end, so products are by vector",
 }
