@@ -256,11 +256,16 @@ class Network:
                 or gate in changed
                 or any(p.source in changed or p.name in replaced for p in self.incoming[name])
             )
-            if reached:
+            shared = None
+            if reached and name in noise:
+                drive[name], shared = self._parts(name, activity, replaced)
+            elif reached:
                 drive[name] = self._drive(name, activity, replaced)
             elif clean is not None:
                 drive[name] = clean.drive[name]
-            if name in noise:
+            if shared is not None:
+                activity[name] = neurons.perturb_sum(drive[name], shared, noise[name], amplitude)
+            elif name in noise:
                 activity[name] = neurons.perturb(drive[name], noise[name], amplitude)
             elif reached or clean is None:
                 activity[name] = neurons.activate(drive[name])
@@ -275,18 +280,30 @@ class Network:
     def _drive(
         self, name: str, activity: Mapping[str, Array], replaced: Mapping[str, Array]
     ) -> Array:
+        total, shared = self._parts(name, activity, replaced)
+        if shared is not None:
+            total += shared
+        return total
+
+    def _parts(
+        self, name: str, activity: Mapping[str, Array], replaced: Mapping[str, Array]
+    ) -> tuple[Array, Array | None]:
+        """Drive, and what all samples share of it and is still to be added, or None."""
         total: Array | None = None
+        shared: Array | None = None
         for p in self.incoming[name]:
             weights = replaced.get(p.name, self.parameters[p.name])
             part = p.synapse.drive(weights, activity[p.source])
             if total is None:
                 total = part
-            elif part.shape == total.shape[total.ndim - part.ndim :]:
+            elif part.shape == total.shape:
                 total += part
+            elif part.shape == total.shape[1:]:
+                shared = part if shared is None else shared + part
             else:
                 total = total + part
         assert total is not None, f"population {name} has no incoming projection"
-        return total
+        return total, shared
 
     def respond(self, clean: Activity, name: str, drive: Array) -> Activity:
         """A pass in which a population has another drive; all else is held but its activity."""

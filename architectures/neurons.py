@@ -34,6 +34,14 @@ class Neurons(ABC):
     def perturb(self, drive: Array, noise: Array, amplitude: float) -> Array:
         """Activity for ``drive + amplitude * noise``, in one pass."""
 
+    def perturb_sum(self, drive: Array, shared: Array, noise: Array, amplitude: float) -> Array:
+        """Activity for ``drive + shared + amplitude * noise``; ``shared`` is added to the drive.
+
+        ``drive`` is ``(S, B, N)`` and is changed in place, ``shared`` is ``(B, N)``.
+        """
+        drive += shared
+        return self.perturb(drive, noise, amplitude)
+
     @abstractmethod
     def slope(self, drive: Array, activity: Array) -> Array:
         """Derivative of the activity with respect to the drive, elementwise."""
@@ -74,6 +82,11 @@ class Pointwise(Neurons):
     def perturb(self, drive: Array, noise: Array, amplitude: float) -> Array:
         activity = empty(noise.shape, noise.dtype)
         elementwise.perturb(self.code, drive, noise, amplitude, activity)
+        return activity
+
+    def perturb_sum(self, drive: Array, shared: Array, noise: Array, amplitude: float) -> Array:
+        activity = empty(noise.shape, noise.dtype)
+        elementwise.perturb_sum(self.code, drive, shared, noise, amplitude, activity)
         return activity
 
     def slope(self, drive: Array, activity: Array) -> Array:

@@ -115,8 +115,10 @@ class DenseSynapse(Synapse):
 
     def feedback(self, weights: Array, post: Array) -> Array:
         if weights.ndim == 2 and post.ndim > 2:
-            rows = post.reshape(-1, self.outputs) @ weights
-            return rows.reshape(*post.shape[:-1], self.inputs)
+            signal = empty((*post.shape[:-1], self.inputs), np.result_type(post, weights))
+            rows = signal.reshape(-1, self.inputs)
+            np.matmul(post.reshape(-1, self.outputs), weights, out=rows)
+            return signal
         return post @ weights
 
     def transpose(self, weights: Array) -> Array:

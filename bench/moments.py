@@ -247,18 +247,17 @@ class Moments:
         """Sum the first ``valid`` samples of a block; the others are padding."""
         squares, cross = np.empty((2, valid, len(self.factors)))
         totals = []
-        shared: dict[int, list[str]] = {}
+        shared: dict[int, tuple[Array, list[str]]] = {}
         alone = []
         for name, factors in self.factors.items():
             estimate = estimates[name]
             # A Gram matrix is that of the clean pass.
             if factors.gram.size and isinstance(estimate, Outer) and estimate.pre is factors.pre:
-                shared.setdefault(id(estimate.post), []).append(name)
+                shared.setdefault(id(estimate.post), (estimate.post, []))[1].append(name)
             else:
                 alone.append(name)
-        for listed in shared.values():
+        for post, listed in shared.values():
             if any(self.factors[name].pays for name in listed):
-                post = estimates[listed[0]].post
                 totals.append(self._gathered(tuple(listed)).sums(post, squares, cross))
             else:
                 alone.extend(listed)

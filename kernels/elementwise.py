@@ -113,6 +113,41 @@ def perturb(code: int, drive: Array, noise: Array, amplitude: float, out: Array)
     _perturb(code, drive.reshape(-1), noise.reshape(-1), float(amplitude), out.reshape(-1))
 
 
+def perturb_sum(
+    code: int, drive: Array, shared: Array, noise: Array, amplitude: float, out: Array
+) -> None:
+    """Add ``shared`` to the drive and write f(drive + amplitude * noise) to ``out`` in one pass.
+
+    Parameters
+    ----------
+    code : int
+        Which f, one of `CODES`.
+    drive : ndarray
+        ``(S, B, N)``, changed in place.
+    shared : ndarray
+        ``(B, N)``.
+    noise, amplitude, out
+        As in `perturb`.
+
+    Raises
+    ------
+    InputError
+        As in `activate`; ``shared`` lacks the first axis.
+    """
+    _check(code, out)
+    _match("noise", noise, out)
+    _match("drive", drive, out)
+    _match("shared", shared, out, shared=True)
+    _perturb_sum(
+        code,
+        drive.reshape(-1),
+        shared.reshape(-1),
+        noise.reshape(-1),
+        float(amplitude),
+        out.reshape(-1),
+    )
+
+
 def log_sum_exp(values: Array, largest: Array, logarithm: Array) -> None:
     """Write the largest value m of each row and log(sum(exp(values - m))).
 
@@ -224,6 +259,25 @@ def _perturb(code: int, drive: Array, noise: Array, amplitude: float, out: Array
             change = noise[here : here + source.size]
             for i in range(part.size):
                 part[i] = source[i] + factor * change[i]
+            _apply(code, part)
+
+
+@kernel
+def _perturb_sum(
+    code: int, drive: Array, shared: Array, noise: Array, amplitude: float, out: Array
+) -> None:
+    factor = out.dtype.type(amplitude)
+    for sample in range(0, out.size, max(shared.size, 1)):
+        for start in range(0, shared.size, BLOCK):
+            more = shared[start : start + BLOCK]
+            here = sample + start
+            source = drive[here : here + more.size]
+            part = out[here : here + more.size]
+            change = noise[here : here + more.size]
+            for i in range(part.size):
+                whole = source[i] + more[i]
+                source[i] = whole
+                part[i] = whole + factor * change[i]
             _apply(code, part)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from plausibench.architectures.architecture import layered
 from plausibench.architectures.network import Activity, Network
 from plausibench.architectures.neurons import Pointwise
+from plausibench.kernels import elementwise
+from plausibench.kernels.buffers import empty
 from plausibench.kernels.errors import InputError, choose, flag, positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.mean_squared_error import MeanSquaredError
@@ -112,6 +114,14 @@ def quadratic(situation: Situation) -> Situation:
     sizes = (situation.network.inputs, situation.network.output.size)
     perceptron = layered("linear", sizes, [Pointwise("identity")], True, situation.seed)
     return replace(situation, network=perceptron, objective=MeanSquaredError())
+
+
+def moved(weights: Array, noise: Array, amplitude: float) -> Array:
+    """``weights + amplitude * noise``, ``(S, *shape)``, in one pass and in memory used before."""
+    found = empty(noise.shape, noise.dtype)
+    shared = np.ascontiguousarray(weights)
+    elementwise.perturb(elementwise.IDENTITY, shared, noise, amplitude, found)
+    return found
 
 
 def along_weights(

@@ -10,7 +10,7 @@ from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Directional, Estimates
 from plausibench.rules.noise import Noise
-from plausibench.rules.perturbation import Perturbation, weight_law
+from plausibench.rules.perturbation import Perturbation, moved, weight_law
 from plausibench.rules.rule import ClosedForm, RuleCard, State
 from plausibench.rules.theory import Claim, Situation
 
@@ -58,7 +58,8 @@ class WeightPerturbation(Perturbation):
 
         def loss(amplitude: float) -> Array:
             disturbed = {
-                name: network.parameters[name] + amplitude * drawn for name, drawn in xi.items()
+                name: moved(network.parameters[name], drawn, amplitude)
+                for name, drawn in xi.items()
             }
             passed = network.forward(batch.inputs, parameters=disturbed, clean=clean)
             return objective.batch_loss(passed.output, batch)

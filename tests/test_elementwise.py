@@ -205,6 +205,10 @@ def test_perturbed_activity_is_that_of_the_perturbed_drive(name, dtype, data):
     for drive in (shared, own):
         expected = activate(name, drive + np.dtype(dtype).type(amplitude) * noise)
         assert np.array_equal(perturb(name, drive, noise, amplitude), expected)
+    moved, out = own.copy(), np.empty_like(own)
+    elementwise.perturb_sum(elementwise.CODES[name], moved, shared, noise, 0.2, out)
+    assert np.array_equal(moved, own + shared)
+    assert np.array_equal(out, activate(name, moved + np.dtype(dtype).type(0.2) * noise))
 
 
 @every_type
