@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent / "pyproject.toml"
@@ -10,7 +11,7 @@ PROJECT = Path(__file__).parent.parent / "pyproject.toml"
 def constraints(text):
     """Lines such as ``numpy==1.26`` for all lower bounds, those of extras included."""
     project = tomllib.loads(text)["project"]
-    listed = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    listed = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
     found = {}
     for line in listed:
         name, bound = re.match(r"([\w.-]+)(?:\[[^\]]*\])?\s*(?:[=>]=\s*([\w.]+))?", line).groups()
