@@ -13,8 +13,8 @@ images with the rewards shuffled among the trials, which no policy can earn, and
 learning is what exceeds the control's. Networks that answer less than 90 % right after learning
 are left out of the means, and counted.
 
-The control is severe. A network that has learned comes to rest, as its errors vanish; under shuffled
-rewards they never do, and a rule whose updates grow with the error (REINFORCE, AGREL) keeps
+The control is severe. A network that has learned comes to rest, as its errors vanish; with shuffled
+rewards they never do, and a rule whose updates grow with the error (REINFORCE, AGREL) goes on
 wandering. A lower learning rate, with more trials, leaves less of that.
 
 The profile is *top-heavy* where the layer at the top changes more than that at the bottom, and
