@@ -120,7 +120,7 @@ def test_both_predictions_hold_with_orthogonal_stimuli_and_aligned_feedback(rows
     found = means(rows)
     hold = predictions(found)
     assert hold["reward", *FIRST]
-    own = found.set_index([*KEYS, "quantity"])["value"].loc[("reward", *FIRST)]
+    own = found.set_index([*KEYS, "quantity"]).sort_index()["value"].loc["reward", *FIRST]
     for quantity in ("A in A", "B in A"):
         record_figure(f"apical activity, reward model: {quantity}", own[quantity], "its sign")
     assert own["licks A"] > 0.9

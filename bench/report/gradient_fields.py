@@ -24,8 +24,8 @@ QUANTITIES = {
     "across": "share across it",
     "antisymmetric": "antisymmetric share of Jacobian",
 }
-ROUNDING = 1e-7
-"""What central differences leave of a symmetric Jacobian is smaller."""
+ROUNDING = 1e-6
+"""What central differences and settling leave of a symmetric Jacobian is smaller."""
 
 
 def fields(rows: pd.DataFrame) -> Table:
@@ -88,7 +88,7 @@ def rules(rows: pd.DataFrame) -> Table:
     note = (
         "Mean over seeds [95 % interval by Student's t], of the mean update over its draws, "
         "feedback held. Antisymmetric share: 0 for the gradient of some function, 1/2 on average "
-        "for a matrix without order; what is below 1e-7 is rounding, and shown as 0."
+        "for a matrix without order; what is below 1e-6 is rounding, and shown as 0."
     )
     return seeds.table(
         f"Is a rule the gradient of anything? At initialisation; {own['seed'].nunique()} seeds",
@@ -139,7 +139,7 @@ def _paths(axes: Axes, points: pd.DataFrame) -> None:
         axes.plot(path["x"].iloc[:1], path["y"].iloc[:1], marker="o", markersize=4, color=colour)
         axes.plot(path["x"].iloc[-1:], path["y"].iloc[-1:], marker="*", markersize=7, color=colour)
     axes.set_xlim(-3, 3)
-    axes.set_ylim(-2.2, 2.2)
+    axes.set_ylim(-2.7, 2.2)
 
 
 def _symmetry(axes: Axes, rows: pd.DataFrame) -> None:
@@ -172,7 +172,7 @@ def _drift(axes: Axes, drift: pd.DataFrame) -> None:
     axes.axhline(0, color="0.35", linewidth=0.8)
     axes.set_xlabel("length of an Euler step")
     axes.set_ylabel("drift of performance")
-    panels.title(axes, "an artefact of Euler steps")
+    panels.title(axes, "Euler steps drift")
 
 
 def _legend() -> list[Line2D]:

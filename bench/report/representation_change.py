@@ -58,6 +58,8 @@ def changes(rows: pd.DataFrame) -> Table:
         ]
     )
     means = seeds.over_seeds(summary, ["rule", "reward", "quantity"])
+    share = means["quantity"] == "accuracy"
+    means.loc[share, ["low", "high"]] = means.loc[share, ["low", "high"]].clip(0, 1)
     places = {kind: place for place, kind in enumerate(("earned", "shuffled", "excess"))}
     means["place"] = means["reward"].map(places)
     means = means.sort_values(["rule", "place"], kind="stable")
