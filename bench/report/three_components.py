@@ -111,7 +111,7 @@ def three_components(rows: pd.DataFrame) -> Picture:
             laid = pd.DataFrame(
                 100 * scores[number].mean(axis=2).T,
                 index=[style.label(one) for one in names["rule"]],
-                columns=[textwrap.fill(style.label(one), 10) for one in names["architecture"]],
+                columns=[textwrap.fill(style.label(one), 13) for one in names["architecture"]],
             )
             sns.heatmap(
                 laid,
