@@ -1,6 +1,7 @@
 """Studies that ask one question and have a report of their own."""
 
 EXPERIMENTS = {
+    "brain_set": "skill on tasks that brains solve, and on controls that none has to",
     "dose_response": "whether bias and variance, measured and given to backprop, predict learning",
     "figure2": "the plane of Richards et al. 2019, Fig. 2, with every rule tuned alike",
     "identify_rule": "which rule it was, told from what an experimenter could observe",
