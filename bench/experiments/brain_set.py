@@ -219,8 +219,12 @@ def build(item: Item, architecture: str, task: Task, seed: int) -> Network:
     options: dict[str, Any] = {"sizes": (inputs, 32, outputs)}
     if architecture == "what_where":
         options = {
-            **{"shape": (Field.side, Field.side), "channels": (12, 32), "stride": 2},
-            **{"readout": "fixed_mask", "width": 100.0, "outputs": outputs},
+            "shape": (Field.side, Field.side),
+            "channels": (12, 32),
+            "stride": 2,
+            "readout": "fixed_mask",
+            "width": 100.0,
+            "outputs": outputs,
         }
     if architecture == "mlp":
         biased = build(item, item.biased[1], altered(item, item.biased[1], CONTROLS[0]), 0)
