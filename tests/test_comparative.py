@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from plausibench import bench
 from plausibench.bench.cli import main
 from plausibench.bench.experiments import (
+    brain_set,
     dose_response,
     identify_rule,
     inductive_biases,
@@ -26,7 +27,7 @@ from plausibench.bench.unit import build_network
 from plausibench.kernels.errors import InputError
 
 DOCS = Path(__file__).parent.parent / "docs" / "experiments.md"
-OWN = ("dose_response", "three_components", "identify_rule", "inductive_biases")
+OWN = ("brain_set", "dose_response", "three_components", "identify_rule", "inductive_biases")
 
 
 def cell(seed=0):
@@ -272,7 +273,8 @@ def test_report_of_identification(observed, monkeypatch):
     from plausibench.bench.report import identify_rule as page
 
     monkeypatch.setattr(page, "NULLS", 2)
-    monkeypatch.setattr(page, "FEW", 3)
+    monkeypatch.setattr(page, "FEW", 2)
+    monkeypatch.setattr(page, "TREES", 5)
     found = page.identify(observed)
     assert found.networks == 12
     assert found.confusion.sum(axis=1).to_numpy() == pytest.approx(1)
@@ -370,6 +372,48 @@ def test_biases_in_a_small_version():
     tables, pictures = inductive_biases.report(rows)
     assert len(tables["biases"].cells) == len(inductive_biases.VARIANTS)
     assert pictures[0].name == "inductive_biases"
+
+
+# The brain set
+
+
+def test_sequences_shown_at_once_and_few_examples():
+    task = bench.make("task", "delayed_match", trials=30, dt=100)
+    flat = Altered(task, flat=True, first=12)
+    assert flat.train.inputs.shape == (12, flat.inputs_size)
+    np.testing.assert_array_equal(flat.test.inputs, task.test.inputs.reshape(30, -1))
+    turned = Altered(task, permuted=True).test
+    assert turned.inputs.sum(axis=1) == pytest.approx(task.test.inputs.sum(axis=1), abs=1e-12)
+    np.testing.assert_array_equal(turned.targets, task.test.targets)
+
+
+class Quiet(brain_set.Joystick):
+    noise = 0.0
+
+
+def test_skill_of_constant_and_of_right_answers():
+    task = Altered(Quiet(examples=20), flat=True)
+    network = bench.make("architecture", "mlp", sizes=[task.inputs_size, 1])
+    silent = {name: np.zeros_like(array) for name, array in network.parameters.items()}
+    mean = np.full(1, float(task.test.targets.mean()))
+    constant = network.with_parameters({**silent, "layer1.bias": mean})
+    assert brain_set.skill(constant, task) == pytest.approx(0, abs=1e-12)
+    # The push -(0.1 x(t) + v), with the wind from the last two places: v = x(t) - 1.1 x(t-1).
+    weights = np.zeros((1, task.inputs_size))
+    weights[0, -1], weights[0, -2] = -1.1, 1.1
+    right = network.with_parameters({**silent, "layer1.weights": weights})
+    assert brain_set.skill(right, task) == pytest.approx(1, abs=1e-12)
+
+
+def test_brain_set_in_a_small_version():
+    rows = pd.DataFrame(collect(brain_set.parts(seeds=2, checkpoints=(2,))))
+    assert len(rows) == 6 * 2 * 3 * 2
+    assert rows["skill"].max() <= 1
+    for _, part in rows.groupby("domain"):
+        assert part["parameters"].max() < 1.1 * part["parameters"].min()
+    tables, pictures = brain_set.report(rows)
+    assert len(tables["skills"].cells) == 18
+    assert pictures[0].name == "brain_set"
 
 
 def test_commands_of_the_documentation_run():

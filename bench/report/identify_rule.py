@@ -21,6 +21,8 @@ from plausibench.bench.report.style import Picture
 
 NULLS = 20
 """Deals of the names of rules."""
+TREES = 100
+"""Trees of a forest."""
 FEW = 25
 """Trees of a forest that sees a single observable, or dealt names."""
 BEST = 8
@@ -55,15 +57,15 @@ class Identified:
     networks: int
 
 
-def _accuracy(data: pd.DataFrame, held: str = "architecture", trees: int = 100) -> Ends:
-    return means.interval(by_seed(accuracies(data, held, trees)).values())
+def _accuracy(data: pd.DataFrame, held: str = "architecture", trees: int = 0) -> Ends:
+    return means.interval(by_seed(accuracies(data, held, trees or TREES)).values())
 
 
 def identify(rows: pd.DataFrame) -> Identified:
     """Train the classifiers and make the tables."""
     data = wide(rows)
     seen = data[list(GROUPS)]
-    whole = accuracies(seen, "architecture")
+    whole = accuracies(seen, "architecture", TREES)
     groups = {"all observables": means.interval(by_seed(whole).values())}
     groups |= {f"{group} alone": _accuracy(data[[group]]) for group in GROUPS}
     groups |= {
