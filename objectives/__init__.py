@@ -9,10 +9,14 @@ BUILTIN = {
     "empowerment": "plausibench.objectives.empowerment:Empowerment",
     "expected_reward": "plausibench.objectives.expected_reward:ExpectedReward",
     "homeostasis": "plausibench.objectives.homeostasis:Homeostasis",
+    "information_gain": "plausibench.objectives.information_gain:InformationGain",
     "mean_squared_error": "plausibench.objectives.mean_squared_error:MeanSquaredError",
     "mutual_information": "plausibench.objectives.mutual_information:MutualInformation",
     "poisson": "plausibench.objectives.poisson:Poisson",
     "readout_sparsity": "plausibench.objectives.readout_sparsity:ReadoutSparsity",
+    "scaled_log_probability": (
+        "plausibench.objectives.scaled_log_probability:ScaledLogProbability"
+    ),
     "smooth_kernels": "plausibench.objectives.smooth_kernels:SmoothKernels",
     "sparse_coding": "plausibench.objectives.sparse_coding:SparseCoding",
     "temporal_coherence": "plausibench.objectives.temporal_coherence:TemporalCoherence",

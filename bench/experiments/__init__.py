@@ -2,6 +2,7 @@
 
 EXPERIMENTS = {
     "apical_activity": "apical activity by tuning when one of two stimuli is reinforced",
+    "brain_set": "skill on tasks that brains solve, and on controls that none has to",
     "dose_response": "whether bias and variance, measured and given to backprop, predict learning",
     "figure2": "the plane of Richards et al. 2019, Fig. 2, with every rule tuned alike",
     "gradient_fields": "rules that follow no gradient: fields, and the symmetry of Jacobians",

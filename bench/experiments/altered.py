@@ -1,12 +1,12 @@
 """Tasks that are altered for a study: targets in another form, and controls without structure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from plausibench.bench.tasks.task import Task
-from plausibench.kernels.errors import flag
+from plausibench.kernels.errors import flag, integer
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
 
@@ -31,6 +31,10 @@ class Altered(Task):
     permuted
         Whether inputs change places, pixels of an image or else steps of a sequence, in the same
         way in all examples: what neighbours tell about each other is lost to who looks there.
+    flat
+        Whether the steps of a sequence are shown at once, side by side, to networks without time.
+    first
+        How many of the training examples are used, from the first on; 0 for all.
     """
 
     task: Task
@@ -38,9 +42,12 @@ class Altered(Task):
     held: bool = False
     shuffled: bool = False
     permuted: bool = False
+    flat: bool = False
+    first: int = 0
 
     def __post_init__(self) -> None:
-        for option in ("indicators", "held", "shuffled", "permuted"):
+        integer("first", self.first, least=0)
+        for option in ("indicators", "held", "shuffled", "permuted", "flat"):
             flag(option, getattr(self, option))
 
     # What is a class variable of other tasks is here that of the task altered.
@@ -54,12 +61,12 @@ class Altered(Task):
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        # The batches are those of the task, so that what is altered is all that differs.
+        # The orders are those of the task, so that what is altered is all that differs.
         return self.task.identity
 
     @property
     def inputs_size(self) -> int:
-        return self.task.inputs_size
+        return self.train.inputs.shape[1] if self.flat else self.task.inputs_size
 
     @property
     def outputs_size(self) -> int:
@@ -71,6 +78,8 @@ class Altered(Task):
             cut = train.size - train.size // 4
             rows = np.arange(train.size)
             train, test = train.take(rows[:cut]), train.take(rows[cut:])
+        if self.first:
+            train = train.take(np.arange(min(self.first, train.size)))
         return self._altered(train, "train"), self._altered(test, "test")
 
     def _altered(self, batch: Batch, part: str) -> Batch:
@@ -83,13 +92,11 @@ class Altered(Task):
             # Pixels are the axis after the examples, and so are the steps of a sequence.
             places = inputs.shape[1]
             inputs = inputs[:, generator(0, "data", self.name, "permuted").permutation(places)]
+        if self.flat:
+            inputs, mask = inputs.reshape(batch.size, -1), None
         if self.indicators:
             targets = np.eye(self.outputs_size)[targets]
         return Batch(inputs, targets, batch.keys, mask)
-
-    def plain(self) -> "Altered":
-        """The same without the controls."""
-        return replace(self, shuffled=False, permuted=False)
 
 
 def answered(output: np.ndarray, batch: Batch) -> float:

@@ -360,7 +360,7 @@ def _rank(weights: Array) -> float:
 
 
 def accuracies(
-    data: "pd.DataFrame", held: str, trees: int = 100, seed: int = 0, deal: bool = False
+    data: "pd.DataFrame", held: str, trees: int, seed: int = 0, deal: bool = False
 ) -> "pd.DataFrame":
     """Rule that a classifier names for each network, from those that differ in one respect.
 

@@ -217,3 +217,28 @@ class Cued(World):
         cue = np.eye(self.channels)[other if self.null else asked]
         inputs = np.concatenate([seen.reshape(trials, -1), cue], axis=1)
         return Batch(inputs, shown[np.arange(trials), asked])
+
+
+@dataclass(frozen=True)
+class Forecast(World):
+    """The next frame of the film of :class:`Movie`, from the six frames before it."""
+
+    frames: ClassVar[int] = 6
+    kind: ClassVar[Literal["classification", "regression"]] = "regression"
+
+    @property
+    def inputs_size(self) -> int:
+        return Movie.pixels
+
+    @property
+    def outputs_size(self) -> int:
+        return Movie.pixels
+
+    def load(self) -> tuple[Batch, Batch]:
+        film = Movie(examples=self.examples + self.frames, seed=self.seed)
+        return self._windows(film.train.inputs), self._windows(film.test.inputs)
+
+    def _windows(self, frames: Array) -> Batch:
+        starts = np.arange(len(frames) - self.frames)
+        seen = frames[starts[:, None] + np.arange(self.frames)]
+        return Batch(seen, frames[starts + self.frames])

@@ -9,7 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from plausibench.bench.experiments.dose_response import ANOTHER, KINDS
 from plausibench.bench.report import means, notation, panels, style
@@ -138,7 +138,8 @@ def dose_response(rows: pd.DataFrame) -> Picture:
     caption = (
         "Backpropagation with the measured bias and variance of a rule, beside the rule itself: "
         f"test loss along training, mean of logarithms over {seeds} seeds with 95 % intervals "
-        "(Student's t), and below the distance of each predicted curve from the rule's own."
+        "(Student's t), where it lies between 0.15 and 6, and below the distance of each predicted "
+        "curve from the rule's own."
     )
     return style.finished("dose_response", figure, caption)
 
@@ -162,6 +163,11 @@ def _curves(axes: Axes, logs: pd.DataFrame) -> None:
             zorder=5 if kind == "own" else 3,
         )
     axes.set_yscale("log")
+    # What diverges leaves the panel; the table has all.
+    axes.set_ylim(0.15, 6)
+    axes.yaxis.set_major_locator(FixedLocator([0.2, 0.5, 1, 2, 5]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _distances(axes: Axes, apart: pd.DataFrame, rules: Sequence[str]) -> None:

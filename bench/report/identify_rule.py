@@ -1,5 +1,6 @@
 """The study of identification: which observables tell rules apart, and which rules are confused."""
 
+import textwrap
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,8 @@ from plausibench.bench.report.style import Picture
 
 NULLS = 20
 """Deals of the names of rules."""
+TREES = 100
+"""Trees of a forest."""
 FEW = 25
 """Trees of a forest that sees a single observable, or dealt names."""
 BEST = 8
@@ -54,15 +57,15 @@ class Identified:
     networks: int
 
 
-def _accuracy(data: pd.DataFrame, held: str = "architecture", trees: int = 100) -> Ends:
-    return means.interval(by_seed(accuracies(data, held, trees)).values())
+def _accuracy(data: pd.DataFrame, held: str = "architecture", trees: int = 0) -> Ends:
+    return means.interval(by_seed(accuracies(data, held, trees or TREES)).values())
 
 
 def identify(rows: pd.DataFrame) -> Identified:
     """Train the classifiers and make the tables."""
     data = wide(rows)
     seen = data[list(GROUPS)]
-    whole = accuracies(seen, "architecture")
+    whole = accuracies(seen, "architecture", TREES)
     groups = {"all observables": means.interval(by_seed(whole).values())}
     groups |= {f"{group} alone": _accuracy(data[[group]]) for group in GROUPS}
     groups |= {
@@ -102,10 +105,10 @@ def _observables(
             cells.append({"seen": kind, "observables": name, "accuracy": notation.number(*ends)})
             raw.append({"seen": kind, "observables": name, **means.columns("accuracy", ends)})
     cells.append(
-        {"seen": "null", "observables": "names dealt anew", "accuracy": notation.number(*null)}
+        {"seen": "dealt names", "observables": "all (null)", "accuracy": notation.number(*null)}
     )
     raw.append(
-        {"seen": "null", "observables": "names dealt anew", **means.columns("accuracy", null)}
+        {"seen": "dealt names", "observables": "all (null)", **means.columns("accuracy", null)}
     )
     notes = (
         (
@@ -137,7 +140,7 @@ def identify_rule(found: Identified) -> Picture:
     ends = [*found.groups.values(), *list(found.single.values())[:BEST]]
     with style.theme():
         figure, part = style.canvas(style.PAGE, 4.0, [], [])
-        left, right = part.subplots(1, 2, width_ratios=[1.0, 1.15])
+        left, right = part.subplots(1, 2, width_ratios=[1.0, 1.0])
         mean, low, high = np.array(ends).T
         places = np.arange(len(names))
         split = len(found.groups)
@@ -162,27 +165,34 @@ def identify_rule(found: Identified) -> Picture:
         left.set_yticks(places, names)
         left.set_ylim(len(names) - 0.5, -0.5)
         left.set_xlim(0, 1)
-        left.set_xlabel("share named rightly (dashed: chance)")
-        panels.title(left, "by what is seen; below: best single ones")
-        labels = [style.label(str(name)) for name in found.confusion]
+        left.set_xlabel("share named rightly")
+        panels.title(left, "by what is seen")
+        numbers = [str(number) for number in range(1, len(found.confusion) + 1)]
+        labels = [
+            f"{textwrap.fill(style.label(str(name)), 18)} {number}"
+            for name, number in zip(found.confusion, numbers, strict=True)
+        ]
+        percent = (100 * found.confusion).round().astype(int)
         sns.heatmap(
-            found.confusion.set_axis(labels).set_axis(labels, axis=1),
+            percent.set_axis(labels).set_axis(numbers, axis=1),
             ax=right,
             vmin=0,
-            vmax=1,
+            vmax=100,
             cmap="viridis",
-            annot=True,
-            fmt=".2f",
-            annot_kws={"size": style.SMALL - 1},
+            annot=percent.astype(str).mask(percent == 0, "").to_numpy(),
+            fmt="",
+            annot_kws={"size": style.SMALL},
             cbar=False,
         )
         right.tick_params(length=0)
-        right.set_xlabel("rule that was named")
-        right.set_ylabel("rule that trained")
-        panels.title(right, "all observables, architecture held out")
+        right.tick_params(axis="x", rotation=0)
+        right.set_xlabel("rule that was named (%)")
+        right.set_ylabel("")
+        panels.title(right, "rule that trained")
     caption = (
         f"Rules named from observables of {found.networks} networks, by a classifier that has not "
         "seen their architecture: mean over seeds with 95 % intervals (Student's t); grey: 95 % of "
-        f"{NULLS} classifiers with dealt names."
+        f"{NULLS} classifiers with dealt names, dashed: chance; blue: the best single observables. "
+        "Right: with all observables."
     )
     return style.finished("identify_rule", figure, caption)

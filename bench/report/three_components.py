@@ -1,5 +1,7 @@
 """The study of three components: shares of variance, and every combination's score."""
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -104,13 +106,12 @@ def three_components(rows: pd.DataFrame) -> Picture:
         figure, part = style.canvas(style.PAGE, 4.1, [], [])
         halves = part.subfigures(2, 1, squeeze=False, height_ratios=[2.0, 2.1])
         upper, lower = np.asarray(halves).flat
-        # A column of its own for the colour bar, as the grids share it.
-        boxes = upper.subplots(1, count + 1, width_ratios=[*[1.0] * count, 0.06], squeeze=False)[0]
-        for number, axes in enumerate(boxes[:-1]):
+        boxes = upper.subplots(1, count, squeeze=False)[0]
+        for number, axes in enumerate(boxes):
             laid = pd.DataFrame(
-                100 * scores[number].mean(axis=2),
-                index=[one.replace("_", " ") for one in names["architecture"]],
-                columns=[style.label(one) for one in names["rule"]],
+                100 * scores[number].mean(axis=2).T,
+                index=[style.label(one) for one in names["rule"]],
+                columns=[textwrap.fill(style.label(one), 13) for one in names["architecture"]],
             )
             sns.heatmap(
                 laid,
@@ -121,9 +122,7 @@ def three_components(rows: pd.DataFrame) -> Picture:
                 annot=True,
                 fmt=".0f",
                 annot_kws={"size": style.SMALL},
-                cbar=number == 0,
-                cbar_ax=boxes[-1] if number == 0 else None,
-                cbar_kws={"label": "test accuracy (%)"},
+                cbar=False,
                 yticklabels=number == 0,
             )
             axes.tick_params(length=0)
@@ -153,11 +152,11 @@ def three_components(rows: pd.DataFrame) -> Picture:
         axes.set_xticks(range(len(shown)), [text.replace(" × ", "\n× ") for text in said])
         axes.tick_params(axis="x", length=0)
         axes.set_ylabel("variance of accuracy\n(percentage points²)")
-        axes.legend(loc="upper right")
+        axes.legend(loc="upper center")
     seeds = rows["seed"].nunique()
     caption = (
-        "Accuracy of every combination of objective, architecture and rule on digits (mean over "
-        f"{seeds} seeds), and the variance between combinations by component, with the noise of "
-        "seeds taken off and 95 % jackknife intervals over seeds; logarithmic above 1."
+        "Accuracy in % of every combination of objective, architecture and rule on digits (mean "
+        f"over {seeds} seeds), and the variance between combinations by component, with the noise "
+        "of seeds taken off and 95 % jackknife intervals over seeds; logarithmic above 1."
     )
     return style.finished("three_components", figure, caption)

@@ -1,0 +1,427 @@
+"""Doses, three components, identification of rules and inductive biases, in small versions."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from plausibench import bench
+from plausibench.bench.cli import main
+from plausibench.bench.experiments import (
+    brain_set,
+    dose_response,
+    identify_rule,
+    inductive_biases,
+    three_components,
+)
+from plausibench.bench.experiments.altered import Altered, answered
+from plausibench.bench.experiments.dictionary import learned, recovered
+from plausibench.bench.experiments.dose_response import ANOTHER, KINDS, Dose, Dosed
+from plausibench.bench.experiments.parts import collect
+from plausibench.bench.experiments.worlds import Cued, Field, Movie, Sources
+from plausibench.bench.report.dose_response import distances
+from plausibench.bench.unit import build_network
+from plausibench.kernels.errors import InputError
+
+DOCS = Path(__file__).parent.parent / "docs" / "experiments.md"
+OWN = ("brain_set", "dose_response", "three_components", "identify_rule", "inductive_biases")
+
+
+def cell(seed=0):
+    network = bench.make("architecture", "mlp", sizes=[64, 6, 10], seed=seed)
+    batch = bench.make("task", "digits").batch(8, seed=seed)
+    return network, bench.make("objective", "cross_entropy"), batch
+
+
+def given(network, bias=0.5, variance=2.0, gain=0.8):
+    return tuple(Dose(name, bias, variance, gain) for name in network.parameters)
+
+
+# Doses
+
+
+@pytest.mark.parametrize(
+    ("kind", "bias_squared", "variance", "gain"),
+    [
+        ("none", 0.0, 0.0, 1.0),
+        ("redrawn", 0.0, 2.25, 1.0),
+        ("local", 0.0, 2.25, 1.0),
+        (ANOTHER, 0.0, 2.25, 1.0),
+        ("shrinking", 0.25, 2.0, 0.5),
+        ("gain, fixed", 0.25, 2.0, 0.8),
+        ("fixed", 0.25, 2.0, None),
+    ],
+)
+def test_what_is_injected_is_what_is_measured(kind, bias_squared, variance, gain):
+    """Intervals at 4 standard errors: a false alarm in 1 of 500 runs of all of these values."""
+    network, objective, batch = cell()
+    rule = Dosed(kind, ((0, given(network)),))
+    found = bench.measure(rule, network, objective, batch, samples=1500, method="sampled")
+    expected = {"bias_squared": bias_squared, "variance": variance, "gain": gain}
+    seen = 0
+    for row in found.rows:
+        aim = expected.get(row["quantity"])
+        if aim is None or row["projection"] == "all":
+            continue
+        half = (row["high"] - row["low"]) / 2 / 2.09 * 4  # t of 20 groups
+        assert abs(row["value"] - aim) <= (half if np.isfinite(half) else 0) + 1e-9, row
+        seen += 1
+    assert seen == (8 if gain is None else 12)
+
+
+def test_a_dose_holds_from_its_step_on():
+    network, objective, batch = cell()
+    rule = Dosed("shrinking", ((0, given(network, 0.25, 0)), (5, given(network, 0.75, 0))))
+    state = rule.initial_state(network, 0)
+    exact = bench.gradient(network, objective, batch)["layer1.weights"]
+    for step, kept in ((0, 0.75), (4, 0.75), (5, 0.25), (9, 0.25)):
+        now = {**state, "step": np.full(1, float(step))}
+        drawn = bench.estimates(rule, network, objective, batch, samples=1, state=now)
+        np.testing.assert_allclose(drawn["layer1.weights"][0], kept * exact, rtol=1e-12)
+
+
+def test_measured_doses_are_those_of_a_known_rule():
+    network, objective, batch = cell()
+    known = (0.3, 0.0, 0.9)
+    rule = Dosed("gain, fixed", ((0, given(network, *known)),))
+    measured = bench.measure(rule, network, objective, batch, method="auto", samples=40)
+    for dose in dose_response.measured([measured, measured]):
+        assert (dose.bias, dose.variance, dose.gain) == pytest.approx(known, abs=1e-9)
+
+
+@pytest.fixture(scope="module")
+def doses():
+    rules = ("node_perturbation", "feedback_alignment")
+    return pd.DataFrame(
+        collect(dose_response.parts(rules=rules, checkpoints=(0, 4, 12), samples=40, seeds=2))
+    )
+
+
+def test_doses_of_a_rule_are_measured_and_its_curves_compared(doses):
+    assert set(doses["kind"]) == {"own", *KINDS, ANOTHER}
+    own = doses[doses["kind"] == "own"].pivot_table(
+        index=["rule", "quantity"], columns="projection", values="value"
+    )
+    assert (own.loc["node_perturbation", "bias"].drop("all") < 1e-12).all()
+    assert (own.loc["node_perturbation", "variance"].drop("all") > 1).all()
+    assert own.loc[("feedback_alignment", "bias"), "layer1.weights"] > 0.5
+    assert own.loc[("feedback_alignment", "bias"), "layer3.weights"] < 1e-12
+    start = doses[(doses["step"] == 0) & (doses["quantity"] == "test_loss")]
+    assert (start.groupby(["rule", "seed"])["value"].nunique() == 1).all()
+    apart = distances(doses)
+    assert (apart["distance"] >= 0).all()
+    # Without bias the directions of a bias make no difference.
+    unbiased = apart[apart["rule"] == "node_perturbation"].pivot(
+        index="kind", columns="seed", values="distance"
+    )
+    assert np.allclose(unbiased.loc["redrawn"], unbiased.loc["fixed"])
+    tables, pictures = dose_response.report(doses)
+    assert tables["doses"].cells["rule"].tolist() == ["node perturbation", "feedback alignment"]
+    assert pictures[0].name == "dose_response"
+
+
+# Three components
+
+
+def test_variance_falls_into_the_effects_that_were_put_in():
+    o, a, r = (
+        np.array(each)[index]
+        for each, index in (
+            ((-1.0, 1.0), np.s_[:, None, None]),
+            ((-2.0, 0.0, 2.0), np.s_[None, :, None]),
+            ((-3.0, 3.0), np.s_[None, None, :]),
+        )
+    )
+    block = np.array([0.5, -0.25, 0.0])
+    scores = (o + a + r + 0.5 * o * r)[..., None] + block
+    found = three_components.decompose(scores)
+    expected = {"O": 1, "A": 8 / 3, "R": 9, "OR": 2.25, "OA": 0, "AR": 0, "OAR": 0, "noise": 0}
+    for term, value in expected.items():
+        assert found[term] == pytest.approx(value, abs=1e-12), term
+    assert found["total"] == pytest.approx(scores.mean(axis=3).var(), rel=1e-12)
+
+
+def test_noise_of_seeds_is_no_effect():
+    """Mean over 200 repetitions within 4 standard errors: a false alarm in 2000 runs."""
+    draw = np.random.default_rng(0)
+    each = [
+        three_components.decompose(draw.standard_normal((3, 2, 4, 3)) + draw.standard_normal(3))
+        for _ in range(200)
+    ]
+    for term in (*three_components.TERMS, "total"):
+        values = np.array([found[term] for found in each])
+        assert abs(values.mean()) < 4 * values.std() / np.sqrt(200), term
+    noise = np.array([found["noise"] for found in each])
+    assert abs(noise.mean() - 1) < 4 * noise.std() / np.sqrt(200)
+
+
+def test_swapping_a_component_changes_nothing_else():
+    plain = Altered(bench.make("task", "digits"), indicators=True)
+    dealt = Altered(bench.make("task", "digits"), indicators=True, shuffled=True)
+    one, two = (next(task.batches(16, seed=3)) for task in (plain, dealt))
+    np.testing.assert_array_equal(one.inputs, two.inputs)
+    assert (one.targets != two.targets).any()
+    np.testing.assert_array_equal(plain.test.targets.sum(axis=0), dealt.test.targets.sum(axis=0))
+    for architecture in three_components.ARCHITECTURES:
+        first, second = (build_network(architecture, plain, (32, 32), 5) for _ in range(2))
+        assert all((first.parameters[n] == second.parameters[n]).all() for n in first.parameters)
+    assert answered(one.targets, one) == 1.0
+
+
+def test_altered_tasks_keep_what_they_do_not_alter():
+    task = bench.make("task", "digits")
+    permuted = Altered(task, permuted=True)
+    np.testing.assert_array_equal(
+        np.sort(permuted.test.inputs, axis=1), np.sort(task.test.inputs, axis=1)
+    )
+    assert (permuted.test.inputs != task.test.inputs).any()
+    held = Altered(task, held=True)
+    assert held.train.size + held.test.size == task.train.size
+    assert not set(held.train.keys.tolist()) & set(held.test.keys.tolist())
+    with pytest.raises(InputError, match="held"):
+        Altered(task, held=1)
+
+
+def test_components_of_a_small_grid():
+    rows = pd.DataFrame(
+        collect(
+            three_components.parts(
+                objectives=("cross_entropy", "mean_squared_error"),
+                architectures=("mlp", "residual"),
+                rules=("backprop", "feedback_alignment"),
+                checkpoints=(12,),
+            )
+        )
+    )
+    assert len(rows) == 2 * 2 * 2 * 2 * 3
+    assert rows["accuracy"].between(0, 1).all()
+    tables, pictures = three_components.report(rows)
+    assert len(tables["cells"].cells) == 8
+    assert pictures[0].name == "three_components"
+    with pytest.raises(InputError, match="every combination"):
+        three_components.parts(rules=("backprop", "equilibrium_propagation"))
+    with pytest.raises(InputError, match="at least two"):
+        three_components.parts(rules=("backprop",))
+
+
+# Identification of rules
+
+
+def synthetic(telling):
+    """Networks with one observable that tells the rule, or does not."""
+    draw = np.random.default_rng(1)
+    rows = [
+        {
+            "architecture": architecture,
+            "objective": "cross_entropy",
+            "rule": rule,
+            "seed": seed,
+            "group": "tuning",
+            "observable": "change",
+            "value": draw.standard_normal() + (10 * place if telling else 0),
+        }
+        for architecture in ("a", "b", "c")
+        for place, rule in enumerate(("one", "two", "three", "four"))
+        for seed in range(8)
+    ]
+    return identify_rule.wide(pd.DataFrame(rows))
+
+
+def test_a_classifier_names_what_can_be_told_and_guesses_the_rest():
+    found = identify_rule.accuracies(synthetic(True), "architecture", trees=20)
+    assert np.mean(list(identify_rule.by_seed(found).values())) > 0.98
+    found = identify_rule.accuracies(synthetic(False), "architecture", trees=20)
+    # 96 names, chance 1/4: standard error 0.044.
+    assert abs((found["rule"] == found["named"]).mean() - 0.25) < 4 * 0.044
+    dealt = identify_rule.accuracies(synthetic(True), "architecture", trees=20, deal=True)
+    assert abs((dealt["rule"] == dealt["named"]).mean() - 0.25) < 4 * 0.044 + 0.05
+    assert (dealt.groupby(["architecture", "rule"]).size() == 8).all()
+
+
+@pytest.fixture(scope="module")
+def observed():
+    return pd.DataFrame(
+        collect(
+            identify_rule.parts(
+                architectures=("mlp", "residual"),
+                objectives=("cross_entropy",),
+                rules=("feedback_alignment", "node_perturbation", "weight_perturbation"),
+                seeds=2,
+                checkpoints=(12,),
+            )
+        )
+    )
+
+
+def test_signals_that_are_observed(observed):
+    credit = observed[observed["group"] == "credit"]
+    means = credit.pivot_table(index="observable", columns="rule", values="value")
+    same = means.loc["same when shown again, first layer"]
+    assert same["feedback_alignment"] == pytest.approx(1)
+    assert abs(same["node_perturbation"]) < 0.1  # of 4096 independent numbers
+    assert (credit.loc[credit["rule"] == "weight_perturbation", "value"] == 0).all()
+    straight = observed[observed["observable"].str.startswith("straightness")]["value"]
+    assert straight.between(0, 1 + 1e-12).all()
+    ranks = observed[observed["observable"].str.startswith("rank")]["value"]
+    assert ranks.between(0, 1 + 1e-12).all()
+
+
+def test_report_of_identification(observed, monkeypatch):
+    from plausibench.bench.report import identify_rule as page
+
+    monkeypatch.setattr(page, "NULLS", 2)
+    monkeypatch.setattr(page, "FEW", 2)
+    monkeypatch.setattr(page, "TREES", 5)
+    found = page.identify(observed)
+    assert found.networks == 12
+    assert found.confusion.sum(axis=1).to_numpy() == pytest.approx(1)
+    assert page.identify_rule(found).name == "identify_rule"
+    with pytest.raises(InputError, match="two of them"):
+        identify_rule.parts(architectures=("mlp",))
+    monkeypatch.setattr(identify_rule, "HIDDEN", (32,))
+    with pytest.raises(InputError, match="two hidden layers"):
+        identify_rule.parts(architectures=("mlp", "residual"))
+
+
+# Inductive biases
+
+
+def test_worlds_without_structure_have_the_same_parts():
+    films = [Movie(examples=60, null=null).train.inputs for null in (False, True)]
+    np.testing.assert_array_equal(*(np.sort(film, axis=0) for film in films))
+    assert (films[0] != films[1]).any()
+    fields = [Field(examples=50, null=null).test.inputs for null in (False, True)]
+    np.testing.assert_array_equal(*(np.sort(field, axis=1) for field in fields))
+    causes = [Sources(examples=4000, null=null).strengths("train") for null in (False, True)]
+    assert causes[0].var() == pytest.approx(causes[1].var(), rel=0.05)
+    assert (causes[0] == 0).mean() == pytest.approx(0.94, abs=0.01)
+
+
+def test_digits_are_tested_where_none_was_in_training():
+    world = Field(examples=200)
+    train, test = (b.inputs.reshape(-1, 16, 16).any(axis=(0, 1)) for b in (world.train, world.test))
+    assert train.any()
+    assert not train[11:].any()
+    assert test.any()
+    assert not test[:5].any()
+
+
+def test_a_cue_says_which_channel_counts_or_nothing():
+    for null, least, most in ((False, 0.99, 1.0), (True, 0.0, 0.65)):
+        test = Cued(examples=50, null=null).test
+        patterns = Cued(examples=3000, null=False)
+        seen, cue = test.inputs[:, :24].reshape(-1, 4, 6), test.inputs[:, 24:].argmax(axis=1)
+        train = patterns.train.inputs
+        asked = train[:, 24:].argmax(axis=1)
+        centres = np.array(
+            [
+                [
+                    train[(asked == c) & (patterns.train.targets == k), 6 * c : 6 * c + 6].mean(0)
+                    for k in range(3)
+                ]
+                for c in range(4)
+            ]
+        )
+        chosen = seen[np.arange(len(seen)), cue]
+        apart = ((chosen[:, None] - centres[cue]) ** 2).sum(axis=-1)
+        assert least <= (apart.argmin(axis=1) == test.targets).mean() <= most
+
+
+def test_names_of_objects_are_hidden_from_slowness():
+    film = Movie(examples=60)
+    assert film.train.targets.dtype.kind == "f"
+    batch = next(film.batches(20, seed=0))
+    assert (np.diff(batch.targets[:, 0]) == 1).all()
+    again = next(film.batches(20, seed=0, start=1))
+    assert batch.targets[0, 0] != again.targets[0, 0]
+
+
+def test_few_causes_are_found_and_gaussian_ones_are_not(record_figure):
+    found = {}
+    for null in (False, True):
+        world = Sources(examples=600, null=null)
+        for cost in ("absolute", "squares"):
+            columns = learned(world.train.inputs, world.causes, cost)
+            np.testing.assert_allclose(np.linalg.norm(columns, axis=0), 1, rtol=1e-12)
+            found[null, cost] = recovered(columns, world.patterns)
+    record_figure("planted patterns recovered by sparse codes", found[False, "absolute"], "> 0.9")
+    assert found[False, "absolute"] > 0.9
+    assert max(found[False, "squares"], found[True, "absolute"], found[True, "squares"]) < 0.1
+
+
+def test_compared_networks_have_about_as_many_weights():
+    sizes = {}
+    for variant in inductive_biases.VARIANTS:
+        if variant.architecture:
+            network = bench.make("architecture", variant.architecture, **dict(variant.options))
+            sizes.setdefault(variant.bias, []).append(network.size)
+    for bias, found in sizes.items():
+        assert max(found) < 1.15 * min(found), (bias, found)
+
+
+def test_biases_in_a_small_version():
+    todo = inductive_biases.parts(seeds=2, checkpoints=(3,))
+    smallest = {name: min(setting.budgets) for name, setting in inductive_biases.SETTINGS.items()}
+    rows = pd.DataFrame(
+        collect([part for part in todo if part.arguments[2] == smallest[part.label]])
+    )
+    assert set(rows["bias"]) == set(inductive_biases.SETTINGS)
+    tables, pictures = inductive_biases.report(rows)
+    assert len(tables["biases"].cells) == len(inductive_biases.VARIANTS)
+    assert pictures[0].name == "inductive_biases"
+
+
+# The brain set
+
+
+def test_sequences_shown_at_once_and_few_examples():
+    task = bench.make("task", "delayed_match", trials=30, dt=100)
+    flat = Altered(task, flat=True, first=12)
+    assert flat.train.inputs.shape == (12, flat.inputs_size)
+    np.testing.assert_array_equal(flat.test.inputs, task.test.inputs.reshape(30, -1))
+    turned = Altered(task, permuted=True).test
+    assert turned.inputs.sum(axis=1) == pytest.approx(task.test.inputs.sum(axis=1), abs=1e-12)
+    np.testing.assert_array_equal(turned.targets, task.test.targets)
+
+
+class Quiet(brain_set.Joystick):
+    noise = 0.0
+
+
+def test_skill_of_constant_and_of_right_answers():
+    task = Altered(Quiet(examples=20), flat=True)
+    network = bench.make("architecture", "mlp", sizes=[task.inputs_size, 1])
+    silent = {name: np.zeros_like(array) for name, array in network.parameters.items()}
+    mean = np.full(1, float(task.test.targets.mean()))
+    constant = network.with_parameters({**silent, "layer1.bias": mean})
+    assert brain_set.skill(constant, task) == pytest.approx(0, abs=1e-12)
+    # The push -(0.1 x(t) + v), with the wind from the last two places: v = x(t) - 1.1 x(t-1).
+    weights = np.zeros((1, task.inputs_size))
+    weights[0, -1], weights[0, -2] = -1.1, 1.1
+    right = network.with_parameters({**silent, "layer1.weights": weights})
+    assert brain_set.skill(right, task) == pytest.approx(1, abs=1e-12)
+
+
+def test_brain_set_in_a_small_version():
+    rows = pd.DataFrame(collect(brain_set.parts(seeds=2, checkpoints=(2,))))
+    assert len(rows) == 6 * 2 * 3 * 2
+    assert rows["skill"].max() <= 1
+    for _, part in rows.groupby("domain"):
+        assert part["parameters"].max() < 1.1 * part["parameters"].min()
+    tables, pictures = brain_set.report(rows)
+    assert len(tables["skills"].cells) == 18
+    assert pictures[0].name == "brain_set"
+
+
+def test_commands_of_the_documentation_run():
+    commands = re.findall(r"^plausibench run (\w+)(.*)$", DOCS.read_text("utf-8"), re.MULTILINE)
+    named = [(name, rest) for name, rest in commands if name in OWN]
+    assert {name for name, _ in named} == set(OWN)
+    for name, rest in named:
+        done = CliRunner().invoke(main, ["run", name, *rest.split(), "--dry-run"])
+        assert done.exit_code == 0, done.output
+        assert "parts of the experiment" in done.output
+        assert (DOCS.parent / f"{name}.png").is_file()
