@@ -188,6 +188,7 @@ def modularity(rows: pd.DataFrame, rule: str, name: str) -> Picture:
     entries = [
         Line2D([], [], color=_colour(arm), marker=MARKERS[arm], markersize=4.5, label=arm)
         for arm in ARMS
+        if arm in set(own["arm"])
     ]
     with style.theme():
         figure, part = style.canvas(style.PAGE, 4.9, entries, [])
@@ -297,7 +298,7 @@ def _front(axes: Axes, own: pd.DataFrame, cost: str) -> None:
 def _nulls(axes: Axes, own: pd.DataFrame) -> None:
     """Distance to the null at one strength, turned so that more of a module is to the right."""
     names = ASKED[:4]
-    arms = [arm for arm in ARMS if arm != "none"]
+    arms = [arm for arm in ARMS if arm != "none" and arm in set(own["arm"])]
     for number, arm in enumerate(arms):
         part = own[(own["arm"] == arm) & (own["strength"] == _shown(own))]
         for place, name in enumerate(names):
