@@ -178,8 +178,11 @@ class ThreeFactor(Rule):
         clean: Activity,
         redrawn: frozenset[str],
     ) -> ClosedForm | None:
-        """Limit sigma -> 0 with the clean baseline; the running one has no such limit."""
-        if self.baseline == "running":
+        """Limit sigma -> 0 with the clean baseline; the running one has no such limit.
+
+        None is known where the noise of neurons reaches a parameter through others.
+        """
+        if self.baseline == "running" or network.paths != network.projections:
             return None
         if network.dynamics == "recurrent":
             return self._law_in_time(network, objective, batch, clean)
@@ -266,10 +269,9 @@ def _node_perturbation(at: Situation) -> dict[str, Array]:
     passed = network.forward(batch.inputs, drive_noise=xi, amplitude=rule.sigma, clean=clean)
     before, after = (at.objective.batch_losses(a.output, batch) for a in (clean, passed))
     change = (after - before)[0] / (rule.sigma * batch.size)
+    signals = {name: per_row(change, array[0]) * array[0] for name, array in xi.items()}
     return {
-        p.name: p.synapse.outer(
-            per_row(change, xi[p.target][0]) * xi[p.target][0], clean.presynaptic(p)
-        )
+        p.name: p.synapse.outer(network.postsynaptic(signals, p), clean.presynaptic(p))
         for p in network.projections
     }
 
@@ -278,7 +280,8 @@ def _variance(rule: ThreeFactor) -> Callable[[Situation], tuple[float, float, fl
     def measure(at: Situation) -> tuple[float, float, float]:
         clean = at.network.forward(at.batch.inputs)
         law = rule.closed_form(at.network, at.objective, at.batch, clean, frozenset({"rule"}))
-        assert law is not None
+        if law is None:
+            raise InputError("there is no closed form of this network")
         draws = replace(at, rule=rule).draws(20_000)
         found = sum(float(array.var(axis=0, ddof=1).sum()) for array in draws.values())
         return found / sum(law.variance.values()), 1.0, 0.05
