@@ -190,7 +190,7 @@ def _contours(axes: Axes, grid: pd.DataFrame) -> None:
     axes.clabel(lines, fmt="%.1f", fontsize=style.SMALL - 1)
     axes.set_yscale("log")
     axes.set_ylabel("neurons recorded together")
-    _doublings(axes, x)
+    _doublings(axes, x.tolist())
 
 
 def _doublings(axes: Axes, x: Sequence[float]) -> None:

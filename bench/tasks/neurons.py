@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from plausibench.bench.measurement import one_blas_thread
 from plausibench.bench.tasks.task import Task
@@ -13,7 +12,7 @@ from plausibench.kernels.errors import flag, integer
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
 
-Array = NDArray[np.float64]
+Array = np.ndarray
 
 MEAN = 0.1
 """Mean absolute response of every neuron."""
