@@ -22,6 +22,9 @@ from plausibench.kernels.streams import generator
 
 Array = np.ndarray
 
+NEAR = 1 << 16
+"""Numbers that windows see at a time, so that they are used before they leave the cache."""
+
 
 @kernel
 def add_windows(parts: Array, down: int, right: int, images: Array) -> None:
@@ -187,17 +190,30 @@ class ConvolutionalSynapse(ReceptiveFields):
         return (self.channels, *self.windows.patch)
 
     def drive(self, weights: Array, pre: Array) -> Array:
-        drive = self._seen(pre) @ self._matrix(weights).swapaxes(-1, -2)
-        return drive.reshape(*drive.shape[:-2], pre.shape[-2], self.factors[0])
+        matrix = self._matrix(weights)
+        if matrix.ndim > 2:
+            drive = self._seen(pre) @ matrix.swapaxes(-1, -2)
+            return drive.reshape(*drive.shape[:-2], pre.shape[-2], self.factors[0])
+        images = pre.reshape(-1, pre.shape[-1])
+        positions = self.windows.positions
+        drive = empty((len(images), positions, self.channels), np.result_type(pre, matrix))
+        for part in self._blocks(len(images)):
+            seen = self.windows.gather(images[part]).reshape(-1, self.inflow)
+            np.matmul(seen, matrix.T, out=drive[part].reshape(-1, self.channels))
+        return drive.reshape(*pre.shape[:-1], self.factors[0])
 
     def feedback(self, weights: Array, post: Array) -> Array:
-        sides, matrix = self._sides(post), self._matrix(weights)
-        lead = np.broadcast_shapes(sides.shape[:-2], matrix.shape[:-2])
-        sent = empty((*lead, sides.shape[-2], self.inflow), np.result_type(sides, matrix))
-        np.matmul(sides, matrix, out=sent)
-        return self.windows.scatter(
-            sent.reshape(*sent.shape[:-2], post.shape[-2], self.windows.positions, self.inflow)
-        )
+        matrix, positions = self._matrix(weights), self.windows.positions
+        if matrix.ndim > 2:
+            sent = self._sides(post) @ matrix
+            shape = (*sent.shape[:-2], post.shape[-2], positions, self.inflow)
+            return self.windows.scatter(sent.reshape(shape))
+        signals = post.reshape(-1, post.shape[-1])
+        returned = empty((len(signals), self.factors[1]), np.result_type(post, matrix))
+        for part in self._blocks(len(signals)):
+            sent = signals[part].reshape(-1, self.channels) @ matrix
+            returned[part] = self.windows.scatter(sent.reshape(-1, positions, self.inflow))
+        return returned.reshape(*post.shape[:-1], self.factors[1])
 
     def transpose(self, weights: Array) -> Array:
         return self._matrix(weights).swapaxes(-1, -2)
@@ -206,8 +222,19 @@ class ConvolutionalSynapse(ReceptiveFields):
         return weights.swapaxes(-1, -2).reshape(*weights.shape[:-2], *self.shape)
 
     def outer(self, post: Array, pre: Array) -> Array:
-        product = self._sides(post).swapaxes(-1, -2) @ self._seen(pre)
-        return product.reshape(*product.shape[:-2], *self.shape)
+        if post.ndim > 2 or pre.ndim > 2:
+            product = self._sides(post).swapaxes(-1, -2) @ self._seen(pre)
+            return product.reshape(*product.shape[:-2], *self.shape)
+        total = np.zeros((self.channels, self.inflow), np.result_type(post, pre))
+        for part in self._blocks(len(pre)):
+            seen = self.windows.gather(pre[part]).reshape(-1, self.inflow)
+            total += post[part].reshape(-1, self.channels).T @ seen
+        return total.reshape(self.shape)
+
+    def _blocks(self, images: int) -> list[slice]:
+        """Images to be treated together: what all their windows see stays in a near cache."""
+        size = max(1, NEAR // (self.windows.positions * self.inflow))
+        return [slice(first, first + size) for first in range(0, images, size)]
 
     def _matrix(self, weights: Array) -> Array:
         return weights.reshape(*weights.shape[:-4], self.channels, self.inflow)

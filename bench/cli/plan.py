@@ -61,7 +61,7 @@ def plan(
         click.echo(f"Shortest to reach {goal:g}: {_said(quickest, rate)}")
     rows = [("neurons", f"images to reach {goal:g}", "time")]
     for count in known.neurons:
-        found = known.shortest(goal, int(count)) if count > 1 else known.shortest(goal, 1)
+        found = known.shortest(goal, int(count))
         shown = f"more than {known.samples[-1]:,}" if found is None else f"{found.samples:,}"
         rows.append((f"{count:,}", shown, "–" if found is None else _time(found.samples / rate)))
     click.echo(f"\n{columns(rows)}")

@@ -39,7 +39,7 @@ from plausibench.bench.identification.scores import (
     type_accuracy,
 )
 from plausibench.bench.selectors import select
-from plausibench.bench.tasks.natural_scenes import NaturalScenes
+from plausibench.bench.tasks.natural_scenes import KERNEL, NaturalScenes
 from plausibench.bench.tasks.simulated_neurons import SimulatedNeurons
 from plausibench.kernels.errors import Divergence, integer, refusal
 
@@ -68,7 +68,7 @@ RULES = ("backprop", "feedback_alignment", "sign_symmetry", "node_perturbation")
 RULE_NEURONS, RULE_SAMPLES = 16, 2048
 RULE_STEPS = 300
 SCENES = ("factorised", "dense", "fixed_mask")
-SCENE_NEURONS, SCENE_SAMPLES, SCENE_SIDE = 24, 2048, 16
+SCENE_NEURONS, SCENE_SAMPLES, SCENE_SIDE, SCENE_STEPS = 24, 2048, 16, 400
 TEST = 1000
 
 
@@ -244,7 +244,8 @@ def scene_rows(readout: str, samples: int, seed: int) -> Rows:
         side=SCENE_SIDE,
         seed=seed,
     )
-    learning = Learning(readout, (task.hidden, task.features), 5, "relu", penalty=0.0)
+    shape = task.hidden, task.features
+    learning = Learning(readout, shape, KERNEL, "relu", SCENE_STEPS, penalty=0.0)
     found = learn(select("rule", "backprop").make(), task, learning, seed)
     predicted = found.predict(task.test.inputs)
     scores = {"explained_variance": float(explained_variance(predicted, task.test.targets).mean())}

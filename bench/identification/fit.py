@@ -301,7 +301,8 @@ class _Course:
                     size, push = 1 / curvature, (before - 1) / momentum
                     shrink(flat, slope, memory[name][0], size, self.threshold, push)
                 else:
-                    adam(flat, slope, *memory[name], step + 1, rate, 0.0)
+                    mean, square = memory[name]
+                    adam(flat, slope, mean, square, step + 1, rate, 0.0)
             if fitting.readout == "point":
                 np.clip(self.values["positions"], -1, 1, out=self.values["positions"])
         self.values, self.sigma = best, 0.0

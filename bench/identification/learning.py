@@ -115,7 +115,7 @@ class Learning:
             initial["readout.weights"] = whole.reshape(task.neurons, -1)
         else:
             initial["readout.weights"] = strength[:, None] * mixture
-        return _unit(network.with_parameters(initial)).astype(np.float32)
+        return _unit(network.with_parameters(initial)).astype("float32")
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +187,8 @@ def learn(rule: Rule | None, task: Neurons, learning: Learning, seed: int = 0) -
                     continue
                 flat = np.ascontiguousarray(gradient[name], np.float32).reshape(-1)
                 lost = weight if learning.readout != "fixed_mask" and name in SPARSE else 0.0
-                adam(moved[name].reshape(-1), flat, *memory[name], step + 1, rate, lost)
+                mean, square = memory[name]
+                adam(moved[name].reshape(-1), flat, mean, square, step + 1, rate, lost)
             after = _unit(network.with_parameters(moved))
             if not all(np.isfinite(array).all() for array in after.parameters.values()):
                 raise Divergence(f"the weights are not finite after {step + 1} steps")

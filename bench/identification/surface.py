@@ -73,8 +73,8 @@ class Surface:
         """
         self._within("neurons", neurons, self.neurons)
         self._within("samples", samples, self.samples)
-        means = (self._interpolated(grid, neurons, samples) for grid in self._grids)
-        return Plan(neurons, samples, *means)
+        means = (self._interpolated(grid, neurons, [samples])[0] for grid in self._grids)
+        return Plan(neurons, samples, *map(float, means))
 
     def best(
         self, neurons: int | None = None, samples: int | None = None, budget: int | None = None
@@ -125,14 +125,17 @@ class Surface:
         together = self._most("neurons", neurons, self.neurons)
         longest = self._most("samples", samples, self.samples)
         integer("budget", 1 if budget is None else budget, least=1)
-        found = []
-        ends = int(self.neurons[0]), together
-        for count in sorted(
-            {*_spaced(*ends, 65), *(int(n) for n in self.neurons if n <= together)}
-        ):
+        found: list[Plan] = []
+        known = {int(count) for count in self.neurons if count <= together}
+        for count in sorted(known.union(_spaced(int(self.neurons[0]), together, 65))):
             most = longest if budget is None else min(longest, budget // count)
             if most >= self.samples[0]:
-                found += [self.at(count, n) for n in _spaced(int(self.samples[0]), most, FINE)]
+                shown = _spaced(int(self.samples[0]), most, FINE)
+                means = [self._interpolated(grid, count, shown) for grid in self._grids]
+                found += [
+                    Plan(count, n, *map(float, ends))
+                    for n, *ends in zip(shown, *means, strict=True)
+                ]
         if not found:
             least = int(self.neurons[0] * self.samples[0])
             raise refusal("budget", budget, f"at least {least}, the least that the surface knows")
@@ -149,9 +152,13 @@ class Surface:
     def _within(self, field: str, value: int, known: Array) -> None:
         integer(field, value, least=int(known[0]), most=int(known[-1]))
 
-    def _interpolated(self, grid: Array, neurons: int, samples: int) -> float:
-        along = [np.interp(np.log(samples), np.log(self.samples), row) for row in grid]
-        return float(np.interp(np.log(neurons), np.log(self.neurons), along))
+    def _interpolated(self, grid: Array, neurons: int, samples: list[int]) -> Array:
+        """Values of a grid for a number of neurons and several of images."""
+        above = int(np.searchsorted(self.neurons, neurons).clip(1, len(self.neurons) - 1))
+        low, high = np.log(self.neurons[above - 1 : above + 1])
+        share = (np.log(neurons) - low) / (high - low)
+        row = (1 - share) * grid[above - 1] + share * grid[above]
+        return np.interp(np.log(samples), np.log(self.samples), row)
 
 
 def _spaced(first: int, last: int, count: int) -> list[int]:

@@ -150,7 +150,11 @@ def identification(rows: pd.DataFrame) -> Picture:
     others = [name for name in LABELS if name in set(rows.loc[rows["axis"] == "models", "model"])]
     colours = dict(zip(others, palette, strict=False)) | {"shuffled": "0.45"}
     with style.theme():
-        figure, part = style.canvas(style.PAGE, 4.4, [], [])
+        entries = [
+            Line2D([], [], color=colours[name], marker=marker, markersize=3, label=LABELS[name])
+            for name, marker in zip(others, MARKERS, strict=False)
+        ]
+        figure, part = style.canvas(style.PAGE, 4.4, entries, [])
         top, bottom = part.subplots(2, 3)
         _contours(top[0], grid)
         for number, (count, shade) in enumerate(zip(counts, shades, strict=True)):
@@ -168,13 +172,13 @@ def identification(rows: pd.DataFrame) -> Picture:
         for axes, title in zip(top, titles, strict=True):
             panels.title(axes, title)
             axes.set_xlabel("images shown")
-        for axes in top[1:]:
-            axes.legend(loc="lower right", handlelength=1.2, labelspacing=0.2, fontsize=5.5)
+        top[1].legend(loc="lower right", handlelength=1.2, labelspacing=0.2, fontsize=5.5)
     seeds = rows["seed"].nunique()
     caption = (
         "Identification of simulated neurons: explained variance of noiseless responses, means "
         f"over {seeds} seeds with 95 % intervals (Student's t), cut at -0.1. Above: the surface "
-        "with its contours, its curves, and other models (regressions are told the places). "
+        "with its contours, its curves, and other models, whose colours are in the legend "
+        "(regressions are told the places). "
         "Below: readouts of two types of neurons, rules on the shared kernel, and networks on "
         "features of photographs."
     )
@@ -183,14 +187,24 @@ def identification(rows: pd.DataFrame) -> Picture:
 
 def _contours(axes: Axes, grid: pd.DataFrame) -> None:
     wide = grid.pivot(index="neurons", columns="samples", values="mean")
-    x, y, values = wide.columns.to_numpy(), wide.index.to_numpy(), wide.to_numpy()
+    x, y, values = _finer(wide.columns.to_numpy(), wide.index.to_numpy(), wide.to_numpy())
     filled = axes.contourf(x, y, values, levels=np.linspace(0, 1, 11), cmap="mako", extend="min")
     filled.set_edgecolor("face")
     lines = axes.contour(x, y, values, levels=LEVELS, colors="white", linewidths=0.8)
     axes.clabel(lines, fmt="%.1f", fontsize=style.SMALL - 1)
     axes.set_yscale("log")
     axes.set_ylabel("neurons recorded together")
-    _doublings(axes, x)
+    _doublings(axes, wide.columns.to_list())
+
+
+def _finer(
+    x: np.ndarray, y: np.ndarray, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A grid that is finer, linear in the logarithms between its points."""
+    to_x, to_y = (np.geomspace(axis[0], axis[-1], 61) for axis in (x, y))
+    along = np.array([np.interp(np.log(to_x), np.log(x), row) for row in values])
+    whole = [np.interp(np.log(to_y), np.log(y), column) for column in along.T]
+    return to_x, to_y, np.array(whole).T
 
 
 def _doublings(axes: Axes, x: Sequence[float]) -> None:
@@ -224,6 +238,9 @@ def _bars(axes: Axes, ours: pd.DataFrame, axis: str) -> None:
     """Values of one part of the study, one place a model, one marker a number of images."""
     found = means(ours[ours["axis"] == axis], ["model", "samples"])
     names = list(dict.fromkeys(found["model"]))
+    if not names:
+        axes.set_axis_off()
+        return
     counts = sorted(found["samples"].unique())
     palette = sns.color_palette("colorblind")
     for number, count in enumerate(counts):

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from plausibench.bench.tasks.task import Task
 from plausibench.kernels.errors import flag, integer
@@ -13,7 +12,7 @@ from plausibench.kernels.streams import generator
 from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 
-Array = NDArray[np.float64]
+Array = np.ndarray
 
 MEAN = 0.1
 """Mean absolute response of every neuron."""
