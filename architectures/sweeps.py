@@ -65,7 +65,7 @@ def sweep(
         0, or the last change of the first example that is not at rest after ``steps`` sweeps;
         infinity where an activity is not finite.
     """
-    depth, last = sizes.size, sizes.size - 1
+    last = sizes.size - 1
     # Stronger nudging would overshoot; this is exact for the squared error of a linear output.
     share = 1 / (1 + max(nudging, 0.0))
     new, error = np.empty(sizes.max()), np.empty(sizes[last])

@@ -82,6 +82,9 @@ class ThreeFactor(Rule):
             "running baseline, which dominates for small sigma; the noise is injected and known "
             "to the synapse, not read from fluctuations about a running mean of activity"
         ),
+        unverified=(
+            "fluctuations told from a running mean of activity (Miconi 2017), which adds a bias"
+        ),
     )
 
     needs_losses: ClassVar[bool] = True
