@@ -39,6 +39,7 @@ class ActivityNodePerturbation(Perturbation):
         forward_passes=2.0,
         cites="Dalm, van Gerven & Ahmad 2023",
         notes="the paper compares a noisy with a clean pass: antithetic=false",
+        unverified="the paper's learning curves",
     )
 
     needs_losses: ClassVar[bool] = True

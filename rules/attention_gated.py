@@ -43,6 +43,7 @@ class AttentionGated(SampledAction):
         cites="Roelfsema & van Ooyen 2005",
         notes="the variance diverges as the probability of the rewarded action goes to 0",
         phases="forward, then choice and outcome, then feedback from the choice",
+        unverified="clipping of large signals, which would be biased; the paper's learning rates",
     )
 
     def policy(self, clean: Activity) -> Array:

@@ -81,6 +81,9 @@ class Augment(Rule):
             "feedback is W^T, which is what the same changes of both make of feedback that "
             "starts there"
         ),
+        unverified=(
+            "memory units and the changes of weights inside an episode; the paper's learning curves"
+        ),
     )
 
     def __post_init__(self) -> None:

@@ -56,6 +56,7 @@ class Brainprop(SampledAction):
         forward_passes=3.0,
         cites="Pozzi, Bohte & Roelfsema 2018, 2020",
         phases="forward, then choice and outcome, then feedback from the choice",
+        unverified="the paper's learning curves on larger networks",
     )
 
     def __post_init__(self) -> None:

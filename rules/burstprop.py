@@ -79,6 +79,7 @@ class Burstprop(Bursting):
             "baseline, which only ideal inhibition allows. Spikes are not drawn (spiking_burstprop "
             "draws them), and feedback and inhibition are not learned, as they are in the paper"
         ),
+        unverified="the learning of Y; momentum and decay of the published code",
     )
 
     def randomness(self) -> frozenset[str]:

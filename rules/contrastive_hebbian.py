@@ -64,6 +64,7 @@ class ContrastiveHebbian(Rule):
             "the free phase: the target itself for the squared error of a linear output, for "
             "which the theorem is stated, and one gradient step otherwise"
         ),
+        unverified="feedback weights that differ from the forward ones",
     )
 
     def __post_init__(self) -> None:

@@ -55,6 +55,7 @@ class DecorrelatedNodePerturbation(Perturbation):
             "in the paper a step of R also moves the effective weights; here they are held, to "
             "keep learning and measuring apart"
         ),
+        unverified="learning curves of the paper",
     )
 
     needs_losses: ClassVar[bool] = True

@@ -77,6 +77,7 @@ class DeepFeedbackControl(Rule):
             "J^T, is approximated by the product of transposed weights, renewed with the weights. "
             "Default step and leak are those of the authors' code for MNIST"
         ),
+        unverified="the controller's dynamics in time, and feedback that learns from noise",
     )
 
     def __post_init__(self) -> None:

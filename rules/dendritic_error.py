@@ -166,6 +166,10 @@ class DendriticError(Rule):
             "the squared error of a linear output, one gradient step on the output otherwise. "
             "Cost: about 100 steps of four products for each projection between populations"
         ),
+        unverified=(
+            "lateral weights that learn; noise inside the dynamics; the paper's own text could "
+            "not be had, constants are of third-party code"
+        ),
     )
 
     def __post_init__(self) -> None:

@@ -35,6 +35,10 @@ class DifferenceTargetPropagation(Targets):
             "Paths back learn by reconstruction as the network learns; before, they are "
             "random. The default step and noise are those of the code of Meulemans et al. 2020"
         ),
+        unverified=(
+            "schedules and optimisers of the paper; the difference reconstruction loss of "
+            "Meulemans et al. 2020"
+        ),
     )
     corrected: ClassVar[bool] = True
 

@@ -58,6 +58,7 @@ class EProp(LearningSignal):
             "the published trace leaves the reset out; here it is in, unless the neurons detach it "
             "(detach_reset); adaptive feedback undergoes the changes of the forward weights"
         ),
+        unverified="the paper's learning curves and the regulariser of firing rates",
     )
 
     dynamics: ClassVar[frozenset[str]] = IN_TIME

@@ -38,6 +38,7 @@ ONE_SIDED = RuleCard(
         "the square of a state; the loss has a factor 1/2 where the paper has none. Phases end at "
         "rest, not after a number of steps. Every sweep through the layers counts as two passes"
     ),
+    unverified="persistent states, hard sigmoid, phases that end before rest",
 )
 CARDS = {
     "one_sided": ONE_SIDED,

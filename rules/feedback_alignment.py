@@ -37,6 +37,10 @@ class FeedbackAlignment(LayerwiseFeedback):
         forward_passes=3.0,
         cites="Lillicrap, Cownden, Tweed & Akerman 2016",
         phases="forward, then backward",
+        unverified=(
+            "the uniform law and the scales of B set by hand in the paper: those here are of the "
+            "code of Akrout et al. 2019"
+        ),
     )
 
     def __post_init__(self) -> None:

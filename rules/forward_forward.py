@@ -63,6 +63,7 @@ class ForwardForward(Rule):
             "the network's usual pass has neither label nor normalisation; the readout and the "
             "default threshold are ours"
         ),
+        unverified="peer normalisation, the paper's thresholds and its learning curves",
     )
 
     def __post_init__(self) -> None:

@@ -55,6 +55,7 @@ class ForwardGradient(Rule):
         notes=(
             "the global loss; the local losses of Ren et al. are another objective and left out"
         ),
+        unverified="local losses (Ren et al. 2023)",
     )
 
     dynamics: ClassVar[frozenset[str]] = frozenset({"feedforward", "recurrent"})

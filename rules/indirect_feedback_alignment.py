@@ -57,6 +57,7 @@ class IndirectFeedbackAlignment(Rule):
         forward_passes=3.0,
         cites="Nokland 2016",
         notes="J_l, the Jacobian of the drive of layer l with respect to a_1, times f_1'",
+        unverified="the scale of B in the paper: the default is ours",
     )
 
     def __post_init__(self) -> None:

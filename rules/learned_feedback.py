@@ -68,6 +68,9 @@ class LearnedFeedback(LayerwiseFeedback):
             "deeper down the first errors above came through wrong B, and stay in the sums; "
             "each example has its own loss"
         ),
+        unverified=(
+            "feedback learned by gradient steps, as in the paper: here the regression is solved"
+        ),
     )
 
     needs_losses: ClassVar[bool] = True

@@ -55,6 +55,7 @@ class Oja(Rule):
             "its distance to the gradient of the objective only describes it; for linear neurons "
             "it rests where the weights are principal components of the inputs"
         ),
+        unverified="convergence to principal components in deep networks",
     )
 
     def __post_init__(self) -> None:

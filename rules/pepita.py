@@ -64,6 +64,7 @@ class Pepita(Rule):
             "paper, descent asks for F anti-aligned with the forward path; the error is that on "
             "the drive of the output; no dropout"
         ),
+        unverified="dropout, momentum and decay of the published code",
     )
 
     def __post_init__(self) -> None:

@@ -49,6 +49,10 @@ STRICT = RuleCard(
         "estimate is the gradient of 1/2 r^T S^-1 r, r the residual and "
         "S = I + sum_(l>=2) W_(L:l) W_(L:l)^T: a bias by design"
     ),
+    unverified=(
+        "learned precisions; learning rates halved when the energy rises (prospective "
+        "configuration)"
+    ),
 )
 REST, TURNS = 1e-13, 1000
 """Largest change of errors at rest, relative to the largest error, and number of turns."""

@@ -83,6 +83,7 @@ class RegressionDiscontinuity(Rule):
             "examples, online; here each draw fits them anew for every example. "
             "Cost: one pass for each trial, here for the default number"
         ),
+        unverified="jumps learned online over many examples, as in the paper",
     )
 
     needs_losses: ClassVar[bool] = True

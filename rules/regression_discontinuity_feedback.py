@@ -106,6 +106,7 @@ class RegressionDiscontinuityFeedback(LayerwiseFeedback):
             "times a number that vanishes as window (means) or window^3 (lines); B is random "
             "after a phase, but measuring holds it; the defaults are ours"
         ),
+        unverified="the paper's constants, which could not be had",
     )
 
     def __post_init__(self) -> None:

@@ -70,6 +70,7 @@ class Reinforce(Rule):
             "without noise below the action it is the policy gradient with backpropagation, at "
             "three forward passes"
         ),
+        unverified="baselines learned by a critic",
     )
 
     needs_losses: ClassVar[bool] = True

@@ -45,6 +45,7 @@ class Rflo(LearningSignal):
         cites="Murray 2019",
         phases="one, forwards: the trace is online, the filtered error an equal sum over the trial",
         notes="of spiking neurons what returns through the reset and the synaptic filter is kept",
+        unverified="the paper's learning curves",
     )
 
     dynamics: ClassVar[frozenset[str]] = IN_TIME

@@ -64,6 +64,8 @@ class RuleCard:
         What has to happen one after the other for one estimate, in plain text.
     sign_constraints
         Which weights or activities must keep their sign, in plain text.
+    unverified
+        What of the source is left out, or in the tree without a test of its own, in plain text.
     """
 
     summary: str
@@ -83,6 +85,7 @@ class RuleCard:
     weight_transport: bool | None = None
     phases: str = ""
     sign_constraints: str = "none"
+    unverified: str = ""
 
 
 @dataclass(frozen=True)

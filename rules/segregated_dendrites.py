@@ -84,6 +84,7 @@ class SegregatedDendrites(Rule):
             "voltage between plateaus (g_A = 0), and every layer receives the output. With a loss "
             "other than the squared error, output rates move down its gradient"
         ),
+        unverified="the spiking mode: Poisson spikes, times of plateaus, phases of random length",
     )
 
     def __post_init__(self) -> None:

@@ -63,6 +63,10 @@ class SignSymmetry(Rule):
             "the sign of 0 is 0: weights that start at zero return nothing; the batch "
             "normalisation and the update by signs of Liao et al. are not part of it"
         ),
+        unverified=(
+            "the norms of V set to those of W (Moskovitz et al. 2018); batch normalisation and "
+            "updates by signs (Liao et al. 2016)"
+        ),
     )
 
     def __post_init__(self) -> None:

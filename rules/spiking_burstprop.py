@@ -75,6 +75,10 @@ class SpikingBurstprop(Bursting):
             "events. In the paper neurons fire in time and estimate p by a running mean; here "
             "each window is drawn on its own, and p is known"
         ),
+        unverified=(
+            "dynamics in time, with bursts told from events by their intervals and a running mean"
+            " of p; the learning of Y"
+        ),
     )
 
     def __post_init__(self) -> None:

@@ -38,6 +38,7 @@ class StraightThrough(Rule):
             "one stochastic layer and squared error: the mean lacks |v_i|^2 (1/2 - p) p (1 - p) "
             "per unit, v_i its outgoing weights"
         ),
+        unverified="several layers of random spikes: biased, by how much is measured only",
     )
 
     def estimate(

@@ -72,6 +72,7 @@ class SurrogateGradient(Rule):
         cites="Zenke & Ganguli 2018; Neftci, Mostafa & Zenke 2019",
         phases="forward, then backward",
         notes="the distance to threshold of a Bernoulli unit is its drive, before noise",
+        unverified="several layers of random spikes: biased, by how much is measured only",
     )
 
     def __post_init__(self) -> None:

@@ -33,5 +33,6 @@ class TargetPropagation(Targets):
             "Paths back learn by reconstruction as the network learns; before, they are "
             "random, and what they miss divided by target_step swamps the signal"
         ),
+        unverified="schedules of the paper",
     )
     corrected: ClassVar[bool] = False

@@ -92,6 +92,9 @@ class ThreeFactor(Rule):
             "a trace that decays (decay < 1) discounts what comes later, which is a bias"
         ),
         phases="a noisy pass and one without, then the outcomes, each after its delay",
+        unverified=(
+            "fluctuations told from a running mean of activity (Miconi 2017), which adds a bias"
+        ),
     )
 
     needs_losses: ClassVar[bool] = True

@@ -61,6 +61,7 @@ class Uoro(Rule):
         phases="one, forwards",
         notes="for leaky rates and a readout without a state; the readout's own weights are exact",
         weight_transport=True,
+        unverified="bias where weights change during a trial, as they do online",
     )
 
     dynamics: ClassVar[frozenset[str]] = frozenset({"recurrent"})

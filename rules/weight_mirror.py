@@ -80,6 +80,7 @@ class WeightMirror(LayerwiseFeedback):
             "leaves the mean of y in and lets B grow, its learning rate and decay being free; "
             "the default of rate is ours"
         ),
+        unverified="mirroring with drifting biases as in the published code",
     )
 
     def __post_init__(self) -> None:

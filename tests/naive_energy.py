@@ -11,7 +11,10 @@ def error(name, output, target):
     if name == "mean_squared_error":
         return output - wanted
     probability = np.exp(output - output.max())
-    return probability / probability.sum() - wanted
+    probability /= probability.sum()
+    if name == "expected_reward":
+        return -probability * (wanted - probability @ wanted)
+    return probability - wanted
 
 
 def mean_of_examples(network, batch, one):
@@ -99,6 +102,24 @@ def rest(network, x, feedback=1.0, current=None, clamp=None, start=None, sweeps=
         if moved < 1e-15:
             break
     return a
+
+
+def sweeps(network, x, start, count, feedback, objective=None, target=None, nudging=0.0):
+    """Activities after ``count`` updates of every layer in turn, upwards, one example."""
+    stack = naive.layers(network)
+    a = [x, *(layer.copy() for layer in start)]
+    for _ in range(count):
+        for k, (weights, bias, name) in enumerate(stack, start=1):
+            drive = weights @ a[k - 1] + bias
+            if k < len(stack):
+                drive = drive + feedback * stack[k][0].T @ a[k + 1]
+            elif objective is not None:
+                drive = drive - nudging * error(objective, a[k], target)
+            asked, share = naive.activation(name)[0](drive), 1.0
+            if k == len(stack) and objective is not None:
+                share = 1 / (1 + max(nudging, 0))
+            a[k] = a[k] + share * (asked - a[k])
+    return a[1:]
 
 
 def contrast(after, before, factors):

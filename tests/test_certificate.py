@@ -199,6 +199,18 @@ def test_z_of_mean_and_variance_are_standard():
         assert 0.8 < values.std() < 1.2
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("augment", "segregated_dendrites", "spiking_burstprop", "sign_symmetry"),
+        *("target_propagation", "difference_target_propagation", "deep_feedback_control"),
+        *("indirect_feedback_alignment", "forward_gradient", "e_prop", "forward_forward"),
+    ],
+)
+def test_cards_name_what_is_not_verified(name):
+    assert registry.find("rule", name).card.unverified
+
+
 def test_what_is_declared_is_marked_in_the_table(certificates):
     found = certificates("backprop")
     assert found.fact("weight transport") == "yes"

@@ -11,14 +11,17 @@ import claims
 import naive
 import naive_energy
 from plausibench import bench
+from plausibench.architectures import settling
 from plausibench.architectures.hopfield import Hopfield
 from plausibench.architectures.mlp import Mlp
-from plausibench.architectures.network import Projection
+from plausibench.architectures.network import Network, Projection
+from plausibench.architectures.settling import settle
 from plausibench.architectures.synapses import DenseSynapse
 from plausibench.bench import registry
 from plausibench.bench.conformance import checks
 from plausibench.bench.selectors import select
 from plausibench.kernels.errors import Divergence, InputError
+from plausibench.rules import predictive_coding
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Step
 
@@ -140,6 +143,41 @@ class TestPredictiveCoding:
         delayed = bench.make("rule", "predictive_coding", variant="zero_divergence")
         assert "chain" in delayed.refusal(network, CROSS_ENTROPY)
 
+    def test_compiled_and_plain_relaxation_agree(self, monkeypatch):
+        network, batch = cell("mlp", [6, 5, 4, 3], activation="softplus", output="sigmoid")
+        rule = bench.make("rule", "predictive_coding")
+        compiled = one(rule, network, CROSS_ENTROPY, batch)
+        monkeypatch.setattr(predictive_coding, "is_plain", lambda network: False)
+        assert_close(compiled, one(rule, network, CROSS_ENTROPY, batch), relative=1e-12)
+
+    @settings(max_examples=8)
+    @given(
+        st.lists(st.integers(1, 5), min_size=2, max_size=4),
+        st.sampled_from(["tanh", "sigmoid", "softplus"]),
+        st.sampled_from(OBJECTIVES),
+        st.sampled_from([0.01, 0.5]),
+        st.integers(0, 2**20),
+    )
+    def test_nudged_values_rest_where_euler_steps_lead(
+        self, sizes, activation, objective, nudging, seed
+    ):
+        network, batch = cell("mlp", sizes, seed, activation=activation, examples=2)
+        rule = bench.make("rule", "predictive_coding", variant="nudged", nudging=nudging)
+        goal = bench.make("objective", objective)
+        twin = naive_energy.predictive_coding(
+            network, objective, batch, "nudged", 0.3, 900, nudging
+        )
+        assert_close(one(rule, network, goal, batch), twin, relative=1e-7)
+
+    def test_strong_weights_need_damped_turns(self):
+        """Undamped, each turn would overshoot by more than the one before."""
+        network, batch = cell("mlp", [5, 6, 6, 3], activation="identity", scale=2.0)
+        rule = bench.make("rule", "predictive_coding", variant="nudged", nudging=0.5)
+        euler = replace(rule, step=0.02, steps=9000)
+        goal = bench.make("objective", "mean_squared_error")
+        found = one(rule, network, goal, batch)
+        assert_close(found, one(euler, network, goal, batch), relative=1e-6)
+
     def test_a_step_that_is_too_long_diverges(self):
         network, batch = cell("mlp", [5, 6, 6, 3], activation="identity")
         rule = bench.make("rule", "predictive_coding", step=3.0, steps=2000)
@@ -161,6 +199,82 @@ class TestPredictiveCoding:
     def test_options_are_refused(self, options, said):
         with pytest.raises(InputError, match=said):
             bench.make("rule", "predictive_coding", **options)
+
+
+class TestSweeps:
+    @settings(max_examples=25)
+    @given(
+        st.lists(st.integers(1, 6), min_size=2, max_size=5),
+        st.sampled_from(["tanh", "sigmoid", "softplus"]),
+        st.sampled_from(["identity", "sigmoid"]),
+        st.sampled_from([None, *OBJECTIVES, "expected_reward"]),
+        st.sampled_from([-0.2, 0.5]),
+        st.integers(0, 2**20),
+    )
+    def test_twin(self, sizes, activation, output, objective, nudging, seed):
+        """After one and after four sweeps, long before rest."""
+        network, batch = cell(
+            "mlp", sizes, seed, activation=activation, output=output, bias=bool(seed % 2), scale=0.5
+        )
+        start = network.forward(batch.inputs)
+        nudged = {}
+        if objective is not None:
+            nudged = {"nudge": bench.make("objective", objective), "targets": batch.targets}
+            nudged["nudging"] = nudging
+        names = [population.name for population in network.populations]
+        for count in (1, 4):
+            twins = [
+                naive_energy.sweeps(
+                    network,
+                    x,
+                    [start.activity[n][b] for n in names],
+                    count,
+                    0.5,
+                    objective,
+                    batch.targets[b],
+                    nudging,
+                )
+                for b, x in enumerate(batch.inputs)
+            ]
+            rest = settle(network, start, feedback=0.5, tolerance=np.inf, steps=1, **nudged)
+            for _ in range(count - 1):
+                rest = settle(network, rest, feedback=0.5, tolerance=np.inf, steps=1, **nudged)
+            for layer, name in enumerate(names):
+                np.testing.assert_allclose(
+                    rest.activity[name], [twin[layer] for twin in twins], rtol=1e-11, atol=1e-13
+                )
+
+    @pytest.mark.parametrize("objective", [None, *OBJECTIVES, "expected_reward"])
+    @pytest.mark.parametrize("clamped", [False, True])
+    def test_compiled_and_plain_sweeps_agree(self, monkeypatch, objective, clamped):
+        network, batch = cell("hopfield", [6, 5, 4, 3], scale=0.8)
+        start = Network.forward(network, batch.inputs)
+        options = {"tolerance": 1e-14, "steps": 5000, "feedback": 0.9}
+        options["current"] = {"layer1": np.full((2, batch.size, 5), 0.1)}
+        if clamped:
+            options["clamp"] = np.full((batch.size, 3), 0.3)
+        if objective is not None:
+            options["nudge"] = bench.make("objective", objective)
+            options |= {"targets": batch.targets, "nudging": 0.4}
+        compiled = settle(network, start, **options)
+        monkeypatch.setattr(settling, "is_plain", lambda network: False)
+        plain = settle(network, start, **options)
+        for population in network.populations:
+            for found, wanted in zip(
+                (compiled.drive, compiled.activity), (plain.drive, plain.activity), strict=True
+            ):
+                np.testing.assert_allclose(
+                    *np.broadcast_arrays(found[population.name], wanted[population.name]),
+                    rtol=1e-11,
+                    atol=1e-12,
+                )
+
+    def test_examples_do_not_see_one_another(self):
+        """Bit for bit: each settles by itself."""
+        network, batch = cell("hopfield", [6, 5, 3], examples=6)
+        whole = network.forward(batch.inputs).output
+        part = network.forward(batch.inputs[2:4]).output
+        np.testing.assert_array_equal(whole[2:4], part)
 
 
 class TestHopfield:

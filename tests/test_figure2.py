@@ -77,14 +77,19 @@ def test_search_is_kept_and_the_same_with_any_number_of_processes(tmp_path):
 
 def test_best_trial_is_taken():
     rows = [
-        {"rule": "backprop", "tried": "backprop", "learning_rate": rate, "loss": loss}
-        for rate, loss in [(0.1, 2.0), (0.2, 1.0), (0.3, np.nan)]
+        {"rule": rule, "tried": rule, "learning_rate": rate, "loss": loss, "accuracy": accuracy}
+        for rule, rate, loss, accuracy in [
+            ("backprop", 0.1, 0.5, 0.8),
+            ("backprop", 0.15, 2.0, 0.9),
+            ("backprop", 0.2, 1.0, 0.9),
+            ("backprop", 0.3, np.nan, np.nan),
+            ("hebb", 0.1, np.nan, np.nan),
+            ("hebb", 0.2, np.nan, np.nan),
+        ]
     ]
-    rows += [
-        {"rule": "hebb", "tried": "hebb", "learning_rate": rate, "loss": np.nan}
-        for rate in (0.1, 0.2)
-    ]
-    assert tuning.best(rows[:3])["learning_rate"] == 0.2
+    assert tuning.best(rows[:4])["learning_rate"] == 0.2
+    without_classes = [{**row, "accuracy": np.nan} for row in rows[:4]]
+    assert tuning.best(without_classes)["learning_rate"] == 0.1
     spec = tuning.tuned(SPEC.with_values(rules=("backprop", "hebb")), rows)
     assert spec.rules == ("backprop", "hebb")
     assert spec.learning_rates == {"backprop": 0.2, "hebb": 0.1}

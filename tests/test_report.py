@@ -26,6 +26,7 @@ from plausibench.bench.report.budget import variance_budget
 from plausibench.bench.report.columns import ABOUT, COLUMNS
 from plausibench.bench.report.compare import compare, difference_table
 from plausibench.bench.report.curves import learning_curves
+from plausibench.bench.report.families import families, members
 from plausibench.bench.report.figures import pictures, save_all
 from plausibench.bench.report.plane import plane
 from plausibench.bench.report.render import FORMATS
@@ -641,6 +642,41 @@ def test_scale_free_axis(run):
     assert two == pytest.approx(one / 2)
     with pytest.raises(InputError, match="did you mean 'scale_free'"):
         plane(frame, axis="scalefree")
+
+
+def test_families_have_panels_with_every_rule_once(run):
+    rules = ["backprop", *registry.entries("rule"), "my_rule", "predictive_coding[variant=nudged]"]
+    grouped = members(rules)
+    placed = [rule for group in grouped.values() for rule in group]
+    assert sorted(placed) == sorted(set(rules) - {"backprop"})
+    assert grouped["others"] == ["my_rule"]
+    picture = families(*run)
+    assert "after 1000 steps" in picture.caption
+    titles = [axes.get_title(loc="left") for axes in picture.figure.axes]
+    names = sorted(set(run[0]["rule"]))
+    assert [text for text in titles if text] == list(members(names))
+    shown = [text.get_text() for text in picture.figure.findobj(Text)]
+    assert all(style.label(rule, 42) in shown for rule in names)
+    assert shown.count("backprop") == len(members(names))
+
+
+def test_a_family_shows_value_interval_and_protocol():
+    shared = point_of("node_perturbation", (0.2, 0.1, 0.4), (30.0, 20.0, 45.0))
+    own = [
+        part.assign(protocol="own", value=part["value"] * 2)
+        for part in point_of("node_perturbation", (0.2, 0.1, 0.4), (30.0, 20.0, 45.0))
+    ]
+    protocol = shared[0]["protocol"].iloc[0]
+    shared = [part.assign(protocol="shared") for part in shared]
+    assert protocol in style.LINES
+    axes = families(pd.concat([*shared, *own])).figure.axes[0]
+    filled, opened = sorted(markers(axes, "o"), key=lambda line: line.get_xdata()[0])
+    assert (filled.get_xdata()[0], filled.get_ydata()[0]) == (0.2, 30.0)
+    assert filled.get_markerfacecolor() == filled.get_markeredgecolor()
+    assert (opened.get_xdata()[0], opened.get_ydata()[0]) == (0.4, 60.0)
+    assert opened.get_markerfacecolor() == "none"
+    bars = [(tuple(line.get_xdata()), tuple(line.get_ydata())) for line in axes.lines]
+    assert ((0.1, 0.4), (30.0, 30.0)) in bars
 
 
 def texts_of(picture):

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from plausibench.bench import cell, registry, sweep, workers
+from plausibench.bench.cost import passes
 from plausibench.bench.spec import Spec
 from plausibench.bench.store import Run
-from plausibench.bench.sweep import key, run, units
+from plausibench.bench.sweep import in_turn, key, run, units
 from plausibench.bench.unit import Unit
 from plausibench.kernels.errors import InputError
 
@@ -138,6 +139,16 @@ class TestUnits:
         assert len(found) == len(set(found)) == 3 * 2 * 2
         assert {unit.seed for unit in found} == {0, 1}
         assert {unit.protocol for unit in found} == {"shared", "own"}
+
+    def test_seed_by_seed_and_the_longest_first(self):
+        todo = units(SPEC)
+        found = in_turn(todo, SPEC)
+        assert sorted(found, key=todo.index) == todo
+        assert [unit.seed for unit in found] == sorted(unit.seed for unit in found)
+        for seed in (0, 1):
+            costs = [passes(unit, SPEC) for unit in found if unit.seed == seed]
+            assert costs == sorted(costs, reverse=True)
+            assert costs[0] > costs[-1]
 
     def test_first_pair_that_a_rule_supports(self):
         spec = SPEC.with_values(

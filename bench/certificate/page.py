@@ -54,6 +54,7 @@ def page(certificate: Certificate, level: int = 1) -> str:
         f"`{card.equation}`",
         f"Exact: {card.exact_when}. Variance: {card.variance_law}. Reference: {card.reference}.",
         *([f"Notes: {card.notes}."] if card.notes else []),
+        f"Not verified: {card.unverified or 'nothing known'}.",
         f"**{'Passed' if certificate.passed else 'FAILED'}**: {counts}.",
         markdown(("claim", "condition", "theory", "measured", "verdict"), rows),
         f"{title}# Plausibility",

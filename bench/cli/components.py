@@ -123,6 +123,7 @@ def _theory(rule: Any) -> list[tuple[str, str]]:
         ("expected place", place),
         ("cost", f"{card.forward_passes:g} forward passes"),
         ("notes", card.notes),
+        ("not verified", card.unverified or "nothing known"),
         ("cites", card.cites),
     ]
 

@@ -13,7 +13,8 @@ from plausibench.bench.report.along import along_training
 from plausibench.bench.report.averaging import averaging_curve
 from plausibench.bench.report.budget import variance_budget
 from plausibench.bench.report.curves import learning_curves
-from plausibench.bench.report.plane import plane
+from plausibench.bench.report.families import MANY, families
+from plausibench.bench.report.plane import AXES, plane
 from plausibench.bench.report.style import Picture
 from plausibench.kernels.errors import choose
 
@@ -37,6 +38,8 @@ def pictures(frame: pd.DataFrame, units: pd.DataFrame | None = None) -> list[Pic
     for name in names.unique():
         part = frame[names == name]
         drawn = [draw(part, units, looks=looks) for draw in _drawable(part)]
+        if part["rule"].nunique() > MANY:
+            drawn += [families(part, units, axis=axis) for axis in AXES]
         suffix = str(name) if names.nunique() > 1 else ""
         found += [replace(p, name=style.file_name(p.name, suffix)) for p in drawn]
     return found

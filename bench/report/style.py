@@ -210,7 +210,9 @@ def label(selector: str, width: int = 34) -> str:
     if bracket:
         parts = [part.partition("=") for part in options.removesuffix("]").split(",")]
         said = [
-            value if value.isalpha() and value not in ("true", "false") else f"{key}{equals}{value}"
+            value.replace("_", " ")
+            if value.replace("_", "").isalpha() and value not in ("true", "false")
+            else f"{key}{equals}{value}"
             for key, equals, value in parts
         ]
         text += f" ({', '.join(said)})"

@@ -1,0 +1,205 @@
+"""The plane of many rules: a panel for each family of them, beside all others in grey."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from plausibench.bench.report import panels, style
+from plausibench.bench.report.panels import Mark
+from plausibench.bench.report.plane import AXES, LABELS, VARIANCE
+from plausibench.bench.report.style import Picture, Style
+from plausibench.kernels.errors import InputError, choose
+
+FAMILIES: Mapping[str, tuple[str, ...]] = {
+    "fixed feedback": (
+        "feedback_alignment",
+        "direct_feedback_alignment",
+        "indirect_feedback_alignment",
+        "direct_random_target_projection",
+        "sign_symmetry",
+    ),
+    "learned feedback": (
+        "weight_mirror",
+        "kolen_pollack",
+        "learned_feedback",
+        "regression_discontinuity_feedback",
+    ),
+    "perturbation, a global outcome": (
+        "weight_perturbation",
+        "forward_gradient",
+        "node_perturbation",
+        "activity_node_perturbation",
+        "decorrelated_node_perturbation",
+        "three_factor",
+        "regression_discontinuity",
+    ),
+    "random units and actions": (
+        "attention_gated",
+        "brainprop",
+        "augment",
+        "reinforce",
+        "straight_through",
+        "surrogate_gradient",
+    ),
+    "energies": ("predictive_coding", "equilibrium_propagation", "contrastive_hebbian"),
+    "dendrites": ("dendritic_error", "segregated_dendrites", "burstprop", "spiking_burstprop"),
+    "targets": (
+        "target_propagation",
+        "difference_target_propagation",
+        "deep_feedback_control",
+    ),
+    "through time": (
+        "backpropagation_through_time",
+        "real_time_recurrent_learning",
+        "random_feedback_through_time",
+        "e_prop",
+        "rflo",
+        "uoro",
+    ),
+    "aims of a layer": ("pepita", "forward_forward", "hebb", "oja"),
+}
+"""Which panel a rule is drawn in, by name; rules in none get one of their own at the end."""
+OTHERS = "others"
+ANCHOR = "backprop"
+"""Drawn in every panel."""
+MANY = 12
+"""Rules beyond which one panel is too full."""
+MARKERS = ("o", "s", "^", "v", "D", "P", "X", "h", "<", ">")
+ACROSS = 3
+
+
+def families(
+    frame: pd.DataFrame,
+    units: pd.DataFrame | None = None,
+    *,
+    axis: str = "raw",
+    step: int | None = None,
+) -> Picture:
+    """Draw every rule in the plane of bias and variance, family by family.
+
+    Parameters
+    ----------
+    frame, units : DataFrame
+        Tidy long table of a run, and its units of work, which name what diverged.
+    axis
+        ``raw`` or ``scale_free``, as for the plane.
+    step
+        Checkpoint; by default the last.
+
+    Raises
+    ------
+    InputError
+        If an argument is not allowed, the frame holds several settings, or nothing to draw.
+    """
+    bias = AXES[choose("axis", axis, AXES)]
+    step = int(frame["step"].max()) if step is None else step
+    rows = panels.select(frame, ("conditional",), (bias, "variance"), steps=[step])
+    if rows.empty:
+        raise InputError("frame: it holds no bias and variance to draw")
+    across = panels.fit(rows[rows["quantity"] == bias])
+    up = panels.fit(rows[rows["quantity"] == "variance"])
+    marks: dict[str, dict[str, tuple[Mark, Mark]]] = {}
+    for (rule, protocol), own in rows.groupby(["rule", "protocol"], sort=False):
+        by_name = {row["quantity"]: row for _, row in own.iterrows()}
+        if bias in by_name and "variance" in by_name:
+            x, y = panels.mark(by_name[bias], across), panels.mark(by_name["variance"], up)
+            if x is not None and y is not None:
+                marks.setdefault(str(rule), {})[str(protocol)] = (x, y)
+    grouped = members(list(marks))
+    lines = -(-len(grouped) // ACROSS)
+    longest = max(len(group) for group in grouped.values())
+    with style.theme():
+        figure, part = style.canvas(
+            style.PAGE,
+            0.3 + (1.75 + 0.14 * (longest + 1)) * lines,
+            [
+                style.handle(Style("0.3", "o", style.SOLID, "filled: shared weights")),
+                _open("open: own training"),
+                style.handle(Style("0.82", "o", style.SOLID, "all other rules")),
+            ],
+            panels.notes(units, rows, arrows=True),
+        )
+        drawn = part.subplots(lines, ACROSS, sharex=True, sharey=True, squeeze=False).flat
+        for axes, (family, group) in zip(drawn, grouped.items(), strict=False):
+            across.apply(axes, "x")
+            up.apply(axes, "y")
+            axes.tick_params(labelbottom=True)
+            _draw(axes, marks, group)
+            panels.title(axes, family)
+        for axes in list(drawn)[len(grouped) :]:
+            axes.set_axis_off()
+        part.supxlabel(LABELS[axis], fontsize=8)
+        part.supylabel(VARIANCE, fontsize=8)
+    name = "families" if axis == "raw" else f"families-{axis}"
+    caption = (
+        f"Bias and variance of gradient estimates after {step} steps, a panel for each family. "
+        f"{panels.averaged(rows)} Both axes are logarithmic, with a strip for exact zeros."
+    )
+    return style.finished(name, figure, caption)
+
+
+def members(rules: Sequence[str]) -> dict[str, list[str]]:
+    """Selectors by family, in the order of the panels; families without any are left out."""
+    family_of = {name: family for family, names in FAMILIES.items() for name in names}
+    place = {name: number for number, name in enumerate(family_of)}
+    grouped: dict[str, list[str]] = {family: [] for family in (*FAMILIES, OTHERS)}
+    for rule in rules:
+        name = rule.partition("[")[0]
+        if name != ANCHOR:
+            grouped[family_of.get(name, OTHERS)].append(rule)
+    for group in grouped.values():
+        group.sort(key=lambda rule: (place.get(rule.partition("[")[0], len(place)), rule))
+    return {family: group for family, group in grouped.items() if group}
+
+
+def _draw(
+    axes: Axes, marks: Mapping[str, Mapping[str, tuple[Mark, Mark]]], group: Sequence[str]
+) -> None:
+    for rule, places in marks.items():
+        if rule not in group:
+            for x, y in places.values():
+                axes.plot([x.place], [y.place], "o", color="0.82", markersize=2.5, zorder=0)
+    colours = sns.color_palette("colorblind").as_hex()
+    looks = {
+        rule: Style(
+            colours[number % len(colours)],
+            MARKERS[number % len(MARKERS)],
+            style.SOLID,
+            style.label(rule, 42),
+        )
+        for number, rule in enumerate(group)
+    }
+    if ANCHOR in marks:
+        looks[ANCHOR] = style.styles([ANCHOR])[ANCHOR]
+    for rule, look in looks.items():
+        places = marks[rule]
+        for protocol, (x, y) in places.items():
+            panels.point(axes, look, x, y, filled=protocol == "shared")
+        if len(places) == 2:
+            (x, y), (other, above) = places.values()
+            axes.plot(
+                [x.place, other.place],
+                [y.place, above.place],
+                color=look.colour,
+                linewidth=0.6,
+                alpha=0.6,
+                zorder=1,
+            )
+    axes.legend(
+        handles=[style.handle(look) for look in looks.values()],
+        loc="upper left",
+        bbox_to_anchor=(-0.05, -0.13),
+        fontsize=6.5,
+        borderaxespad=0,
+        labelspacing=0.25,
+        handletextpad=0.3,
+    )
+
+
+def _open(text: str) -> Line2D:
+    entry = style.handle(Style("0.3", "o", style.SOLID, text))
+    entry.set_markerfacecolor("white")
+    return entry
