@@ -25,7 +25,7 @@ from plausibench.architectures.network import Network
 from plausibench.bench.experiments.altered import Altered
 from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.experiments.worlds import Field, Forecast, World
-from plausibench.bench.measurement import one_blas_thread
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.bench.optimisers import Adam
 from plausibench.bench.registry import make
 from plausibench.bench.selectors import select
