@@ -335,7 +335,8 @@ def _importances(axes: Axes, rows: pd.DataFrame, palette: list[str]) -> None:
             x, middle, low, high = np.array(found).T
             axes.plot(x, middle, color=colour, linestyle=dashes, linewidth=1.0, label=label)
             axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
-    axes.legend(loc="lower left", handlelength=1.4)
+    if not own.empty:
+        axes.legend(loc="lower left", handlelength=1.4)
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis, ticks in ((axes.xaxis, (1, 2, 5, 10, 20)), (axes.yaxis, (0.5, 1, 2))):
