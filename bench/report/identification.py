@@ -194,7 +194,7 @@ def _contours(axes: Axes, grid: pd.DataFrame) -> None:
     axes.clabel(lines, fmt="%.1f", fontsize=style.SMALL - 1)
     axes.set_yscale("log")
     axes.set_ylabel("neurons recorded together")
-    _doublings(axes, wide.columns.to_list())
+    _doublings(axes, [float(count) for count in wide.columns])
 
 
 def _finer(
