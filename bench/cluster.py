@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from plausibench.bench import registry
 from plausibench.bench.cell import Result
+from plausibench.bench.cost import in_turn
 from plausibench.bench.executor import Finished, Origin
 from plausibench.bench.provenance import NUMERIC, provenance
 from plausibench.bench.spec import Spec
@@ -94,7 +95,7 @@ class Cluster:
             self.client.submit(
                 _compute, unit, spec, plugins, sys.argv, pure=False, retries=RETRIES
             ): unit
-            for unit in todo
+            for unit in in_turn(todo, spec)
         }
         try:
             for future in as_completed(futures, loop=self.client.loop):

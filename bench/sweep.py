@@ -9,7 +9,6 @@ from pathlib import Path
 
 from plausibench.architectures.network import Network
 from plausibench.bench import registry
-from plausibench.bench.cost import passes
 from plausibench.bench.executor import Executor
 from plausibench.bench.penalties import obstacle
 from plausibench.bench.provenance import NUMERIC, engine_digest, libraries, provenance
@@ -91,15 +90,6 @@ def _reason(
     return reason
 
 
-def in_turn(todo: list[Unit], spec: Spec) -> list[Unit]:
-    """Units in the order in which to compute them.
-
-    Seed by seed, so that a run that is stopped holds every rule; of a seed the longest first, so
-    that no worker is left with a long one when the others have nothing to do.
-    """
-    return sorted(todo, key=lambda unit: (unit.seed, -passes(unit, spec)))
-
-
 def key(unit: Unit, spec: Spec) -> str:
     """Digest of everything the unit's result depends on."""
     settings = spec.as_dict()
@@ -176,7 +166,7 @@ def run(
         place = {unit: number for number, unit in enumerate(todo)}
         share = shard.share(todo)
         have = {r["key"] for r in directory.records() if r["status"] != "failed"}
-        missing = in_turn([unit for unit in share if keys[unit] not in have], spec)
+        missing = [unit for unit in share if keys[unit] not in have]
         _refuse_outdated(directory, shard, missing)
         if missing and shard == EVERYTHING:
             writer.describe(described)

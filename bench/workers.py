@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 
 from plausibench.bench import registry
 from plausibench.bench.cell import Result, measure_unit
+from plausibench.bench.cost import in_turn
 from plausibench.bench.executor import Executor, Finished
 from plausibench.bench.provenance import provenance
 from plausibench.bench.spec import Spec
@@ -48,7 +49,7 @@ class Processes:
     def results(self, todo: list[Unit], spec: Spec) -> Generator[Finished, None, None]:
         """As :meth:`Executor.results`; a unit whose process dies twice is a failed one."""
         origin = provenance(sys.argv)
-        left, processes, refused = list(todo), self.jobs, False
+        left, processes, refused = in_turn(todo, spec), self.jobs, False
         while left:
             try:
                 with workers(min(processes, len(left)), spec.plugins) as pool:

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from plausibench.bench import cell, registry, sweep, workers
-from plausibench.bench.cost import passes
+from plausibench.bench.cost import in_turn, passes
 from plausibench.bench.spec import Spec
 from plausibench.bench.store import Run
-from plausibench.bench.sweep import in_turn, key, run, units
+from plausibench.bench.sweep import key, run, units
 from plausibench.bench.unit import Unit
 from plausibench.kernels.errors import InputError
 

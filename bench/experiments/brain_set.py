@@ -25,13 +25,13 @@ from plausibench.architectures.network import Network
 from plausibench.bench.experiments.altered import Altered
 from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.experiments.worlds import Field, Forecast, World
-from plausibench.kernels.threads import one_blas_thread
 from plausibench.bench.optimisers import Adam
 from plausibench.bench.registry import make
 from plausibench.bench.selectors import select
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training import trajectory
 from plausibench.kernels.errors import Divergence, integer
+from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.rules.rule import Rule
 
