@@ -36,7 +36,7 @@ class ModeRnn(RateLayers):
         "h_t = (1 - k) h_(t-1) + k f(Xi_in diag(lambda) Xi_out^T h_(t-1) + W_in x_t + b),  "
         "y_t = W_out h_t + c"
     )
-    cites: ClassVar[str] = "Lin & Huang 2024"
+    cites: ClassVar[str] = "Lin & Huang 2023"
 
     def build(self, seed: int = 0) -> ModeNetwork:
         return mode_layers(

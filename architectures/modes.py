@@ -1,6 +1,6 @@
 """Recurrent weights of low rank: a few modes through which a population drives itself.
 
-With P modes, ``W = Xi_in diag(lambda) Xi_out^T`` (Lin & Huang 2024). W is never formed: neurons
+With P modes, ``W = Xi_in diag(lambda) Xi_out^T`` (Lin & Huang 2023). W is never formed: neurons
 drive P numbers through their output modes, which are scaled by the scores and drive the neurons
 through their input modes. To activity and to signals these are one path from the population to
 itself; its three parameters are three projections by way of two relays, which have no neurons:
@@ -185,7 +185,7 @@ def mode_layers(
 
     Parameters ``layer1.output_modes`` (P, N), ``layer1.scores`` (P,) and ``layer1.input_modes``
     (N, P), and so on. With ``gain_matched``, entries of W have variance ``recurrence^2 / N``
-    whatever P is, as those of a full matrix. With ``original`` (Lin & Huang 2024) those of the
+    whatever P is, as those of a full matrix. With ``original`` (Lin & Huang 2023) those of the
     modes have variance 1/P, scores ``recurrence^2 / N``, so that W is weaker with more modes, and
     readout weights have the inverse of the number of outputs. With ``singular``, modes are those
     of the largest singular values of the matrix that a full network of this seed begins with.

@@ -9,7 +9,7 @@ from plausibench.architectures.recurrent_options import SpikingLayers
 
 @dataclass(frozen=True)
 class SpikingModeRnn(SpikingLayers):
-    """Spiking mode-based network (Lin & Huang 2024): ``W_rec = Xi_in diag(lambda) Xi_out^T``.
+    """Spiking mode-based network (Lin & Huang 2023): ``W_rec = Xi_in diag(lambda) Xi_out^T``.
 
     For the other options see :class:`~plausibench.architectures.recurrent_options.SpikingLayers`.
 
@@ -37,7 +37,7 @@ class SpikingModeRnn(SpikingLayers):
         "U <- (a_m U + (1 - a_m) I)(1 - s),  r <- a_d r + (dt / tau_d) s,  s <- 1[U > 1],  "
         "y_t = W_out r_t"
     )
-    cites: ClassVar[str] = "Lin & Huang 2024"
+    cites: ClassVar[str] = "Lin & Huang 2023"
 
     def build(self, seed: int = 0) -> ModeNetwork:
         return mode_layers(

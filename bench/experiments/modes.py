@@ -284,7 +284,7 @@ def _bytes(course: Course) -> int:
 
 
 def importances(modes: Modes) -> Array:
-    """Importance of each mode, in falling order (Lin & Huang 2024): |lambda| and its modes' norms.
+    """Importance of each mode, in falling order (Lin & Huang 2023): |lambda| and its modes' norms.
 
     The sum of the norms is scaled so that scores and norms weigh the same over all modes.
     """

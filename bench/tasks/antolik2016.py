@@ -47,19 +47,7 @@ class Antolik2016(Task):
     name: ClassVar[str] = "antolik2016"
     summary: ClassVar[str] = "recordings of mouse visual cortex, from local files"
     kind: ClassVar[Literal["classification", "regression"]] = "regression"
-    cites: ClassVar[str] = """\
-@article{antolik2016,
-  author = {Antol{\\'i}k, J{\\'a}n and Hofer, Sonja B. and Bednar, James A. and Mrsic-Flogel,
-            Thomas D.},
-  title = {Model Constrained by Visual Hierarchy Improves Prediction of Neural Responses to
-           Natural Scenes},
-  journal = {PLOS Computational Biology},
-  volume = {12},
-  number = {6},
-  pages = {e1004927},
-  year = {2016},
-  doi = {10.1371/journal.pcbi.1004927},
-}"""
+    cites: ClassVar[str] = "Antolik, Hofer, Bednar & Mrsic-Flogel 2016"
 
     def __post_init__(self) -> None:
         path: object = self.path

@@ -52,18 +52,7 @@ class GrasshopperReceptor(Task):
     name: ClassVar[str] = "grasshopper_receptor"
     summary: ClassVar[str] = "real spikes of an auditory receptor, from the amplitude of the sound"
     kind: ClassVar[Literal["classification", "regression"]] = "regression"
-    cites: ClassVar[str] = """\
-@article{rokem2006,
-  author = {Rokem, Ariel and Watzl, Sebastian and Gollisch, Tim and Stemmler, Martin and Herz,
-            Andreas V. M. and Samengo, In{\\'e}s},
-  title = {Spike-Timing Precision Underlies the Coding Efficiency of Auditory Receptor Neurons},
-  journal = {Journal of Neurophysiology},
-  volume = {95},
-  number = {4},
-  pages = {2541--2552},
-  year = {2006},
-  doi = {10.1152/jn.00891.2005},
-}"""
+    cites: ClassVar[str] = "Rokem et al. 2006"
 
     def __post_init__(self) -> None:
         for option, most in (("recording", RECORDINGS), ("bin", 20), ("lags", 200)):

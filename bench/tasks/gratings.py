@@ -70,18 +70,7 @@ class Gratings(Task):
     name: ClassVar[str] = "gratings"
     summary: ClassVar[str] = "orientation of gratings of random phase in noise"
     kind: ClassVar[Literal["classification", "regression"]] = "classification"
-    cites: ClassVar[str] = """\
-@article{richards2019,
-  author = {Richards, Blake A. and Lillicrap, Timothy P. and Beaudoin, Philippe and Bengio, Yoshua
-            and others},
-  title = {A Deep Learning Framework for Neuroscience},
-  journal = {Nature Neuroscience},
-  volume = {22},
-  number = {11},
-  pages = {1761--1770},
-  year = {2019},
-  doi = {10.1038/s41593-019-0520-2},
-}"""
+    cites: ClassVar[str] = "Richards et al. 2019"
 
     def __post_init__(self) -> None:
         for option in ("pixels", "classes", "examples"):

@@ -76,14 +76,7 @@ class NaturalScenes(Neurons):
 
     name: ClassVar[str] = "natural_scenes"
     summary: ClassVar[str] = "features of a random network on patches of photographs"
-    cites: ClassVar[str] = """\
-@inproceedings{klindt2017,
-  author = {Klindt, David A. and Ecker, Alexander S. and Euler, Thomas and Bethge, Matthias},
-  title = {Neural System Identification for Large Populations Separating ``What'' and ``Where''},
-  booktitle = {Advances in Neural Information Processing Systems 30},
-  pages = {3506--3516},
-  year = {2017},
-}"""
+    cites: ClassVar[str] = "Klindt, Ecker, Euler & Bethge 2017"
 
     def __post_init__(self) -> None:
         for option in ("features", "hidden"):

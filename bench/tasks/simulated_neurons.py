@@ -56,14 +56,7 @@ class SimulatedNeurons(Neurons):
 
     name: ClassVar[str] = "simulated_neurons"
     summary: ClassVar[str] = "linear neurons of one or two types at random places of white noise"
-    cites: ClassVar[str] = """\
-@inproceedings{klindt2017,
-  author = {Klindt, David A. and Ecker, Alexander S. and Euler, Thomas and Bethge, Matthias},
-  title = {Neural System Identification for Large Populations Separating ``What'' and ``Where''},
-  booktitle = {Advances in Neural Information Processing Systems 30},
-  pages = {3506--3516},
-  year = {2017},
-}"""
+    cites: ClassVar[str] = "Klindt, Ecker, Euler & Bethge 2017"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "patch", integer("patch", self.patch, least=3))
