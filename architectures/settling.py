@@ -205,7 +205,7 @@ def _population_by_population(
                 for p in network.outgoing[name]:
                     returned = p.synapse.feedback(weights[p.name], activity[p.target])
                     total = total + feedback * returned
-                if name == top and nudge is not None:
+                if name == top and nudge is not None and targets is not None:
                     total = total - nudging * nudge.error(activity[name], targets)
                     asked = population.neurons.activate(total)
                     new = activity[name] + share * (asked - activity[name])

@@ -77,6 +77,5 @@ def specification(setting: str, everything: bool) -> Spec:
         architectures=ARCHITECTURES,
         objectives=OBJECTIVES,
         hidden_of=ENUMERABLE,
-        **(BUDGET if everything else {}),
     )
-    return base.with_values(**SETTINGS[setting])
+    return base.with_values(**(BUDGET if everything else {}), **SETTINGS[setting])
