@@ -96,15 +96,15 @@ def settle(
         activity[top], free = clamp, network.hidden
     # Inputs and biases do not change while the network settles.
     outside = {
-        name: sum(
+        population.name: sum(
             (
                 p.synapse.drive(weights[p.name], activity[p.source])
-                for p in projections
+                for p in network.incoming[population.name]
                 if p.source in (INPUT, CONSTANT)
             ),
-            start=(current or {}).get(name, np.zeros(())),
+            start=(current or {}).get(population.name, np.zeros(population.size)),
         )
-        for name, projections in network.incoming.items()
+        for population in network.populations
     }
     rest = (weights, outside, feedback, nudge, targets, nudging, tolerance, steps)
     known = nudge is None or type(nudge) in NUDGES

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
 import numpy as np
+from scipy.special import pdtr, pdtrik
 
 from plausibench.architectures.network import Activity, Network
 from plausibench.kernels.errors import integer
@@ -20,6 +21,9 @@ Array = np.ndarray
 
 LARGEST = 2**21
 """Numbers in an array over neurons, beyond which samples are drawn apart."""
+
+LARGE = 500.0
+"""Means beyond which the first step of the distribution is not a number to start from."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +96,10 @@ class SpikingBurstprop(Bursting):
     def respond(self, noise: Noise, name: str, base: Array, change: Array, events: Array) -> Array:
         taught = np.clip(base * events + change, 0, events)
         examples, size = events.shape
-        arrays = {
-            f"{kind}.{name}": np.empty((examples, size * self.units)) for kind in ("burst", "event")
-        }
+        arrays = {f"{kind}.{name}": np.empty((examples, size)) for kind in ("burst", "event")}
+        # The spikes of all neurons of an ensemble together are Poisson again.
         bursts, singles = (
-            poisson(drawn.reshape(-1, examples, size, self.units), rate[..., None]).mean(axis=-1)
+            poisson(drawn, self.units * rate) / self.units
             for drawn, rate in zip(
                 noise.spikes(arrays).values(), (taught, events - taught), strict=True
             )
@@ -115,7 +118,7 @@ class SpikingBurstprop(Bursting):
         # Double precision: where a number of spikes turns over does not depend on the type.
         double, exact, passed = in_double(network, batch, clean)
         widest = max(population.size for population in network.populations)
-        together = max(1, LARGEST // (batch.size * widest * self.units))
+        together = max(1, LARGEST // (batch.size * widest))
         parts = []
         for some in np.split(noise.samples, range(together, noise.samples.size, together)):
             drawn = replace(noise, samples=some, dtype=np.dtype(float))
@@ -204,10 +207,11 @@ def poisson(uniform: Array, rate: Array) -> Array:
     uniform
         In [0, 1).
     rate
-        Means, up to some hundreds, of a shape that broadcasts with it.
+        Means, of a shape that broadcasts with it.
     """
+    rate = np.broadcast_to(rate, uniform.shape)
     count, step = np.zeros(uniform.shape), 0
-    chance = np.broadcast_to(np.exp(-rate), uniform.shape)
+    chance = np.exp(-rate)
     above = uniform - chance
     # Far in the tail rounding may leave a rest that no step fills.
     while (more := (above >= 0) & ((chance > 1e-20) | (step < rate))).any():
@@ -215,4 +219,10 @@ def poisson(uniform: Array, rate: Array) -> Array:
         count += more
         chance = chance * rate / step
         above -= chance
+    large = rate > LARGE
+    if large.any():
+        # Their first step is too small a number: from the inverse of the gamma function.
+        guess = np.ceil(pdtrik(uniform[large], rate[large]))
+        below = np.maximum(guess - 1, 0)
+        count[large] = np.where(pdtr(below, rate[large]) > uniform[large], below, guess)
     return count

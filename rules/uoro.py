@@ -5,13 +5,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from plausibench.architectures.network import Activity, Network
+from plausibench.architectures.network import Activity, Network, Projection
 from plausibench.architectures.recurrent import Course, RecurrentNetwork
 from plausibench.architectures.temporal import Leaky
 from plausibench.kernels.errors import positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
-from plausibench.rules.estimate import Dense, Estimates
+from plausibench.rules.estimate import Dense, Estimates, Outer
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Law, Situation
@@ -94,37 +94,49 @@ class Uoro(Rule):
         learned = [p for p in network.projections if p.name not in readout]
         before = {p.name: clean.presynaptic(p) for p in learned}
 
-        count = noise.samples.size
-        carried = {
-            p.name: np.zeros((count, size, *p.synapse.shape), network.dtype) for p in learned
-        }
+        count, steps = noise.samples.size, len(clean.output) // size
         influence = {name: np.zeros_like(signs[name][:, :size]) for name in names}
-        found = {p.name: np.zeros((count, *p.synapse.shape), network.dtype) for p in learned}
-        for first in range(0, len(clean.output), size):
-            here = (..., slice(first, first + size), slice(None))
+        # What is carried is a sum of outer products, one of each step so far: only their factors,
+        # their weights and the length of the sum are kept.
+        posts = {
+            p.name: np.empty((count, len(clean.output), p.synapse.factors[0])) for p in learned
+        }
+        weights = np.zeros((steps, count, size))
+        totals = np.zeros_like(weights)
+        square = np.zeros((count, size))
+        for step in range(steps):
+            here = (..., slice(step * size, (step + 1) * size), slice(None))
             now = {name: tuple(s[here] for s in slopes[name]) for name in names}
             nu = {name: signs[name][here] for name in names}
             forward = _forwards(network, now, influence)
             back = _backwards(network, now, nu)
-            immediate = {
-                p.name: p.synapse.outer(
-                    network.postsynaptic(back, p)[..., None, :], before[p.name][here][..., None, :]
-                )
-                for p in learned
-            }
-            first_factor = self._factor(_length(carried), _length(forward))
-            second_factor = self._factor(_length(immediate), _length(nu))
+            for p in learned:
+                posts[p.name][here] = network.postsynaptic(back, p)
+            products = _products(learned, posts, before, step, size)
+            first_factor = self._factor(np.sqrt(square), _length(forward))
+            second_factor = self._factor(np.sqrt(products[step]), _length(nu))
+            along_carried = (weights[:step] * products[:step]).sum(axis=0)
+            square = (
+                square / first_factor**2
+                + 2 * along_carried / (first_factor * second_factor)
+                + products[step] / second_factor**2
+            )
+            # Rounding may take a sum that cancels below zero.
+            square = np.maximum(square, 0)
+            weights[:step] /= first_factor
+            weights[step] = 1 / second_factor
             influence = {
                 name: first_factor[..., None] * forward[name] + second_factor[..., None] * nu[name]
                 for name in names
             }
-            along = sum((errors[name][here] * influence[name]).sum(axis=-1) for name in names)
-            for p in learned:
-                wide = (..., *(None,) * len(p.synapse.shape))
-                carried[p.name] /= first_factor[wide]
-                carried[p.name] += immediate[p.name] / second_factor[wide]
-                found[p.name] += (along[wide] * carried[p.name]).sum(axis=1)
-        estimates: Estimates = {name: Dense(array) for name, array in found.items()}
+            totals += weights * sum(
+                (errors[name][here] * influence[name]).sum(axis=-1) for name in names
+            )
+        weighted = totals.swapaxes(0, 1).reshape(count, -1, 1)
+        estimates: Estimates = {
+            p.name: Outer((weighted * posts[p.name]).astype(network.dtype), before[p.name])
+            for p in learned
+        }
         for p in network.incoming[network.output.name]:
             estimates[p.name] = Dense(p.synapse.outer(top, clean.presynaptic(p)))
         return estimates
@@ -141,6 +153,8 @@ class Uoro(Rule):
             isinstance(each.neurons, Leaky) and each.neurons.leaking == "rate"
             for each in network.hidden
         ]
+        if not all(p.synapse.separable for p in network.projections):
+            return "uoro needs synapses whose neurons all have the same presynaptic ones"
         if all(leaking) and leaking and not isinstance(network.output.neurons, Leaky):
             return None
         return "uoro needs recurrent layers of leaking rates, and a readout without a state"
@@ -185,6 +199,28 @@ def _backwards(
                 total = total + p.synapse.feedback(weights, signals[p.target])
         signals[name] = _neurons(network, name).adjoint_step(slopes[name], total, {})
     return signals
+
+
+def _products(
+    learned: list[Projection],
+    posts: dict[str, Array],
+    before: dict[str, Array],
+    step: int,
+    size: int,
+) -> Array:
+    """Inner products of the outer product of a step with those up to it, ``(step + 1, S, B)``."""
+    total = np.zeros(())
+    for p in learned:
+        post = posts[p.name][:, : (step + 1) * size].reshape(
+            -1, step + 1, size, p.synapse.factors[0]
+        )
+        pre = before[p.name][: (step + 1) * size].reshape(step + 1, size, -1)
+        total = (
+            total
+            + np.einsum("stbn,sbn->tsb", post, post[:, -1])
+            * np.einsum("tbm,bm->tb", pre, pre[-1])[:, None]
+        )
+    return total
 
 
 def _length(parts: dict[str, Array]) -> Array:

@@ -15,6 +15,7 @@ from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
 from plausibench.bench.store import Run
 from plausibench.bench.sweep import units
+from plausibench.rules.theory import Limit
 
 SPEC = Spec(
     tasks=("digits",),
@@ -36,6 +37,19 @@ def test_every_rule_gets_as_many_trials(rule):
     for text, _ in found:
         given = dict(select("rule", rule).options)
         assert given.items() <= dict(select("rule", text).options).items()
+
+
+def test_every_rule_is_placed_by_itself_or_by_its_equal():
+    placed = figure2.rules(everything=True)
+    assert {rule.partition("[")[0] for rule in placed} | set(figure2.EQUAL) == set(
+        registry.entries("rule")
+    )
+    for rule, equal in figure2.EQUAL.items():
+        assert equal in placed
+        assert any(
+            isinstance(claim, Limit) and claim.tolerance <= 1e-12
+            for claim in bench.make("rule", rule).theory()
+        )
 
 
 def test_what_is_searched_includes_the_default():

@@ -9,7 +9,8 @@ from matplotlib.lines import Line2D
 
 from plausibench.bench.report import panels, style
 from plausibench.bench.report.panels import Mark
-from plausibench.bench.report.plane import AXES, LABELS, VARIANCE
+from plausibench.bench.report.plane import AXES, LABELS, VARIANCE, Placed, spread
+from plausibench.bench.report.scale import Scale
 from plausibench.bench.report.style import Picture, Style
 from plausibench.kernels.errors import InputError, choose
 
@@ -69,6 +70,8 @@ MANY = 12
 """Rules beyond which one panel is too full."""
 MARKERS = ("o", "s", "^", "v", "D", "P", "X", "h", "<", ">")
 ACROSS = 3
+ENDS = (1e-4, 100.0)
+"""Least and largest squared bias that is told from others."""
 
 
 def families(
@@ -99,6 +102,7 @@ def families(
     rows = panels.select(frame, ("conditional",), (bias, "variance"), steps=[step])
     if rows.empty:
         raise InputError("frame: it holds no bias and variance to draw")
+    rows, said = _within(rows, bias)
     across = panels.fit(rows[rows["quantity"] == bias])
     up = panels.fit(rows[rows["quantity"] == "variance"])
     marks: dict[str, dict[str, tuple[Mark, Mark]]] = {}
@@ -120,14 +124,14 @@ def families(
                 _open("open: own training"),
                 style.handle(Style("0.82", "o", style.SOLID, "all other rules")),
             ],
-            panels.notes(units, rows, arrows=True),
+            [*said, *panels.notes(units, rows, arrows=True)],
         )
         drawn = part.subplots(lines, ACROSS, sharex=True, sharey=True, squeeze=False).flat
         for axes, (family, group) in zip(drawn, grouped.items(), strict=False):
             across.apply(axes, "x")
             up.apply(axes, "y")
             axes.tick_params(labelbottom=True)
-            _draw(axes, marks, group)
+            _draw(axes, _apart(marks, group, across, up), group)
             panels.title(axes, family)
         for axes in list(drawn)[len(grouped) :]:
             axes.set_axis_off()
@@ -139,6 +143,43 @@ def families(
         f"{panels.averaged(rows)} Both axes are logarithmic, with a strip for exact zeros."
     )
     return style.finished(name, figure, caption)
+
+
+def _within(rows: pd.DataFrame, bias: str) -> tuple[pd.DataFrame, list[str]]:
+    """Rows with biases beyond ``ENDS`` moved there, and sentences that say so."""
+    least, most = ENDS
+    own = rows["quantity"] == bias
+    small = own & (rows["state"] == "resolved") & (rows["value"] < least)
+    large = own & (rows["value"] > most)
+    said = []
+    if small.any():
+        said.append(f"A bias below {least:g} is drawn as a bound at {least:g}.")
+    if large.any():
+        names = ", ".join(sorted({style.label(rule) for rule in rows.loc[large, "rule"]}))
+        said.append(f"Beyond {most:g}, and drawn there: {names}.")
+    rows = rows.copy()
+    rows.loc[small, "state"] = "bounded"
+    rows.loc[small, "bound"] = least
+    for column in ("value", "low", "high"):
+        rows.loc[own, column] = rows.loc[own, column].clip(upper=most)
+    rows.loc[own, "bound"] = rows.loc[own, "bound"].clip(lower=least, upper=most)
+    return rows, said
+
+
+def _apart(
+    marks: Mapping[str, Mapping[str, tuple[Mark, Mark]]],
+    group: Sequence[str],
+    across: Scale,
+    up: Scale,
+) -> dict[str, dict[str, tuple[Mark, Mark]]]:
+    """Marks of a panel, with those that would hide each other on the strips moved apart."""
+    moved = {rule: dict(places) for rule, places in marks.items()}
+    placed = [
+        Placed(rule, protocol, *marks[rule][protocol]) for rule in group for protocol in marks[rule]
+    ]
+    for one in spread(placed, across, up):
+        moved[one.rule][one.kind] = (one.x, one.y)
+    return moved
 
 
 def members(rules: Sequence[str]) -> dict[str, list[str]]:

@@ -125,19 +125,19 @@ def _placed(
                 x, y = panels.mark(own[bias], across), panels.mark(own["variance"], up)
                 if x is not None and y is not None:
                     found.append(Placed(rule, kind, x, y))
-    return _spread(found, across, up)
+    return spread(found, across, up)
 
 
-def _spread(points: list[Placed], across: Scale, up: Scale) -> list[Placed]:
+def spread(points: list[Placed], across: Scale, up: Scale) -> list[Placed]:
     """Move markers that would hide each other apart, within the width of the strips."""
-    spread = list(points)
+    moved = list(points)
     flat = [n for n, p in enumerate(points) if p.y.zero]
     for n, zero in _apart(flat, [across.fraction(points[n].x.place) for n in flat], up):
-        spread[n] = replace(spread[n], y=zero)
+        moved[n] = replace(moved[n], y=zero)
     upright = [n for n, p in enumerate(points) if p.x.zero and not p.y.zero]
     for n, zero in _apart(upright, [up.fraction(points[n].y.place) for n in upright], across):
-        spread[n] = replace(spread[n], x=zero)
-    return spread
+        moved[n] = replace(moved[n], x=zero)
+    return moved
 
 
 def _apart(members: list[int], along: list[float], scale: Scale) -> Iterator[tuple[int, Mark]]:
