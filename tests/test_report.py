@@ -261,6 +261,15 @@ def test_marks_the_best_and_those_whose_interval_reaches_it():
     assert marks.sum().sum() == 3
 
 
+def test_two_seeds_have_no_interval_that_marks():
+    """Student's interval over two seeds that differ by 0.2 is 2.5 wide: it reaches anything."""
+    frame = pd.concat(
+        values([mean, mean + 0.2], quantity="progress", rule=rule, seed=[0, 1])
+        for rule, mean in (("a", 0.7), ("b", 0.2))
+    )
+    assert list(column_of(comparison(frame, columns=["progress"]), "progress")[1]) == [True, False]
+
+
 def test_rules_at_other_checkpoints_do_not_compete():
     frame = pd.concat(
         values([mean], rule=rule, step=step, low=mean, high=mean)

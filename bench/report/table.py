@@ -265,7 +265,9 @@ def _best(rows: pd.DataFrame, column: Column) -> pd.Series:
     if column.relative:
         ends = ends.where(ends.abs() >= ROUNDING, ends * 0.0)
     value = ends["value"]
-    low, high = ends["low"].fillna(value), ends["high"].fillna(value)
+    # Student's interval over two seeds is too wide to say that a value reaches another.
+    told = rows[f"{name}_seeds"] != 2
+    low, high = (ends[end].where(told).fillna(value) for end in ("low", "high"))
     if column.ideal == MORE:
         distance, reach = -value, -high
     elif column.ideal == LESS:
@@ -287,6 +289,8 @@ def _explained(rows: pd.DataFrame, chosen: list[str]) -> Iterator[str]:
     over = "[95 % interval]"
     if (rows["seeds"] > 1).any():
         over = "mean over seeds [95 % interval by Student's t]"
+        if (rows["seeds"] == 1).any():
+            over += ", of one seed its own [95 % interval]"
     if numbers:
         yield (
             f"Values: {over}; a value without interval is exact, [?] one whose interval is "
