@@ -153,8 +153,6 @@ class Uoro(Rule):
             isinstance(each.neurons, Leaky) and each.neurons.leaking == "rate"
             for each in network.hidden
         ]
-        if not all(p.synapse.separable for p in network.projections):
-            return "uoro needs synapses whose neurons all have the same presynaptic ones"
         if all(leaking) and leaking and not isinstance(network.output.neurons, Leaky):
             return None
         return "uoro needs recurrent layers of leaking rates, and a readout without a state"
@@ -211,15 +209,16 @@ def _products(
     """Inner products of the outer product of a step with those up to it, ``(step + 1, S, B)``."""
     total = np.zeros(())
     for p in learned:
-        post = posts[p.name][:, : (step + 1) * size].reshape(
-            -1, step + 1, size, p.synapse.factors[0]
-        )
+        sizes = p.synapse.factors
+        post = posts[p.name][:, : (step + 1) * size].reshape(-1, step + 1, size, sizes[0])
         pre = before[p.name][: (step + 1) * size].reshape(step + 1, size, -1)
-        total = (
-            total
-            + np.einsum("stbn,sbn->tsb", post, post[:, -1])
-            * np.einsum("tbm,bm->tb", pre, pre[-1])[:, None]
-        )
+        if p.synapse.separable:
+            across = np.einsum("tbm,bm->tb", pre, pre[-1])[:, None]
+            total = total + np.einsum("stbn,sbn->tsb", post, post[:, -1]) * across
+        else:
+            formed = p.synapse.outer(post[..., None, :], pre[..., None, :])
+            formed = formed.reshape(*post.shape[:3], -1)
+            total = total + np.einsum("stbw,sbw->tsb", formed, formed[:, -1])
     return total
 
 

@@ -111,7 +111,10 @@ def poisson(uniform, rate):
 
 
 def spiking_burstprop(network, batch, rule, state, output_error, uniform):
-    """One draw; ``uniform[kind][layer]`` is ``(B, N, M)`` for single events and bursts."""
+    """One draw; ``uniform[kind][layer]`` is ``(B, N)`` for single events and bursts.
+
+    The spikes of the M neurons of an ensemble, Poisson each, are Poisson together.
+    """
     stack = naive.layers(network)
     top = len(stack) - 1
 
@@ -123,10 +126,9 @@ def spiking_burstprop(network, batch, rule, state, output_error, uniform):
             total = np.zeros_like(rates[layer])
             for i, e in enumerate(rates[layer]):
                 bursting = min(max(taught[i], 0.0), e)
-                for m in range(rule.units):
-                    bursts = poisson(uniform["burst"][layer][b, i, m], bursting)
-                    events = bursts + poisson(uniform["event"][layer][b, i, m], e - bursting)
-                    total[i] += (bursts - p[i] * events) / rule.units
+                bursts = poisson(uniform["burst"][layer][b, i], rule.units * bursting)
+                single = poisson(uniform["event"][layer][b, i], rule.units * (e - bursting))
+                total[i] += (bursts - p[i] * (bursts + single)) / rule.units
             return total
 
         slope = naive.activation(stack[top][2])[1](drives[top])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import naive_passes
 from plausibench import bench
-from plausibench.architectures.blocks import blocks
+from plausibench.architectures.blocks import Weights, blocks
 from plausibench.architectures.integrate_and_fire import IntegrateAndFire, Surrogate
 from plausibench.architectures.network import Population, Projection
 from plausibench.architectures.recurrent import _return_blocks, _run, _tangent_blocks
@@ -52,7 +52,8 @@ def rows(array):
 
 
 def dense(weights, size):
-    return np.empty((0, size, size)) if weights is None else weights
+    none = np.empty((0, size, size))
+    return Weights(none if weights is None else weights, none)
 
 
 @passes
