@@ -71,7 +71,7 @@ def logs(task: Task, hidden: int, batch: int, seed: int) -> dict[str, float]:
     epoch = task.train.size // batch
     goal, probe = SigmoidCrossEntropy(), task.train.take(range(min(PROBED, task.train.size)))
     network = started(task, hidden, seed)
-    found = {}
+    found: dict[str, float] = {}
     for name, (rule, rate) in RULES.items():
         found |= {_angle(name, n): float("nan") for n in EPOCHS}
         found |= {_accuracy(name, n): float("nan") for n in EPOCHS}
@@ -173,9 +173,9 @@ RECIPE = Recipe(
         ),
         deviations=(
             (
-                "1437 training images of 8 x 8 pixels instead of 60000 of 28 x 28, 100 hidden units "
-                "instead of 500, so that an epoch has 44 steps instead of 468: only what must hold at "
-                "any size is judged"
+                "1437 training images of 8 x 8 pixels instead of 60000 of 28 x 28, 100 hidden "
+                "units instead of 500, so that an epoch has 44 steps instead of 468: only what "
+                "must hold at any size is judged"
             ),
             *SHARED,
         ),

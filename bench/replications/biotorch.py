@@ -53,8 +53,8 @@ RECIPE = Recipe(
             "strides in place of pooling, images of 28 x 28 instead of 32 x 32",
             "Adam at one rate instead of SGD with momentum 0.9, weight decay and steps of the rate",
             (
-                "the error at the end, of a test set that chose nothing; in the table the model was "
-                "chosen by the test set"
+                "the error at the end, of a test set that chose nothing; in the table the model "
+                "was chosen by the test set"
             ),
         ),
         targets=tuple(

@@ -59,8 +59,8 @@ RECIPE = Recipe(
         deviations=(
             "images of 48 x 48 and kernels of 17 x 17 in the paper: only orderings are judged",
             (
-                "fitted by accelerated proximal steps on second moments instead of Adam on batches, "
-                "with a penalty that follows from the noise instead of a grid"
+                "fitted by accelerated proximal steps on second moments instead of Adam on "
+                "batches, with a penalty that follows from the noise instead of a grid"
             ),
             "1 neuron: the mean of 8 that are fitted apart",
         ),

@@ -72,8 +72,8 @@ RECIPE = Recipe(
         deviations=(
             "rate, batch and number of steps are ours",
             (
-                f"initial weights are gaussian, {INITIAL:g} of what keeps the variance of activity; "
-                "the random feedback is gaussian"
+                f"initial weights are gaussian, {INITIAL:g} of what keeps the variance of "
+                "activity; the random feedback is gaussian"
             ),
         ),
         targets=(

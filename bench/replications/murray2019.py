@@ -114,8 +114,8 @@ RECIPE = Recipe(
         ),
         deviations=(
             (
-                "the sines have amplitudes 1, 1/2 and 1/4 and periods 100, 50 and 25, and a pulse in "
-                "the first step sets the network off: ours"
+                "the sines have amplitudes 1, 1/2 and 1/4 and periods 100, 50 and 25, and a pulse "
+                "in the first step sets the network off: ours"
             ),
             "a step is on the mean over the steps of a trial of half the squared error",
             (

@@ -15,7 +15,8 @@ LETTERS = "; ".join(f"{letter}: {text}" for letter, text in PROVENANCE.items())
 
 def figures(found: Sequence[Replication]) -> Table:
     """Every figure of every recipe, with what is asked of it and its verdict."""
-    cells, raw = [], []
+    cells: list[dict[str, str]] = []
+    raw: list[dict[str, object]] = []
     for replication in found:
         name = replication.recipe.name
         if not replication.compared:
