@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from plausibench.bench.cli.manners import Interrupted, text_width, write_text
+from plausibench.bench.cli.manners import Interrupted, columns, text_width, write_text
 
 if TYPE_CHECKING:
     from plausibench.bench.replications.run import Replication
@@ -51,6 +51,7 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
     metavar="DIR",
     help="Folder of results; by default results/replications.",
 )
+@click.option("--dry-run", is_flag=True, help="Print what would be measured, and stop.")
 def replicate(
     names: tuple[str, ...],
     everything: bool,
@@ -60,6 +61,7 @@ def replicate(
     data: Path | None,
     form: str,
     out: Path | None,
+    dry_run: bool,
 ) -> None:
     """Measure what papers report, and print it beside their figures.
 
@@ -87,6 +89,9 @@ def replicate(
     check_folder(folder)
     if folder.is_dir() and not {path.name for path in folder.iterdir()} <= OWN:
         raise InputError(f"out: {folder} holds something else than replications")
+    if dry_run:
+        click.echo(_plan(chosen, data, len(todo), folder))
+        return
     make_folder(folder)
     try:
         with progress(len(todo), "replicating") as advance:
@@ -100,6 +105,19 @@ def replicate(
             f"Interrupted: what is done is kept in {folder}; the same command goes on with it."
         ) from error
     _write(judged(chosen, rows, given=data is not None), form, folder)
+
+
+def _plan(names: list[str], data: Path | None, count: int, folder: Path) -> str:
+    from plausibench.bench.replications.run import find
+    from plausibench.bench.report.replications import missing
+
+    recipes = {name: find(name) for name in names}
+    settings = {name: recipe.setting(data=data is not None) for name, recipe in recipes.items()}
+    rows = [
+        (name, missing(recipes[name]) if setting is None else setting.description)
+        for name, setting in settings.items()
+    ]
+    return f"{columns(rows, text_width())}\n\n{count} parts. Would write to {folder}."
 
 
 def _write(found: "list[Replication]", form: str, folder: Path) -> None:
