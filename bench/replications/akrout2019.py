@@ -137,6 +137,7 @@ ORDER = (
 )
 SHARED = (
     "examples are shuffled anew in every epoch; the authors did not shuffle",
+    "no weight decay, as in the code of the authors; the paper has some with Kolen-Pollack",
     f"the angle is the mean of {PROBED} training samples; the authors logged one",
     (
         "the mirror replaces a tenth of its feedback in a step, mean responses subtracted; in the "

@@ -33,11 +33,10 @@ WHAT = {
     **{f"bias {bias:g}": (bias, 0.0) for bias in BIASES},
     **{f"variance {variance:g}": (0.0, variance) for variance in VARIANCES},
 }
-
-
 JUDGED = tuple(
     (max(RATES), what) for what in (f"bias {BIASES[-1]:g}", f"variance {VARIANCES[-1]:g}")
 )
+"""Rates and doses of which a direction is asked."""
 
 
 def losses(seed: int, data: str) -> dict[str, float]:
@@ -45,9 +44,16 @@ def losses(seed: int, data: str) -> dict[str, float]:
     task, goal = Digits(), CrossEntropy()
     start = build_network("mlp", task, HIDDEN, seed)
     begun = train(
-        Backprop(), task, start, goal, steps=BEFORE, batch_size=BATCH, seed=seed,
-        learning_rate=max(RATES), evaluate_every=BEFORE,
-    ).network  # fmt: skip
+        Backprop(),
+        task,
+        start,
+        goal,
+        steps=BEFORE,
+        batch_size=BATCH,
+        learning_rate=max(RATES),
+        seed=seed,
+        evaluate_every=BEFORE,
+    ).network
     found = {}
     for rate in RATES:
         none = _end(begun, 0.0, 0.0, rate, seed)

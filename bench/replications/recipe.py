@@ -68,10 +68,10 @@ class Target:
     def condition(self) -> str:
         """What is asked of our interval, in plain text."""
         if self.tolerance is not None:
-            return f"within {self.tolerance:g}"
+            return f"within {self.tolerance:.3g}"
         if self.below is not None:
-            return f"below {self.below:g}"
-        return "–" if self.above is None else f"above {self.above:g}"
+            return f"below {self.below:.3g}"
+        return "–" if self.above is None else f"above {self.above:.3g}"
 
     def verdict(self, value: float, low: float, high: float) -> str:
         """``reproduced``, ``undecided``, ``differs`` or ``reported``.

@@ -24,9 +24,8 @@ def figures(found: Sequence[Replication]) -> Table:
             raw.append({"recipe": name, "verdict": NEEDS})
         for one in replication.compared:
             target = one.target
-            published = f"[{target.provenance}]"
-            if target.published is not None:
-                published = f"{target.published:.4g} {published}"
+            value = "direction" if target.published is None else f"{target.published:.4g}"
+            published = f"{value} [{target.provenance}]"
             ours = notation.number(one.value, one.low, one.high)
             cells.append(_cells(name, target.what, published, ours, target.condition, one.verdict))
             raw.append(_raw(name, one))
