@@ -6,6 +6,7 @@ from plausibench.bench.cli.check import check, new_rule
 from plausibench.bench.cli.components import list_components, show
 from plausibench.bench.cli.manners import Commands
 from plausibench.bench.cli.plan import plan
+from plausibench.bench.cli.replicate import replicate
 from plausibench.bench.cli.results import cite, compare, merge, plot, report, table
 from plausibench.bench.cli.run import run
 from plausibench.bench.cli.train import train
@@ -29,7 +30,7 @@ def main() -> None:
 
 
 COMMANDS = (
-    *(run, train, list_components, show, check),
+    *(run, train, replicate, list_components, show, check),
     *(table, plot, report, cite, compare, merge, plan, new_rule),
 )
 for command in COMMANDS:

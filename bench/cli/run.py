@@ -129,7 +129,7 @@ def run(
         given |= {"budget": budget, "resume": resume, "shard": shard, "scheduler": scheduler}
         pictures = () if no_pictures else _formats(format)
         own = RESULTS / experiment if out is None else out
-        run_figure2(given, everything, own, _workers(jobs), pictures, dry_run)
+        run_figure2(given, everything, own, workers(jobs), pictures, dry_run)
         return
     if experiment in EXPERIMENTS:
         from plausibench.bench.cli.experiment import run_study
@@ -138,7 +138,7 @@ def run(
         given |= {"budget": budget, "resume": resume, "shard": shard, "scheduler": scheduler}
         pictures = () if no_pictures else _formats(format)
         own = RESULTS / experiment if out is None else out
-        run_study(experiment, given, own, _workers(jobs), pictures, dry_run)
+        run_study(experiment, given, own, workers(jobs), pictures, dry_run)
         return
     from plausibench.bench import sweep
     from plausibench.bench.cli.planning import check_folder, read_spec, refuse_idle, run_folder
@@ -149,7 +149,7 @@ def run(
     from plausibench.kernels.errors import number
 
     spec = read_spec(experiment, resume, given)
-    workers, part = _workers(jobs), _shard(shard)
+    processes, part = workers(jobs), _shard(shard)
     formats = () if no_pictures else _formats(format)
     limit = None if budget is None else seconds(budget)
     units = sweep.units(spec)
@@ -188,7 +188,7 @@ def run(
             def on_done(record: "Record", done: int, total: int) -> None:
                 advance(record["unit"]["rule"], done)
 
-            finished = sweep.run(spec, folder, workers, on_done, part, executor)
+            finished = sweep.run(spec, folder, processes, on_done, part, executor)
     except KeyboardInterrupt as error:
         raise Interrupted(_how_to_resume(folder, len(units))) from error
     if part.of > 1:
@@ -226,7 +226,8 @@ def _resolved(spec: "Spec", limit: float | None) -> "Spec":
     return found
 
 
-def _workers(jobs: int | None) -> int:
+def workers(jobs: int | None) -> int:
+    """Number of processes: what was asked for, or one a core."""
     import os
 
     from plausibench.kernels.errors import integer

@@ -1,0 +1,137 @@
+"""``replicate``: published figures and ours beside them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from plausibench.bench.cli.manners import Interrupted, columns, text_width, write_text
+
+if TYPE_CHECKING:
+    from plausibench.bench.replications.run import Replication
+
+KEPT = "parts.jsonl"
+OWN = {
+    KEPT,
+    "replications.json",
+    *(f"{table}.{kind}" for table in ("summary", "figures") for kind in ("md", "csv")),
+}
+"""What is written to the folder of results."""
+
+
+def _names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from plausibench.bench.replications import REPLICATIONS
+
+    return [name for name in REPLICATIONS if name.startswith(incomplete)]
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_names)
+@click.option("--all", "everything", is_flag=True, help="Every recipe that there is.")
+@click.option("--seeds", type=int, default=3, show_default=True, help="Number of seeds.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The first seed.")
+@click.option("--jobs", type=int, help="Worker processes; by default one a core.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder with the four IDX files of MNIST.",
+)
+@click.option(
+    "--format",
+    "form",
+    default="text",
+    show_default=True,
+    metavar="NAME",
+    help="Of what is printed: text, markdown or csv.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of results; by default results/replications.",
+)
+@click.option("--dry-run", is_flag=True, help="Print what would be measured, and stop.")
+def replicate(
+    names: tuple[str, ...],
+    everything: bool,
+    seeds: int,
+    seed: int,
+    jobs: int | None,
+    data: Path | None,
+    form: str,
+    out: Path | None,
+    dry_run: bool,
+) -> None:
+    """Measure what papers report, and print it beside their figures.
+
+    NAME is a recipe, such as werfel2005; --all takes every one. Each ends with a verdict, and
+    every deviation from the published setting is named. A difference is a result, not an error.
+    What is done is kept: the same command goes on with it.
+    """
+    from plausibench.bench.cli.planning import RESULTS, check_folder, make_folder
+    from plausibench.bench.cli.progress import progress
+    from plausibench.bench.cli.run import workers
+    from plausibench.bench.experiments.parts import collect
+    from plausibench.bench.replications import REPLICATIONS
+    from plausibench.bench.replications.run import judged, parts
+    from plausibench.kernels.errors import InputError, choose
+
+    if everything == bool(names):
+        raise InputError(
+            f"name: name recipes, or give --all, not both; there are {', '.join(REPLICATIONS)}"
+        )
+    chosen = list(REPLICATIONS) if everything else list(dict.fromkeys(names))
+    choose("format", form, ("text", "markdown", "csv"))
+    processes = workers(jobs)
+    todo = parts(chosen, data, seeds, seed)
+    folder = RESULTS / "replications" if out is None else out
+    check_folder(folder)
+    if folder.is_dir() and not {path.name for path in folder.iterdir()} <= OWN:
+        raise InputError(f"out: {folder} holds something else than replications")
+    if dry_run:
+        click.echo(_plan(chosen, data, len(todo), folder))
+        return
+    make_folder(folder)
+    try:
+        with progress(len(todo), "replicating") as advance:
+
+            def on_done(label: str, done: int, total: int) -> None:
+                advance(label, done)
+
+            rows = collect(todo, processes, on_done, folder / KEPT)
+    except KeyboardInterrupt as error:
+        raise Interrupted(
+            f"Interrupted: what is done is kept in {folder}; the same command goes on with it."
+        ) from error
+    _write(judged(chosen, rows, given=data is not None), form, folder)
+
+
+def _plan(names: list[str], data: Path | None, count: int, folder: Path) -> str:
+    from plausibench.bench.replications.run import find
+    from plausibench.bench.report.replications import missing
+
+    recipes = {name: find(name) for name in names}
+    settings = {name: recipe.setting(data=data is not None) for name, recipe in recipes.items()}
+    rows = [
+        (name, missing(recipes[name]) if setting is None else setting.description)
+        for name, setting in settings.items()
+    ]
+    return f"{columns(rows, text_width())}\n\n{count} parts. Would write to {folder}."
+
+
+def _write(found: "list[Replication]", form: str, folder: Path) -> None:
+    import json
+    import sys
+
+    from plausibench.bench.provenance import provenance
+    from plausibench.bench.report.replications import figures, summary
+
+    for name, table in (("figures", figures(found)), ("summary", summary(found))):
+        write_text(folder / f"{name}.md", table.render("markdown"))
+        write_text(folder / f"{name}.csv", table.render("csv"))
+        if form != "csv" or name == "figures":
+            click.echo(table.render(form, text_width()))
+    about = json.dumps(provenance(sys.argv), indent=1)
+    write_text(folder / "replications.json", about + "\n")
+    click.echo(f"Results: {folder}", err=form == "csv")
