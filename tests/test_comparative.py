@@ -22,7 +22,8 @@ from plausibench.bench.experiments.dictionary import learned, recovered
 from plausibench.bench.experiments.dose_response import ANOTHER, KINDS, Dose, Dosed
 from plausibench.bench.experiments.parts import collect
 from plausibench.bench.experiments.worlds import Cued, Field, Movie, Sources
-from plausibench.bench.report.dose_response import distances
+from plausibench.bench.report.dose_response import CEILING, FLOOR, distance, distances, own_loss
+from plausibench.bench.statistics import interval
 from plausibench.bench.unit import build_network
 from plausibench.kernels.errors import InputError
 
@@ -121,6 +122,34 @@ def test_doses_of_a_rule_are_measured_and_its_curves_compared(doses):
     tables, pictures = dose_response.report(doses)
     assert tables["doses"].cells["rule"].tolist() == ["node perturbation", "feedback alignment"]
     assert pictures[0].name == "dose_response"
+
+
+def test_a_diverged_network_counts_with_the_largest_loss():
+    losses = {0: (2.0, 1.0, 0.5), 1: (2.0, 7.0, np.nan), 2: (2.0, 70.0, 700.0)}
+    rows = pd.DataFrame(
+        [
+            {"rule": "r", "seed": seed, "kind": "own", "step": step, "value": value}
+            for seed, values in losses.items()
+            for step, value in zip((0, 10, 25), values, strict=True)
+        ]
+    ).assign(quantity="test_loss", projection="all")
+    assert own_loss(rows, "r").to_dict() == {0: 0.5, 1: CEILING, 2: CEILING}
+
+
+def test_the_floor_has_a_jackknife_interval_over_seeds():
+    apart = np.abs(np.subtract.outer(*[np.random.default_rng(2).standard_normal(5)] * 2))
+    for seeds in (2, 3, 5):
+        near = apart[:seeds, :seeds]
+        each = near.sum(axis=1) / (seeds - 1)
+        found = pd.DataFrame({"distance": each}).assign(rule="r", kind=FLOOR)
+        mean, low, high = distance(found, "r", FLOOR)
+        left = []
+        for out in range(seeds):
+            kept = np.delete(np.delete(near, out, axis=0), out, axis=1)
+            left.append(kept[np.triu_indices(seeds - 1, 1)].mean() if seeds > 2 else np.nan)
+        expected = interval(np.array([near[np.triu_indices(seeds, 1)].mean(), *left]))
+        assert (mean, low, high) == pytest.approx(expected, nan_ok=True)
+        assert np.isfinite(high - low) == (seeds > 2)
 
 
 # Three components
