@@ -124,6 +124,15 @@ def test_doses_of_a_rule_are_measured_and_its_curves_compared(doses):
     assert pictures[0].name == "dose_response"
 
 
+def test_rules_that_cannot_run_are_refused_before_computing():
+    with pytest.raises(InputError, match="rules: EquilibriumPropagation is a rule for settling"):
+        dose_response.parts(rules=("backprop", "equilibrium_propagation"))
+    # Neither one that runs nowhere, nor one that does not run in time.
+    for rule in ("equilibrium_propagation", "feedback_alignment"):
+        with pytest.raises(InputError, match=r"rules: .* is a rule for"):
+            brain_set.parts(rules=("backprop", rule))
+
+
 def test_a_diverged_network_counts_with_the_largest_loss():
     losses = {0: (2.0, 1.0, 0.5), 1: (2.0, 7.0, np.nan), 2: (2.0, 70.0, 700.0)}
     rows = pd.DataFrame(
@@ -443,6 +452,27 @@ def test_brain_set_in_a_small_version():
     tables, pictures = brain_set.report(rows)
     assert len(tables["skills"].cells) == 18
     assert pictures[0].name == "brain_set"
+
+
+def test_networks_of_the_brain_set_that_diverged_are_counted():
+    rows = pd.DataFrame(
+        [
+            {"domain": domain, "rule": "backprop", "control": control, "seed": seed}
+            | {"biased": biased, "network": "a" if biased else "b"}
+            | {"skill": np.nan if biased and (domain == "value" or seed == 2) else 0.1 * seed}
+            for domain in ("value", "memory")
+            for control in brain_set.CONTROLS
+            for biased in (True, False)
+            for seed in range(3)
+        ]
+    )
+    tables, pictures = brain_set.report(rows)
+    raw = tables["skills"].raw.set_index(["domain", "control"])
+    assert raw.loc["value", ["with_bias", "benefit"]].isna().all(axis=None)
+    assert raw.loc[("memory", "task"), "with_bias"] == pytest.approx(0.05)
+    assert raw.loc[("memory", "task"), "benefit"] == pytest.approx(0)
+    assert "12 of 36 networks diverged" in tables["skills"].notes[-1]
+    assert "12 of 36 networks diverged" in pictures[0].caption
 
 
 def test_commands_of_the_documentation_run():
