@@ -22,6 +22,7 @@ from plausibench.bench.experiments.dictionary import learned, recovered
 from plausibench.bench.experiments.dose_response import ANOTHER, KINDS, Dose, Dosed
 from plausibench.bench.experiments.parts import collect
 from plausibench.bench.experiments.worlds import Cued, Field, Movie, Sources
+from plausibench.bench.report import means
 from plausibench.bench.report.dose_response import CEILING, FLOOR, distance, distances, own_loss
 from plausibench.bench.statistics import interval
 from plausibench.bench.unit import build_network
@@ -236,9 +237,16 @@ def test_components_of_a_small_grid():
     )
     assert len(rows) == 2 * 2 * 2 * 2 * 3
     assert rows["accuracy"].between(0, 1).all()
+    assert not rows["diverged"].any()
     tables, pictures = three_components.report(rows)
     assert len(tables["cells"].cells) == 8
     assert pictures[0].name == "three_components"
+    assert "0 of 24 networks diverged" in tables["components"].notes[-1]
+    found = three_components.score(
+        three_components.Combination("mean_squared_error", "residual", "backprop"),
+        *(Altered(bench.make("task", "digits"), indicators=True), 12, 1e200, 0),
+    )
+    assert found == (0.1, True)
     with pytest.raises(InputError, match="every combination"):
         three_components.parts(rules=("backprop", "equilibrium_propagation"))
     with pytest.raises(InputError, match="at least two"):
@@ -296,8 +304,8 @@ def observed():
 
 def test_signals_that_are_observed(observed):
     credit = observed[observed["group"] == "credit"]
-    means = credit.pivot_table(index="observable", columns="rule", values="value")
-    same = means.loc["same when shown again, first layer"]
+    signals = credit.pivot_table(index="observable", columns="rule", values="value")
+    same = signals.loc["same when shown again, first layer"]
     assert same["feedback_alignment"] == pytest.approx(1)
     assert abs(same["node_perturbation"]) < 0.1  # of 4096 independent numbers
     assert (credit.loc[credit["rule"] == "weight_perturbation", "value"] == 0).all()
@@ -409,7 +417,18 @@ def test_biases_in_a_small_version():
     assert set(rows["bias"]) == set(inductive_biases.SETTINGS)
     tables, pictures = inductive_biases.report(rows)
     assert len(tables["biases"].cells) == len(inductive_biases.VARIANTS)
+    raw = tables["biases"].raw
+    assert (raw[["score_low", "null_low"]] >= 0).all(axis=None)
+    assert (raw[["score_high", "null_high"]] <= 1).all(axis=None)
     assert pictures[0].name == "inductive_biases"
+
+
+def test_intervals_of_shares_end_at_0_and_1():
+    mean, low, high = means.share([0.9, 1.0, 1.0])
+    assert mean == pytest.approx(2.9 / 3)
+    assert (low, high) == (pytest.approx(means.interval([0.9, 1.0, 1.0])[1]), 1.0)
+    assert means.share([0.0, 0.3])[1:] == (0.0, 1.0)
+    assert np.isnan(means.share([0.5])[1:]).all()
 
 
 # The brain set

@@ -14,6 +14,9 @@ There are few examples to learn from, as a bias matters where data are few. **Sk
 best constant answer and 1 for none wrong: accuracy above that of the largest class, or explained
 variance. Controls: inputs that have changed places (pixels of images, steps of sequences), where
 the bias must not help, and targets dealt anew to the examples, where nothing must.
+
+Seeds share the examples, the permutation and the deal of targets: they differ in initial weights,
+batches and draws, and intervals say nothing about other data.
 """
 
 from dataclasses import dataclass
