@@ -27,10 +27,11 @@ class Altered(Task):
         trained on: for choosing a learning rate.
     shuffled
         Whether targets are dealt anew to the examples of each set, so that inputs say nothing
-        about them.
+        about them. The deal is one and the same for all seeds of a study.
     permuted
         Whether inputs change places, pixels of an image or else steps of a sequence, in the same
-        way in all examples: what neighbours tell about each other is lost to who looks there.
+        way in all examples: what neighbours tell about each other is lost to who looks there. The
+        permutation is one and the same for all seeds of a study.
     flat
         Whether the steps of a sequence are shown at once, side by side, to networks without time.
     first

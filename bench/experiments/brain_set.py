@@ -14,6 +14,9 @@ There are few examples to learn from, as a bias matters where data are few. **Sk
 best constant answer and 1 for none wrong: accuracy above that of the largest class, or explained
 variance. Controls: inputs that have changed places (pixels of images, steps of sequences), where
 the bias must not help, and targets dealt anew to the examples, where nothing must.
+
+Seeds share the examples, the permutation and the deal of targets: they differ in initial weights,
+batches and draws, and intervals say nothing about other data.
 """
 
 from dataclasses import dataclass
@@ -26,11 +29,12 @@ from plausibench.bench.experiments.altered import Altered
 from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.experiments.worlds import Field, Forecast, World
 from plausibench.bench.optimisers import Adam
+from plausibench.bench.penalties import obstacle
 from plausibench.bench.registry import make
 from plausibench.bench.selectors import select
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training import trajectory
-from plausibench.kernels.errors import Divergence, integer
+from plausibench.kernels.errors import Divergence, InputError, integer
 from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.rules.rule import Rule
@@ -148,17 +152,19 @@ def parts(
     Raises
     ------
     InputError
-        If an argument is not allowed.
+        If an argument is not allowed, or a rule cannot run on a network of the set.
     """
     integer("seeds", seeds, least=2)
     integer("seed", seed, least=0)
     steps = max(integer("checkpoints", step, least=1) for step in checkpoints)
+    names = [str(select("rule", name)) for name in rules]
+    _check(names)
     return [
         Part(f"{ITEMS[place].domain}", rows_of, (place, biased, control, rule, steps, one))
         for place in range(len(ITEMS))
         for biased in (True, False)
         for control in CONTROLS
-        for rule in (str(select("rule", name)) for name in rules)
+        for rule in names
         for one in range(seed, seed + seeds)
     ]
 
@@ -168,6 +174,19 @@ def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
     from plausibench.bench.report.brain_set import brain_set, skills
 
     return {"skills": skills(rows)}, [brain_set(rows)]
+
+
+def _check(rules: list[str]) -> None:
+    """Refuse a rule that cannot run on all networks of the set."""
+    for item in ITEMS:
+        objective = make("objective", item.objective)
+        for _, architecture in (item.biased, item.plain):
+            task = altered(item, architecture, CONTROLS[0])
+            network = build(item, architecture, task, 0)
+            for rule in rules:
+                reason = obstacle(select("rule", rule).make(), network, objective)
+                if reason is not None:
+                    raise InputError(f"rules: {reason}")
 
 
 def rows_of(place: int, biased: bool, control: str, rule: str, steps: int, seed: int) -> Rows:

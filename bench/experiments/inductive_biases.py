@@ -14,7 +14,9 @@
   to which the cue is added. Null: a cue that says nothing.
 
 Networks learn by backpropagation with Adam for a fixed number of steps, and those that are compared
-have about as many weights.
+have about as many weights. Seeds have examples of their own from the same worlds: the patterns of
+causes, objects and channels, the digits of the test set, and the pixels' order of the null are
+those of all seeds.
 """
 
 from dataclasses import dataclass
@@ -152,7 +154,8 @@ def parts(seeds: int = 3, seed: int = 0, checkpoints: tuple[int, ...] = (STEPS,)
     Parameters
     ----------
     seeds, seed
-        Number of seeds, at least 2, and the first; each has its own data and weights.
+        Number of seeds, at least 2, and the first; each has its own examples and weights, in
+        worlds whose patterns, and permutation of pixels, are those of all seeds.
     checkpoints
         The last one is the number of training steps.
 

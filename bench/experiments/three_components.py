@@ -12,8 +12,12 @@ to each term: its expectation, the mean square of seeds within combinations time
 freedom, is taken off, so that a term without effect is zero on average, and may come out
 negative. Seeds share initial weights and batches across combinations; what they have in common
 (a seed is good for all) is a block of its own and no noise. Intervals: delete-one-seed jackknife.
+All seeds share the digits, and each combination's learning rate from the one seed of the search: a
+rate that was chosen badly by chance is no noise between seeds, and counts as interaction. So does
+divergence, which is scored as guessing and recorded.
 
-**Null.** The same on digits whose labels are dealt anew: there the components explain nothing.
+**Null.** The same on digits whose labels are dealt anew, once for all seeds: there the components
+explain nothing.
 """
 
 from dataclasses import dataclass
@@ -86,7 +90,8 @@ def parts(
     -------
     list of Part
         Each makes a row for each seed of a combination: the three components, ``labels`` (true or
-        shuffled), ``seed``, ``rate``, ``parameters`` and ``accuracy``.
+        shuffled), ``seed``, ``rate``, ``parameters``, ``diverged`` and ``accuracy``, that of
+        guessing if training diverged.
 
     Raises
     ------
@@ -138,7 +143,8 @@ def _check(one: Combination) -> None:
 
 def rows_of(one: Combination, steps: int, seeds: int, seed: int) -> Rows:
     """Scores of one combination, with true and with shuffled labels."""
-    searched = [(score(one, _task(held=True), steps, rate, SEARCH), rate) for rate in RATES]
+    held = _task(held=True)
+    searched = [(score(one, held, steps, rate, SEARCH)[0], rate) for rate in RATES]
     rate = max(searched)[1]
     about = {
         "objective": one.objective,
@@ -148,15 +154,25 @@ def rows_of(one: Combination, steps: int, seeds: int, seed: int) -> Rows:
         "parameters": build_network(one.architecture, _task(), HIDDEN, 0).size,
     }
     return [
-        {**about, "labels": labels, "seed": replicate, "accuracy": accuracy}
+        {
+            **about,
+            "labels": labels,
+            "seed": replicate,
+            "diverged": diverged,
+            "accuracy": accuracy,
+        }
         for labels in ("true", "shuffled")
         for replicate in range(seed, seed + seeds)
-        for accuracy in [score(one, _task(shuffled=labels == "shuffled"), steps, rate, replicate)]
+        for accuracy, diverged in [
+            score(one, _task(shuffled=labels == "shuffled"), steps, rate, replicate)
+        ]
     ]
 
 
-def score(one: Combination, task: Altered, steps: int, rate: float, seed: int) -> float:
-    """Accuracy on the test set after training; that of guessing, if it diverged."""
+def score(
+    one: Combination, task: Altered, steps: int, rate: float, seed: int
+) -> tuple[float, bool]:
+    """Accuracy on the test set after training, or that of guessing, and whether it diverged."""
     network = build_network(one.architecture, task, HIDDEN, seed)
     rule: Rule = select("rule", one.rule).make()
     objective: Objective = select("objective", one.objective).make()
@@ -167,8 +183,8 @@ def score(one: Combination, task: Altered, steps: int, rate: float, seed: int) -
             )
             output = last.network.forward(task.test.inputs).output
     except Divergence:
-        return 1 / task.outputs_size
-    return answered(output, task.test)
+        return 1 / task.outputs_size, True
+    return answered(output, task.test), False
 
 
 def decompose(scores: Array) -> dict[str, float]:

@@ -13,7 +13,8 @@ NOTES = (
     (
         "Skill on the test set: 0 for the best constant answer, 1 for no error; mean over seeds "
         "[95 % interval, Student's t]. benefit: skill with the bias less that without, seed by "
-        "seed; a bias must not help where inputs have changed places."
+        "seed; a bias must not help where inputs have changed places. Seeds share the examples and "
+        "how they were altered: intervals are over initial weights and the order of batches."
     ),
 )
 
@@ -30,13 +31,21 @@ def skills(rows: pd.DataFrame) -> Table:
             line[said] = f"{notation.number(*ends)} ({own['network'].iloc[0]})"
             numbers |= means.columns(said.replace(" ", "_"), ends)
         wide = part.pivot_table(index="seed", columns="biased", values="skill")
+        # Where all networks of a kind diverged there is no column.
+        wide = wide.reindex(columns=[True, False])
         ends = means.interval(wide[True] - wide[False])
         line["benefit"] = notation.number(*ends)
         numbers |= means.columns("benefit", ends)
         cells.append(line)
         raw.append(numbers)
     seeds = rows["seed"].nunique()
-    return means.table(f"Skill on the brain set; {seeds} seeds", cells, raw, 3, NOTES)
+    notes = (*NOTES, f"{_diverged(rows)}, and are not in the means.")
+    return means.table(f"Skill on the brain set; {seeds} seeds", cells, raw, 3, notes)
+
+
+def _diverged(rows: pd.DataFrame) -> str:
+    """How many networks there are no skills of."""
+    return f"{(~np.isfinite(rows['skill'])).sum()} of {len(rows)} networks diverged"
 
 
 def brain_set(rows: pd.DataFrame) -> Picture:
@@ -82,6 +91,6 @@ def brain_set(rows: pd.DataFrame) -> Picture:
     caption = (
         "Skill on six tasks of the brain set, for networks with a bias and dense ones of about as "
         f"many weights, and on two controls: means over {seeds} seeds with 95 % intervals "
-        "(Student's t); skill below -0.45 is not shown."
+        f"(Student's t); {_diverged(own)} and are left out; skill below -0.45 is not shown."
     )
     return style.finished("brain_set", figure, caption)

@@ -16,6 +16,7 @@ from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.means import Ends
 from plausibench.bench.report.render import Table
 from plausibench.bench.report.style import Picture
+from plausibench.bench.statistics import interval
 
 CEILING = 100.0
 """Test loss that stands for any larger one, and for that of a network that diverged."""
@@ -42,7 +43,8 @@ NOTES = (
         "Two numbers: redrawn, fixed, shrinking and local; three: with the gain."
     ),
     (
-        f"{FLOOR}: the rule's own curve against that of other seeds, the floor of any prediction. "
+        f"{FLOOR}: the rule's own curve against that of other seeds, the floor of any prediction; "
+        "its interval, of three seeds or more, is by the delete-one-seed jackknife. "
         f"none and {ANOTHER} are the nulls. A loss above {CEILING:g}, or diverged, counts as "
         f"{CEILING:g}."
     ),
@@ -85,6 +87,28 @@ def distances(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def distance(apart: pd.DataFrame, rule: str, kind: str) -> Ends:
+    """Mean of one kind of distance, as of :func:`distances`, with its interval."""
+    chosen = (apart["rule"] == rule) & (apart["kind"] == kind)
+    each = apart.loc[chosen, "distance"].to_numpy(dtype=float)
+    if kind != FLOOR:
+        return means.interval(each)
+    if each.size < 3:
+        return float(each.mean()), float("nan"), float("nan")
+    # Two seeds share the distance between them. Without one seed, the mean over pairs is that of
+    # all less the pairs in which it is.
+    left = (each.sum() - 2 * each) / (each.size - 2)
+    return interval(np.array([each.mean(), *left]))
+
+
+def own_loss(rows: pd.DataFrame, rule: str) -> pd.Series:
+    """Test loss of a rule itself after its training, by seed."""
+    of_rule = (rows["rule"] == rule) & (rows["kind"] == "own")
+    own = rows[of_rule & (rows["quantity"] == "test_loss")]
+    last = own[own["step"] == own["step"].max()].set_index("seed")["value"]
+    return last.fillna(CEILING).clip(upper=CEILING)
+
+
 def doses(rows: pd.DataFrame) -> Table:
     """Table of the distances of every kind of dose, with what was injected."""
     apart = distances(rows)
@@ -98,13 +122,11 @@ def doses(rows: pd.DataFrame) -> Table:
             mean = part.groupby("step")["value"].mean()
             line[quantity] = f"{mean.iloc[0]:.2g} → {mean.iloc[-1]:.2g}"
             numbers |= {f"{quantity}_first": mean.iloc[0], f"{quantity}_last": mean.iloc[-1]}
-        last = own[own["quantity"] == "test_loss"].groupby("seed")["value"].last()
-        ends = means.interval(last)
+        ends = means.interval(own_loss(rows, rule))
         line["own loss"] = notation.number(*ends)
         numbers |= means.columns("own_loss", ends)
         for kind in (*KINDS, ANOTHER, FLOOR):
-            part = apart[(apart["rule"] == rule) & (apart["kind"] == kind)]
-            ends = means.interval(part["distance"])
+            ends = distance(apart, rule, kind)
             line[kind] = notation.number(*ends)
             numbers |= means.columns(kind.replace(", ", "_").replace(" ", "_"), ends)
         cells.append(line)
@@ -139,7 +161,7 @@ def dose_response(rows: pd.DataFrame) -> Picture:
         "Backpropagation with the measured bias and variance of a rule, beside the rule itself: "
         f"test loss along training, mean of logarithms over {seeds} seeds with 95 % intervals "
         "(Student's t), where it lies between 0.15 and 6, and below the distance of each predicted "
-        "curve from the rule's own."
+        "curve from the rule's own (between seeds: jackknife interval)."
     )
     return style.finished("dose_response", figure, caption)
 
@@ -173,10 +195,7 @@ def _curves(axes: Axes, logs: pd.DataFrame) -> None:
 def _distances(axes: Axes, apart: pd.DataFrame, rules: Sequence[str]) -> None:
     kinds = (*KINDS, ANOTHER, FLOOR)
     for number, kind in enumerate(kinds):
-        ends: list[Ends] = []
-        for rule in rules:
-            chosen = (apart["rule"] == rule) & (apart["kind"] == kind)
-            ends.append(means.interval(apart.loc[chosen, "distance"]))
+        ends = [distance(apart, rule, kind) for rule in rules]
         places = np.arange(len(rules)) + 0.085 * (number - (len(kinds) - 1) / 2)
         look = {"color": _colour(kind), "marker": LOOKS[kind][2], "markersize": 4}
         filled = LOOKS[kind][1] == style.SOLID

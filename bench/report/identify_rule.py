@@ -116,7 +116,15 @@ def _observables(
             "seen their architecture (or what else is held out): mean over seeds [95 % interval, "
             f"Student's t]. Chance: {1 / rules:.3f} ({rules} rules)."
         ),
-        f"Null: names of rules dealt anew; mean and 95 % range of {NULLS} deals.",
+        (
+            f"Null: names of rules dealt anew; mean and 95 % range of {NULLS} deals. Forests of "
+            f"{TREES} trees; of {FEW} for dealt names and single observables."
+        ),
+        (
+            "Node and weight perturbation learn at lower rates than the others, so that sizes of "
+            "changes carry this hyper-parameter for these two. An mlp with another activation "
+            "function counts as another architecture."
+        ),
     )
     return means.table("What tells which rule it was", cells, raw, 2, notes)
 
@@ -192,7 +200,7 @@ def identify_rule(found: Identified) -> Picture:
     caption = (
         f"Rules named from observables of {found.networks} networks, by a classifier that has not "
         "seen their architecture: mean over seeds with 95 % intervals (Student's t); grey: 95 % of "
-        f"{NULLS} classifiers with dealt names, dashed: chance; blue: the best single observables. "
-        "Right: with all observables."
+        f"{NULLS} smaller classifiers with dealt names, dashed: chance; blue: the best single "
+        "observables. Right: with all observables."
     )
     return style.finished("identify_rule", figure, caption)

@@ -12,8 +12,9 @@ from plausibench.bench.report.style import Picture
 
 NOTES = (
     (
-        "Mean over seeds [95 % interval, Student's t]; null: in a world without the structure that "
-        "the bias could use."
+        "Mean over seeds [95 % interval, Student's t, within 0 and 1]; null: in a world without "
+        "the structure that the bias could use. Seeds have examples and weights of their own, in "
+        "worlds of the same patterns and, under the null, with the same permutation of pixels."
     ),
 )
 
@@ -27,7 +28,7 @@ def biases(rows: pd.DataFrame) -> Table:
         line["parameters"] = str(part["parameters"].iloc[0])
         line["score is"] = SETTINGS[str(bias)].score
         for null, name in ((False, "score"), (True, "null: score")):
-            ends = means.interval(part.loc[part["null"] == null, "score"])
+            ends = means.share(part.loc[part["null"] == null, "score"])
             line[name] = notation.number(*ends)
             numbers |= means.columns("null" if null else "score", ends)
         cells.append(line)
@@ -59,7 +60,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, bias: str) -> None:
     for number, variant in enumerate(variants):
         for null in (False, True):
             own = rows[(rows["variant"] == variant) & (rows["null"] == null)]
-            ends = [means.interval(own.loc[own["budget"] == n, "score"]) for n in budgets]
+            ends = [means.share(own.loc[own["budget"] == n, "score"]) for n in budgets]
             shift = 1.03 ** (2 * number - len(variants) + null)
             means.bars(
                 axes,

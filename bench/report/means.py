@@ -25,6 +25,13 @@ def interval(values: Iterable[float]) -> Ends:
     return mean, mean - float(half), mean + float(half)
 
 
+def share(values: Iterable[float]) -> Ends:
+    """As :func:`interval`, of shares: the interval ends at 0 and at 1."""
+    mean, low, high = interval(values)
+    # A comparison with NaN is false, and leaves the unknown end as it is.
+    return mean, 0.0 if low < 0 else low, 1.0 if high > 1 else high
+
+
 def columns(name: str, ends: Ends) -> dict[str, float]:
     """A value and the ends of its interval as columns of a raw table."""
     return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
