@@ -110,8 +110,8 @@ def modules(rows: pd.DataFrame) -> Table:
     notes = (
         (
             "Means over seeds with 95 % intervals (Student's t); in brackets, how many seeds are "
-            "beyond the null in which neurons change labels (one-sided p < 0.05), of those where the "
-            "statistic is defined."
+            "beyond the null in which neurons change labels (one-sided p < 0.05), of those where "
+            "the statistic is defined."
         ),
         (
             "Locality: distance within functional clusters over that of any two neurons. "
