@@ -7,6 +7,7 @@ import numpy as np
 
 from plausibench.architectures.network import Activity, Network, Projection
 from plausibench.architectures.recurrent import Course, RecurrentNetwork
+from plausibench.architectures.synapses import OneToOneSynapse
 from plausibench.architectures.temporal import Leaky
 from plausibench.kernels.errors import positive
 from plausibench.objectives.batch import Batch
@@ -153,8 +154,12 @@ class Uoro(Rule):
             isinstance(each.neurons, Leaky) and each.neurons.leaking == "rate"
             for each in network.hidden
         ]
-        if not all(p.synapse.separable for p in network.projections):
-            return "uoro needs synapses whose neurons all have the same presynaptic ones"
+        known = [
+            p.synapse.separable or isinstance(p.synapse, OneToOneSynapse)
+            for p in network.projections
+        ]
+        if not all(known):
+            return "uoro needs neurons that all have the same presynaptic ones, or one each"
         if all(leaking) and leaking and not isinstance(network.output.neurons, Leaky):
             return None
         return "uoro needs recurrent layers of leaking rates, and a readout without a state"
@@ -215,6 +220,11 @@ def _products(
             -1, step + 1, size, p.synapse.factors[0]
         )
         pre = before[p.name][: (step + 1) * size].reshape(step + 1, size, -1)
+        if isinstance(p.synapse, OneToOneSynapse):
+            # Of an outer product there is only the diagonal.
+            each = post * pre
+            total = total + np.einsum("stbn,sbn->tsb", each, each[:, -1])
+            continue
         total = (
             total
             + np.einsum("stbn,sbn->tsb", post, post[:, -1])
