@@ -147,7 +147,8 @@ class Tested:
     z
         Distance to the mean of the null, in its standard deviations.
     p
-        One-sided probability under the null of a value at least as extreme, never 0.
+        One-sided probability under the null of a value at least as extreme, never 0; NaN where
+        the statistic is not defined, as that of a constant matrix.
     """
 
     value: float
@@ -176,6 +177,8 @@ def against_null(
         Whether small values are the extreme ones.
     """
     value = statistic(np.arange(neurons))
+    if not np.isfinite(value):
+        return Tested(value, float("nan"), float("nan"))
     null = np.array([statistic(draw.permutation(neurons)) for _ in range(DRAWS)])
     beyond = null <= value if small else null >= value
     spread = null.std(ddof=1)

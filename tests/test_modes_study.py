@@ -12,7 +12,7 @@ from plausibench.bench.cli import main
 from plausibench.bench.experiments import modes
 from plausibench.bench.experiments.modes import Arm
 from plausibench.bench.experiments.parts import collect
-from plausibench.bench.report.modes import mean
+from plausibench.bench.report.modes import mean, trained
 from plausibench.kernels.errors import InputError
 
 ARMS = (
@@ -62,6 +62,22 @@ def test_report(rows):
     assert list(tables["cost"].cells["P"]) == ["0", "2", "full"]
     assert picture.name == "modes"
     assert len(picture.figure.axes) == 6
+
+
+def test_a_network_that_diverges_enters_no_mean(rows, monkeypatch):
+    """Beside two others, and as all that there is of its kind."""
+    monkeypatch.setattr(modes, "RATE", 1e300)
+    lost = [row for arm in ARMS[1:3] for row in modes.trained(arm, 2)]
+    assert [(row["quantity"], row["outcome"]) for row in lost] == 2 * [("diverged", "diverged")]
+    alone = (rows["part"] == "training") & (rows["modes"] == -1)
+    before = trained(rows, "contextual_integration").raw.set_index("modes")
+    table = trained(pd.concat([rows[~alone], pd.DataFrame(lost)]), "contextual_integration")
+    after = table.raw.set_index("modes")
+    values = [name for name in before if name not in ("kind", "outcome")]
+    pd.testing.assert_frame_equal(after.loc[[0, 2], values], before.loc[[0, 2], values])
+    assert "diverged (1)" in after.loc[2, "outcome"]
+    assert after.loc[-1, values[1:]].isna().all()
+    assert table.notes[0].count("Diverged and left out of the means: 2 networks.") == 1
 
 
 def test_interval_of_a_mean():

@@ -103,6 +103,14 @@ def test_a_null_tells_places_from_chance():
     assert sum(chance) < 3
 
 
+def test_a_statistic_that_is_not_defined_is_beyond_no_null():
+    draw = np.random.default_rng(0)
+    flat = modules.correlation(np.ones((8, 8)), np.arange(64.0).reshape(8, 8))
+    for small in (True, False):
+        found = modules.against_null(flat, 8, draw, small=small)
+        assert np.isnan([found.value, found.z, found.p]).all()
+
+
 def test_task_variance_is_across_conditions():
     """The mean over steps of the variance across trials; a task without weight does not count."""
     generator = np.random.default_rng(4)
@@ -219,6 +227,42 @@ def test_the_report_has_every_arm(rows):
     assert fronts(rows).title.startswith("Cost at equal performance")
     (picture,) = pictures(rows)
     assert picture.name == "modularity"
+
+
+def sequential(phases_of_seed):
+    """Made up: performance 0.9 when learned and 0.7 later, for so many phases of each seed."""
+    names = ["+".join(phase) for phase in study.PHASES]
+    values = []
+    for seed, count in enumerate(phases_of_seed):
+        for number in range(count):
+            values += [
+                (seed, f"after {names[number]}", of, 0.9 if of == names[number] else 0.7)
+                for of in names[: number + 1]
+            ]
+            values += [(seed, "transfer", names[number], 0.1)] if number else []
+        if count < len(names):
+            values.append((seed, "diverged", "", 1.0))
+    made = pd.DataFrame(values, columns=["seed", "quantity", "of", "value"])
+    return made.assign(rule="rflo", arm="both")
+
+
+@pytest.mark.parametrize("late", [1, len(study.PHASES) - 1])
+def test_a_network_that_diverges_late_leaves_the_end_to_the_others(late):
+    """The last rows are those of the seed that diverged."""
+    whole = len(study.PHASES)
+    table = sequence_table(sequential([whole, whole, late]))
+    (line,) = table.raw.to_dict("records")
+    assert line["forgotten"] == pytest.approx(0.2)
+    assert line["performance at the end"] == pytest.approx((0.7 * (whole - 1) + 0.9) / whole)
+    assert "Left out, as they diverged after the first phase: 1 networks." in table.notes
+
+
+def test_sequences_that_all_diverge_are_counted():
+    table = sequence_table(sequential([0, 0]))
+    assert table.cells.to_dict("records") == [{"rule": "–", "arm": "–"}]
+    assert table.notes[-1] == "Diverged and left out: 2 networks."
+    (line,) = sequence_table(sequential([1, 1])).raw.to_dict("records")
+    assert np.isnan(line["performance at the end"])
 
 
 def test_costs_at_equal_performance_are_compared_within_seeds():

@@ -23,6 +23,7 @@ photographs, identified by a network of that shape with factorised, dense and fi
 (in place of Fig. 5, whose features are those of a trained network).
 """
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,7 +98,7 @@ def parts(
     -------
     list of Part
         Each makes a row for each value: ``axis``, ``model``, ``neurons``, ``samples``, ``seed``,
-        ``quantity``, ``value``.
+        ``quantity``, ``value``; where a model diverged, one row with the quantity ``diverged``.
 
     Raises
     ------
@@ -112,7 +113,7 @@ def parts(
     replicates = range(seed, seed + seeds)
     # The longest first, so that processes end together.
     todo = [
-        Part("surface", surface_rows, (together, count, one))
+        Part("surface", rows_of, ("surface", "factorised", together, count, one))
         for together in sorted(NEURONS, reverse=True)
         if together <= neurons
         for count in shown
@@ -120,14 +121,14 @@ def parts(
     ]
     population = min(POPULATION, neurons)
     todo += [
-        Part("models", model_rows, (model, population, count, one))
+        Part("models", rows_of, ("models", model, population, count, one))
         for model in MODELS
         for count in MODEL_SAMPLES
         if count <= samples
         for one in replicates
     ]
     todo += [
-        Part("two types", type_rows, (readout, population, count, one))
+        Part("two types", rows_of, ("two types", readout, population, count, one))
         for readout in TYPES
         for count in TYPE_SAMPLES
         if count <= samples
@@ -137,12 +138,13 @@ def parts(
         _checked(name)
     count = min(RULE_SAMPLES, samples)
     todo += [
-        Part("rules", rule_rows, (name, count, one))
+        Part("rules", rows_of, ("rules", name, RULE_NEURONS, count, one))
         for name in (*rules, "none")
         for one in replicates
     ]
+    count = min(SCENE_SAMPLES, samples)
     todo += [
-        Part("natural scenes", scene_rows, (readout, min(SCENE_SAMPLES, samples), one))
+        Part("natural scenes", rows_of, ("natural scenes", readout, SCENE_NEURONS, count, one))
         for readout in SCENES
         for one in replicates
     ]
@@ -157,14 +159,30 @@ def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
     return tables, [identification(rows)]
 
 
-def surface_rows(together: int, samples: int, seed: int) -> Rows:
-    """Factorised readouts of groups of neurons that are fitted apart."""
+def rows_of(axis: str, model: str, neurons: int, samples: int, seed: int) -> Rows:
+    """A row for each score of a model, or that it diverged."""
+    try:
+        scores = SCORES[axis](model, neurons, samples, seed)
+    except Divergence:
+        scores = {"diverged": 1.0}
+    about = {
+        "axis": axis,
+        "model": model,
+        "neurons": 1 if model in BASELINES else neurons,  # regression treats them one by one
+        "samples": samples,
+        "seed": seed,
+    }
+    return [{**about, "quantity": name, "value": float(value)} for name, value in scores.items()]
+
+
+def surface_scores(readout: str, together: int, samples: int, seed: int) -> dict[str, float]:
+    """Readouts of groups of neurons that are fitted apart."""
     groups = NEURONS[together]
     task = _simulated(together * groups, samples, seed)
     values: dict[str, list[float]] = {}
     for group in range(groups):
         own = slice(group * together, (group + 1) * together)
-        found = fit(task.train.inputs, task.train.targets[:, own], Fitting(), seed)
+        found = fit(task.train.inputs, task.train.targets[:, own], Fitting(readout), seed)
         scores = {
             "explained_variance": explained_variance(
                 found.predict(task.test.inputs), task.test.targets[:, own]
@@ -176,11 +194,10 @@ def surface_rows(together: int, samples: int, seed: int) -> Rows:
             scores["located"] = (errors <= NEAR).mean()
         for name, value in scores.items():
             values.setdefault(name, []).append(float(value))
-    means = {name: float(np.mean(one)) for name, one in values.items()}
-    return _rows("surface", "factorised", together, samples, seed, means)
+    return {name: float(np.mean(one)) for name, one in values.items()}
 
 
-def model_rows(model: str, neurons: int, samples: int, seed: int) -> Rows:
+def model_scores(model: str, neurons: int, samples: int, seed: int) -> dict[str, float]:
     """Another model of the same neurons."""
     task = _simulated(neurons, samples, seed, shuffled=model == "shuffled")
     train, test = task.train, task.test
@@ -191,7 +208,7 @@ def model_rows(model: str, neurons: int, samples: int, seed: int) -> Rows:
             train.inputs, train.targets[:, own], test.inputs, task.places[own], PATCH, model
         )
         scores["explained_variance"] = explained_variance(predicted, test.targets[:, own]).mean()
-        return _rows("models", model, 1, samples, seed, scores)
+        return scores
     readout = model if model in ("point", "fixed_mask") else "factorised"
     known = task.kernel()[None] if model == "kernel_known" else None
     found = fit(train.inputs, train.targets, Fitting(readout), seed, known)
@@ -200,45 +217,40 @@ def model_rows(model: str, neurons: int, samples: int, seed: int) -> Rows:
     errors = location_errors(found.places, task.places)
     scores["located"] = float((errors <= NEAR).mean())
     scores["kernel_correlation"] = kernel_correlation(found.kernels[0], task.kernel())
-    return _rows("models", model, neurons, samples, seed, scores)
+    return scores
 
 
-def type_rows(readout: str, neurons: int, samples: int, seed: int) -> Rows:
+def type_scores(readout: str, neurons: int, samples: int, seed: int) -> dict[str, float]:
     """Two types of neurons, two kernels."""
     task = _simulated(neurons, samples, seed, types=2)
     fitting = Fitting(readout, channels=2)
     found = fit(task.train.inputs, task.train.targets, fitting, seed)
     predicted = found.predict(task.test.inputs)
     errors = location_errors(found.places, task.places)
-    scores = {
+    return {
         "explained_variance": float(explained_variance(predicted, task.test.targets).mean()),
         "located": float((errors <= NEAR).mean()),
         "type_accuracy": type_accuracy(found.features.astype(float), task.kinds),
     }
-    return _rows("two types", readout, neurons, samples, seed, scores)
 
 
-def rule_rows(name: str, samples: int, seed: int) -> Rows:
+def rule_scores(name: str, neurons: int, samples: int, seed: int) -> dict[str, float]:
     """The shared kernel learned by a rule; by none of them where the name is ``none``."""
-    task = _simulated(RULE_NEURONS, samples, seed)
+    task = _simulated(neurons, samples, seed)
     rule = None if name == "none" else select("rule", name).make()
-    try:
-        found = learn(rule, task, Learning(kernel=PATCH, steps=RULE_STEPS), seed)
-    except Divergence:
-        return _rows("rules", name, RULE_NEURONS, samples, seed, {"diverged": 1.0})
+    found = learn(rule, task, Learning(kernel=PATCH, steps=RULE_STEPS), seed)
     predicted = found.predict(task.test.inputs)
     kernel = found.network.parameters["layer1.weights"][0, :, :, 0]
-    scores = {
+    return {
         "explained_variance": float(explained_variance(predicted, task.test.targets).mean()),
         "kernel_correlation": kernel_correlation(kernel, task.kernel()),
     }
-    return _rows("rules", name, RULE_NEURONS, samples, seed, scores)
 
 
-def scene_rows(readout: str, samples: int, seed: int) -> Rows:
+def scene_scores(readout: str, neurons: int, samples: int, seed: int) -> dict[str, float]:
     """Features of photographs, by networks with the shape of what made them."""
     task = NaturalScenes(
-        neurons=SCENE_NEURONS,
+        neurons=neurons,
         examples=samples,
         test_examples=TEST,
         side=SCENE_SIDE,
@@ -248,8 +260,17 @@ def scene_rows(readout: str, samples: int, seed: int) -> Rows:
     learning = Learning(readout, shape, KERNEL, "relu", SCENE_STEPS, penalty=0.0)
     found = learn(select("rule", "backprop").make(), task, learning, seed)
     predicted = found.predict(task.test.inputs)
-    scores = {"explained_variance": float(explained_variance(predicted, task.test.targets).mean())}
-    return _rows("natural scenes", readout, SCENE_NEURONS, samples, seed, scores)
+    return {"explained_variance": float(explained_variance(predicted, task.test.targets).mean())}
+
+
+SCORES: Mapping[str, Callable[[str, int, int, int], dict[str, float]]] = {
+    "surface": surface_scores,
+    "models": model_scores,
+    "two types": type_scores,
+    "rules": rule_scores,
+    "natural scenes": scene_scores,
+}
+"""What is scored in each part of the study, by model, neurons, images and seed."""
 
 
 def _simulated(
@@ -275,16 +296,3 @@ def _checked(name: str) -> None:
     reason = select("rule", name).make().refusal(network, MeanSquaredError())
     if reason is not None:
         raise refusal("rules", name, f"a rule that can train the core ({reason})")
-
-
-def _rows(
-    axis: str, model: str, neurons: int, samples: int, seed: int, scores: dict[str, float]
-) -> Rows:
-    about = {
-        "axis": axis,
-        "model": model,
-        "neurons": neurons,
-        "samples": samples,
-        "seed": seed,
-    }
-    return [{**about, "quantity": name, "value": float(value)} for name, value in scores.items()]

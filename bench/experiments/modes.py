@@ -17,7 +17,8 @@ formed: the same activity, the same loss, and estimates of the gradient by modes
 Variance and bias are relative to the gradient in the same parameters.
 
 **Cost.** Time for the recurrent product and for one update, against that without recurrence. Times
-differ from run to run; all other values do not.
+are of the machine at that moment, beside whatever else it does; all other values depend on the seed
+alone.
 """
 
 from collections.abc import Mapping
@@ -195,10 +196,13 @@ def _row(part: str, quantity: str, value: float, **about: Any) -> dict[str, Any]
 
 
 def trained(arm: Arm, seed: int) -> Rows:
-    """Train one network, and measure what it can do, with and without recurrence."""
+    """Train one network, and measure what it can do, with and without recurrence.
+
+    Of one that diverges there is no more than a row that says so.
+    """
     task = TASKS[arm.task]
     goal = CrossEntropy() if arm.task == "digits" else MeanSquaredError()
-    rule, network, outcome = BackpropagationThroughTime(), arm.build(seed), ""
+    rule, network = BackpropagationThroughTime(), arm.build(seed)
     about = {
         "task": arm.task,
         "kind": arm.kind,
@@ -215,8 +219,9 @@ def trained(arm: Arm, seed: int) -> Rows:
             ):
                 assert isinstance(reached.network, RecurrentNetwork)
                 network = reached.network
-        except Divergence as error:
-            outcome = f"diverged: {error}"
+        except Divergence:
+            return [_row("training", "diverged", 1.0, **about, outcome="diverged")]
+        outcome = ""
         test = task.test.take(range(min(TESTED, task.test.size)))
         course = network.forward(test.inputs)
         found = {"loss": float(goal.batch_loss(course.output, test))}
@@ -230,9 +235,9 @@ def trained(arm: Arm, seed: int) -> Rows:
             spikes = float(course.traces["layer1"]["spikes"].mean())
             found["rate"] = 1000 * spikes / STEP
             if spikes < 0.001 * STEP:
-                outcome = outcome or "silent"
+                outcome = "silent"
             elif spikes > 0.8 / (REFRACTORY + 1):
-                outcome = outcome or "saturated"
+                outcome = "saturated"
         found["parameters"] = network.size
         found["optimiser bytes"] = 2 * sum(array.nbytes for array in network.parameters.values())
         found["trace bytes"] = _bytes(course) / test.size
@@ -396,8 +401,12 @@ def ruled(modes: int, samples: int, seed: int) -> Rows:
 
 
 def timed_at(neurons: int, modes: tuple[int, ...]) -> Rows:
-    """Seconds for a recurrent product and for an update, the shortest of several, in turns."""
-    random = np.random.default_rng(0)
+    """Seconds for a recurrent product and for an update, the shortest of several, in turns.
+
+    Unlike the rows of other parts, times do not depend on the arguments alone: they are of the
+    machine at that moment, and other parts may run beside. Rows that are kept are not timed again.
+    """
+    random = generator(0, "data", "cost")
     pre = random.standard_normal((EXAMPLES, neurons))
     inputs = random.standard_normal((EXAMPLES, 20, 4)) + 1
     batch = Batch(inputs, random.standard_normal((EXAMPLES, 20, 1)))

@@ -102,7 +102,7 @@ def _scores(title: str, own: pd.DataFrame, rows: pd.DataFrame) -> Table:
     for (axis, model, neurons, samples), part in found.groupby(keys, sort=False):
         line = {
             "part": str(axis),
-            "model": LABELS.get(str(model), style.label(str(model))),
+            "model": _label(str(model)),
             "neurons": f"{neurons:,}",
             "images": f"{samples:,}",
         }
@@ -130,8 +130,25 @@ def _table(
         best=pd.DataFrame(False, index=cells.index, columns=cells.columns),
         raw=raw,
         keys=keys,
-        notes=NOTES,
+        notes=(*NOTES, *_diverged(rows)),
     )
+
+
+def _diverged(rows: pd.DataFrame) -> tuple[str, ...]:
+    """A note that names what diverged; none if nothing did."""
+    lost = rows[rows["quantity"] == "diverged"]
+    named = [
+        f"{axis}, {_label(str(model))}, neurons {neurons:,}, images {samples:,}: seeds "
+        + ", ".join(map(str, sorted(part["seed"])))
+        for (axis, model, neurons, samples), part in lost.groupby(
+            ["axis", "model", "neurons", "samples"], sort=False
+        )
+    ]
+    return (f"Diverged and left out: {'; '.join(named)}.",) if named else ()
+
+
+def _label(model: str) -> str:
+    return LABELS.get(model, style.label(model))
 
 
 def identification(rows: pd.DataFrame) -> Picture:
@@ -147,7 +164,7 @@ def identification(rows: pd.DataFrame) -> Picture:
     counts = sorted(grid["neurons"].unique())
     shades = sns.color_palette("viridis", len(counts) + 1)[:-1]
     palette = sns.color_palette("colorblind")
-    others = [name for name in LABELS if name in set(rows.loc[rows["axis"] == "models", "model"])]
+    others = [name for name in LABELS if name in set(ours.loc[ours["axis"] == "models", "model"])]
     colours = dict(zip(others, palette, strict=False)) | {"shuffled": "0.45"}
     with style.theme():
         entries = [

@@ -90,6 +90,8 @@ def trained(rows: pd.DataFrame, task: str) -> Table:
                 line[heading] = _text(mean(values[name]))
                 numbers |= _named(name, mean(values[name]))
         for name, heading in EXACT.items():
+            if name not in values:  # all have diverged
+                continue
             value = float(values[name].mean())
             numbers[name] = value
             line[heading] = f"{value:.0f}" if name == "parameters" else f"{value / 1000:.0f}"
@@ -106,6 +108,9 @@ def trained(rows: pd.DataFrame, task: str) -> Table:
         "cut: the same networks without their recurrent weights. Dimension: participation ratio "
         "of filtered spikes. Trace: what one trial leaves for the way back."
     )
+    lost = int((own["quantity"] == "diverged").sum())
+    if lost:
+        note += f" Diverged and left out of the means: {lost} networks."
     if task == "contextual_integration":
         note += (
             " Accuracy is of the sign of the mean output in the last fifth of the response, whole "
@@ -241,7 +246,8 @@ def cost(rows: pd.DataFrame) -> Table:
     note = (
         "Recurrent product and update (activity and gradient, 20 steps) of spiking networks, 32 "
         f"examples, float64, one thread, the shortest of {ROUNDS} in turns. P = 0 is the time that "
-        "neurons take without recurrence. Times are of the machine that this ran on."
+        "neurons take without recurrence. Times are of the machine at that moment, beside what "
+        "else it did."
     )
     return _table("Time with P modes and with a full matrix", cells, raw, 2, note)
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
-from plausibench.bench.experiments.modularity import ARMS, TASKS
+from plausibench.bench.experiments.modularity import ARMS, PHASES, TASKS
 from plausibench.bench.report import notation, panels, style
 from plausibench.bench.report.render import Table
 from plausibench.bench.report.style import Picture
@@ -91,10 +91,10 @@ def modules(rows: pd.DataFrame) -> Table:
             line[name] = notation.number(*ends)
             numbers |= _named(name, ends)
             if name in ASKED:
-                beyond = int((found["p"] < BEYOND).sum())
-                line[name] += f" ({beyond}/{len(found)})"
+                beyond, tested = int((found["p"] < BEYOND).sum()), int(found["p"].notna().sum())
+                line[name] += f" ({beyond}/{tested})"
                 numbers |= _named(f"{name} z", interval(found["z"]))
-                numbers |= {f"{name} beyond": beyond, f"{name} seeds": len(found)}
+                numbers |= {f"{name} beyond": beyond, f"{name} seeds": tested}
         wide = own.pivot_table(index="seed", columns="quantity", values="value", aggfunc="first")
         for name, null in (
             ("specificity", "specificity, random lesions"),
@@ -110,7 +110,8 @@ def modules(rows: pd.DataFrame) -> Table:
     notes = (
         (
             "Means over seeds with 95 % intervals (Student's t); in brackets, how many seeds are "
-            "beyond the null in which neurons change labels (one-sided p < 0.05)."
+            "beyond the null in which neurons change labels (one-sided p < 0.05), of those where "
+            "the statistic is defined."
         ),
         (
             "Locality: distance within functional clusters over that of any two neurons. "
@@ -124,12 +125,17 @@ def modules(rows: pd.DataFrame) -> Table:
 def sequence(rows: pd.DataFrame) -> Table:
     """Table of what is forgotten, and what earlier tasks are worth, in sequential training."""
     cells, raw = [], []
+    end, left_out = "+".join(PHASES[-1]), 0
     own = rows[rows["quantity"].str.startswith(("after ", "transfer"))]
-    for (rule, arm), found in own.groupby(["rule", "arm"], sort=False):
+    for (rule, arm), started in own.groupby(["rule", "arm"], sort=False):
+        # A network that diverged has the rows of the phases before.
+        complete = set(started.loc[started["quantity"] == f"after {end}", "seed"])
+        found = started[started["seed"].isin(complete)]
+        left_out += started["seed"].nunique() - len(complete)
         moved = found[found["quantity"] == "transfer"].groupby("seed")["value"].mean()
         after = found[found["quantity"] != "transfer"].copy()
         after["phase"] = after["quantity"].str.removeprefix("after ")
-        last = after[after["phase"] == after["phase"].iloc[-1]]
+        last = after[after["phase"] == end]
         fresh = after[after["phase"] == after["of"]]
         old = last["of"] != last["phase"]
         lost = (
@@ -156,6 +162,10 @@ def sequence(rows: pd.DataFrame) -> Table:
             "network in the same phase, mean over later phases. 95 % intervals over seeds."
         ),
     )
+    if left_out:
+        notes = (*notes, f"Left out, as they diverged after the first phase: {left_out} networks.")
+    if not cells:
+        cells, raw = [{"rule": "–", "arm": "–"}], [{}]
     return _table("Tasks one after the other", rows, cells, raw, 2, notes)
 
 
