@@ -62,7 +62,7 @@ def tiny(monkeypatch):
         ghosh2023: {"BEFORE": 1, "AFTER": 1},
         bartunov2018: {"RUN": Run(1, 10, 1e-3), "HIDDEN": 4},
         biotorch: {"RUN": Run(1, 10, 1e-3)},
-        klindt2017: {"surface_rows": surface, "model_rows": model},
+        klindt2017: {"surface_scores": surface, "model_scores": model},
         identification: {"NEURONS": {1: 1, 10: 1}, "TEST": 20},
         lin2023: {"NEURONS": 10},
         modes: {"UPDATES": dict.fromkeys(modes.UPDATES, 1), "TESTED": 20},
@@ -76,11 +76,11 @@ def scarce():
     return Digits(test_fraction=0.97)
 
 
-def surface(neurons, images, seed, found=klindt2017.surface_rows):
-    return found(min(neurons, 10), images // 16, seed)
+def surface(readout, neurons, images, seed, found=klindt2017.surface_scores):
+    return found(readout, min(neurons, 10), images // 16, seed)
 
 
-def model(name, neurons, images, seed, found=klindt2017.model_rows):
+def model(name, neurons, images, seed, found=klindt2017.model_scores):
     return found(name, 10, images // 16, seed)
 
 

@@ -4,13 +4,14 @@ Neurons of one type lie at random places. The more of them are recorded together
 it takes to know them, and with very many it is as if their receptive field was known.
 """
 
-from plausibench.bench.experiments.identification import model_rows, surface_rows
+from plausibench.bench.experiments.identification import model_scores, surface_scores
 from plausibench.bench.replications.recipe import Recipe, Setting, Target
 
 POPULATION = 100
 FEW, MANY = 512, 2048
 """Images shown."""
 PUBLISHED = {(1, FEW): 0.0, (1, MANY): 0.35, (POPULATION, FEW): 0.75, (POPULATION, MANY): 0.95}
+SCORE = "explained_variance"
 KNOWN = 0.82
 """Read off the figure, where the kernel is known: at ``POPULATION`` and ``FEW``."""
 
@@ -30,8 +31,11 @@ LONGER = {
 
 def explained(seed: int, data: str) -> dict[str, float]:
     """Explained variance of new images without noise, and its differences."""
-    found = {cell: _value(surface_rows(*cell, seed), "explained_variance") for cell in PUBLISHED}
-    known = _value(model_rows("kernel_known", POPULATION, FEW, seed), "explained_variance")
+    found = {
+        (together, images): surface_scores("factorised", together, images, seed)[SCORE]
+        for together, images in PUBLISHED
+    }
+    known = model_scores("kernel_known", POPULATION, FEW, seed)[SCORE]
     return {
         **{_cell(*cell): value for cell, value in found.items()},
         KERNEL: known,
@@ -39,12 +43,6 @@ def explained(seed: int, data: str) -> dict[str, float]:
         **{what: found[POPULATION, n] - found[1, n] for n, what in TOGETHER.items()},
         **{what: found[n, MANY] - found[n, FEW] for n, what in LONGER.items()},
     }
-
-
-def _value(rows: list[dict[str, object]], quantity: str) -> float:
-    (value,) = (row["value"] for row in rows if row["quantity"] == quantity)
-    assert isinstance(value, float)
-    return value
 
 
 RECIPE = Recipe(

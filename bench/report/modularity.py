@@ -155,7 +155,7 @@ def sequence(rows: pd.DataFrame) -> Table:
         for name, values in ends.items():
             numbers |= _named(name, values)
         raw.append(numbers)
-    notes = (
+    notes: tuple[str, ...] = (
         (
             "Forgotten: performance after a phase less that at the end, mean over earlier phases. "
             "Transfer: mean performance during a phase, in quarters of it, less that of a fresh "
