@@ -73,8 +73,8 @@ def settle(
         The output also receives the current ``-nudging`` times the derivative of this objective
         with these targets.
     tolerance
-        An example is at rest when no activity changes by more than this in a sweep, relative to
-        the largest activity where that is above 1.
+        An example is at rest when no activity of its own changes by more than this in a sweep,
+        relative to its largest activity where that is above 1.
     steps
         Largest number of sweeps.
 
@@ -195,7 +195,8 @@ def _population_by_population(
     moved = np.inf
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(steps):
-            changes, sizes = [], [1.0]
+            # Of each example: none is at rest because another one is larger.
+            changes, sizes = np.zeros(1), np.ones(1)
             for population in free:
                 name = population.name
                 total = outside[name]
@@ -211,12 +212,12 @@ def _population_by_population(
                     new = activity[name] + share * (asked - activity[name])
                 else:
                     new = population.neurons.activate(total)
-                changes.append(np.abs(new - activity[name]).max())
-                sizes.append(np.abs(new).max())
+                changes = np.maximum(changes, np.abs(new - activity[name]).max(axis=-1))
+                sizes = np.maximum(sizes, np.abs(new).max(axis=-1))
                 drive[name], activity[name] = total, new
-            moved = float(np.max(changes, initial=0.0))
+            moved = float(changes.max())
             if not np.isfinite(moved):
                 return np.inf
-            if moved <= tolerance * np.max(sizes):
+            if (changes <= tolerance * sizes).all():
                 return 0.0
     return moved

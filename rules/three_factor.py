@@ -75,7 +75,10 @@ class ThreeFactor(Rule):
         ),
         randomness=frozenset({"rule"}),
         unbiased=True,
-        exact_when="in expectation as sigma -> 0; in time with a trace that does not decay",
+        exact_when=(
+            "in expectation as sigma -> 0; in networks with time only if decay = 1 besides: with "
+            "less, as by default, it is biased there"
+        ),
         bias_order=2,
         variance_law=(
             "that of node perturbation, plus N_l sum_j |a_j|^2 sum_(b != j) K_bj^2 E M_b^2 / B^2 "
@@ -259,6 +262,11 @@ class ThreeFactor(Rule):
                 expected=_node_perturbation,
             ),
             Law("variance over its closed form, delay 2 and decay 0.7", _variance(delayed)),
+            Law(
+                "in time, decay 0.5: deviation of the mean from the gradient, along that of the "
+                "closed form and in its lengths",
+                _bias_in_time(replace(self, sigma=1e-3, delay=1, decay=0.5, baseline="clean")),
+            ),
         )
 
 
@@ -288,5 +296,33 @@ def _variance(rule: ThreeFactor) -> Callable[[Situation], tuple[float, float, fl
         draws = replace(at, rule=rule).draws(20_000)
         found = sum(float(array.var(axis=0, ddof=1).sum()) for array in draws.values())
         return found / sum(law.variance.values()), 1.0, 0.05
+
+    return measure
+
+
+def _bias_in_time(rule: ThreeFactor) -> Callable[[Situation], tuple[float, float, float]]:
+    """1 if the mean is that of the closed form, 0 if it is the gradient, within 4 standard errors.
+
+    Claimed where these tell 0 from 1.
+    """
+
+    def measure(at: Situation) -> tuple[float, float, float]:
+        if at.network.dynamics != "recurrent":
+            raise InputError("the rule has no bias without time")
+        clean = at.network.forward(at.batch.inputs)
+        law = rule.closed_form(at.network, at.objective, at.batch, clean, frozenset({"rule"}))
+        if law is None:
+            raise InputError("there is no closed form of this network")
+        exact, draws = at.reference(), replace(at, rule=rule).draws(20_000)
+        away = {name: law.mean[name] - g for name, g in exact.items()}
+        along = sum(
+            (draws[name] - g).reshape(len(draws[name]), -1) @ away[name].reshape(-1)
+            for name, g in exact.items()
+        )
+        along = along / sum(float((array**2).sum()) for array in away.values())
+        allowed = 4 * float(along.std(ddof=1)) / len(along) ** 0.5
+        if not allowed < 0.5:
+            raise InputError("the bias is too small to be seen in this noise")
+        return float(along.mean()), 1.0, allowed
 
     return measure

@@ -731,7 +731,17 @@ class TestPlan:
         assert done.exit_code == 0, done.output
         assert "Most explained variance: 10 neurons for 30 min (3,600 images), 0.61" in done.stdout
         assert "Shortest to reach 0.6: 10 neurons" in done.stdout
-        assert "more than 10,000" in done.stdout
+        # The table tells of all that the surface knows, also beyond the limits, which it says.
+        _, table = done.stdout.split("Without limits:")
+        head, *lines = [line.split() for line in table.strip().splitlines() if line.strip()]
+        assert head[:3] == ["neurons,", "up", "to"]
+        known = read_surface(tmp_path / "surface.csv")
+        for count, line in zip((1, 10, 100), lines, strict=True):
+            found = known.shortest(0.6, count)
+            shown = ["more", "than", "10,000"] if found is None else [f"{found.samples:,}"]
+            assert line[: 1 + len(shown)] == [str(count), *shown]
+        assert known.shortest(0.6, 1) is None
+        assert known.shortest(0.6, 100).samples < known.shortest(0.6, 10).samples
         done = CliRunner().invoke(main, [*given_, "--goal", "0.99"])
         assert "Nothing within these limits reaches 0.99." in done.stdout
 

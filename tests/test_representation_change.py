@@ -19,7 +19,7 @@ RULE = "attention_gated"
 
 @pytest.fixture(scope="module")
 def rows():
-    todo = study.parts(rules=(RULE,), seeds=2, steps=8, coarse_steps=8)
+    todo = study.parts(rules=(RULE,), seeds=2, checkpoints=(8,), coarse_steps=8)
     return pd.DataFrame(collect(todo))
 
 
@@ -121,10 +121,10 @@ def test_learning_changes_the_top_most(record_figure):
 
 
 def test_command(tmp_path, monkeypatch):
-    given = (*study.parts.__defaults__[:-2], 4, 4)
-    monkeypatch.setattr(study.parts, "__defaults__", given)
+    monkeypatch.setattr(study.parts, "__defaults__", (*study.parts.__defaults__[:-1], 4))
     out = tmp_path / "out"
     arguments = ["run", "representation_change", "--rules", RULE, "--seeds", "2", "--jobs", "1"]
+    arguments += ["--checkpoints", "4"]
     found = CliRunner().invoke(main, [*arguments, "--optimiser", "sgd", "--out", str(out)])
     assert found.exit_code == 0, found.output
     assert "0 of 2" in (out / "representation_change.md").read_text()
@@ -135,6 +135,9 @@ def test_command(tmp_path, monkeypatch):
     [
         ({"seeds": 1}, "seeds"),
         ({"learning_rate": 0}, "learning_rate"),
+        *(({"checkpoints": (steps,)}, "checkpoints") for steps in (0, -1, 1.5)),
+        ({"checkpoints": (4, 8)}, "checkpoints: 2 numbers"),
+        *(({"coarse_steps": steps}, "coarse_steps") for steps in (0, -1, 1.5)),
         ({"optimiser": "adagrad"}, "optimiser"),
         ({"rules": ("oja",)}, "rules: Oja's rule needs dense synapses"),
     ],

@@ -59,12 +59,13 @@ def plan(
         click.echo(f"Nothing within these limits reaches {goal:g}.")
     else:
         click.echo(f"Shortest to reach {goal:g}: {_said(quickest, rate)}")
-    rows = [("neurons", f"images to reach {goal:g}", "time")]
+    # Whatever the limits: what more neurons or more time would bring.
+    rows = [("neurons, up to", f"images to reach {goal:g}", "time")]
     for count in known.neurons:
         found = known.shortest(goal, int(count))
         shown = f"more than {known.samples[-1]:,}" if found is None else f"{found.samples:,}"
         rows.append((f"{count:,}", shown, "–" if found is None else _time(found.samples / rate)))
-    click.echo(f"\n{columns(rows)}")
+    click.echo(f"\nWithout limits:\n\n{columns(rows)}")
 
 
 def _said(found: "Plan", rate: float) -> str:

@@ -15,7 +15,9 @@ are left out of the means, and counted.
 
 The control is severe. A network that has learned comes to rest, as its errors vanish; with shuffled
 rewards they never do, and a rule whose updates grow with the error (REINFORCE, AGREL) goes on
-wandering. A lower learning rate, with more trials, leaves less of that.
+wandering. A lower learning rate, with more trials, leaves less of that. What is missing is a fairer
+one, yoked to the network that learns: its rewards, permuted among the trials of each batch, so that
+both get rewards as often, and the control's errors shrink as the learner's do.
 
 The profile is *top-heavy* where the layer at the top changes more than that at the bottom, and
 *ordered* where each changes more than the one below.
@@ -107,7 +109,7 @@ def parts(
     learning_rate: float | None = None,
     seeds: int = 10,
     seed: int = 0,
-    steps: int = STEPS,
+    checkpoints: tuple[int, ...] = (STEPS,),
     coarse_steps: int = COARSE_STEPS,
 ) -> list[Part]:
     """Independent parts of the study.
@@ -123,8 +125,10 @@ def parts(
     seeds, seed
         Number of seeds, at least 2, and the first; each has its own initial weights, images,
         feedback and draws.
-    steps, coarse_steps
-        Batches of the fine and of the coarse task.
+    checkpoints
+        Number of batches of the fine task, one.
+    coarse_steps
+        Batches of the coarse task.
 
     Returns
     -------
@@ -141,6 +145,12 @@ def parts(
     integer("seed", seed, least=0)
     if learning_rate is not None:
         positive("learning_rate", learning_rate)
+    if len(checkpoints) != 1:
+        raise InputError(
+            f"checkpoints: {len(checkpoints)} numbers of training steps; allowed is one"
+        )
+    steps = integer("checkpoints", checkpoints[0], least=1)
+    integer("coarse_steps", coarse_steps, least=1)
     todo = []
     for rule in rules:
         made: Rule = select("rule", rule).make()
