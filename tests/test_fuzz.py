@@ -68,9 +68,7 @@ NAMES = sorted({name for kind in registry.KINDS for name in registry.entries(kin
 ODD = st.one_of(
     st.text(max_size=12),
     st.text(string.printable, max_size=20),
-    st.sampled_from(
-        ["", "-1", "0", "nan", "inf", "1e999", "-", "--", "[", "]", "a=b", "\0", "../x"]
-    ),
+    st.sampled_from(["", "-1", "0", "nan", "inf", "1e999", "-", "--", "[", "]", "a=b", "../x"]),
     st.integers(-(10**20), 10**20).map(str),
     st.floats().map(str),
     st.sampled_from(NAMES),
@@ -80,7 +78,7 @@ ODD = st.one_of(
         st.sampled_from(["sigma", "noise", "scale", "sizes", "x", ""]),
         st.text(string.printable, max_size=8),
     ),
-)
+).filter(lambda text: "\0" not in text)  # the system passes no argument that holds one
 OPTIONS = (
     *("--tasks", "--architectures", "--objectives", "--rules", "--pairing", "--hidden"),
     *("--protocols", "--checkpoints", "--seeds", "--seed", "--samples", "--precision", "--budget"),
