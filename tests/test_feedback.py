@@ -120,7 +120,11 @@ def test_theory(selector, where, claim, record_figure):
         record_figure(line, error, f"{'<=' if claim.holds else '>'} {claim.tolerance}")
         assert (error <= claim.tolerance) == claim.holds
     elif isinstance(claim, Law):
-        measured, expected, allowed = claim.measure(at)
+        try:
+            measured, expected, allowed = claim.measure(at)
+        except InputError as error:
+            # As in a certificate, a claim that refuses a situation does not apply there.
+            pytest.skip(str(error))
         record_figure(line, measured, f"{expected} within {allowed}")
         assert abs(measured - expected) <= allowed
     else:
