@@ -1,8 +1,9 @@
 """The same small search for every rule: its learning rate, and one option of its own if it has one.
 
 Every rule gets 12 trials. One that declares ``searched`` tries its values of that option, each
-with 12 / values learning rates; the others try 12 learning rates. A trial is scored by its accuracy
-on a quarter of the training set that it does not learn from; the test set is never seen.
+with 12 / values learning rates; the others try 12 learning rates. A trial takes as many steps as
+the training that is then measured: a rate that is best early may not last. It is scored by its
+accuracy on a quarter of the training set that it does not learn from; the test set is never seen.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from plausibench.bench import registry
+from plausibench.bench.cost import in_turn
 from plausibench.bench.provenance import engine_digest
 from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
@@ -32,7 +34,6 @@ from plausibench.rules.rule import Rule
 TRIALS = 12
 RATES = tuple(float(f"{rate:.2g}") for rate in np.geomspace(1e-3, 10**0.5, TRIALS))
 """Learning rates; a rule with an option of its own takes every second one, or so."""
-STEPS = 200
 SEED = 1000
 """Of the search; the benchmark uses others."""
 
@@ -92,7 +93,7 @@ def trials(selector: str) -> list[tuple[str, float]]:
     ]
 
 
-def search(unit: Unit, spec: Spec, steps: int = STEPS) -> Rows:
+def search(unit: Unit, spec: Spec) -> Rows:
     """Train a rule in every trial.
 
     Returns
@@ -101,7 +102,7 @@ def search(unit: Unit, spec: Spec, steps: int = STEPS) -> Rows:
         ``rule`` as asked for, ``tried`` with its options, ``learning_rate``, ``loss`` and, in
         classification, ``accuracy`` on the examples held out, NaN if it ``diverged``.
     """
-    task = Held(select("task", unit.task).make())
+    task, steps = Held(select("task", unit.task).make()), max(spec.checkpoints)
     rows: Rows = []
     for tried, rate in trials(unit.rule):
         network = build_network(unit.architecture, task, spec.hidden_for(unit.architecture), SEED)
@@ -167,7 +168,6 @@ def tune(
     path: Path,
     jobs: int = 1,
     on_done: Callable[[str, int, int], None] | None = None,
-    steps: int = STEPS,
 ) -> Rows:
     """Search for every rule of a specification; what a file holds already is not searched again.
 
@@ -181,12 +181,10 @@ def tune(
         Worker processes; the results are the same with any number.
     on_done
         Called after each rule with its name, the number done and the number in all.
-    steps
-        Training steps of a trial.
     """
     # One search for each rule: seeds and protocols come later.
     todo = [u for u in units(spec.with_values(seeds=1, protocols=("own",))) if u.reason is None]
-    keys = {unit: _key(unit, spec, steps) for unit in todo}
+    keys = {unit: _key(unit, spec) for unit in todo}
     found: dict[str, Rows] = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         with suppress(json.JSONDecodeError):  # torn when the process ended
@@ -194,7 +192,7 @@ def tune(
             found[kept["key"]] = kept["rows"]
     missing = [unit for unit in todo if keys[unit] not in found]
     done = len(todo) - len(missing)
-    with closing(_searched(missing, spec, steps, jobs)) as results:
+    with closing(_searched(missing, spec, jobs)) as results:
         for unit, rows in results:
             found[keys[unit]] = rows
             with path.open("a", encoding="utf-8") as file:
@@ -205,11 +203,11 @@ def tune(
     return [row for unit in todo for row in found[keys[unit]]]
 
 
-def _key(unit: Unit, spec: Spec, steps: int) -> str:
+def _key(unit: Unit, spec: Spec) -> str:
     """Digest of everything that a search depends on."""
     chosen = {kind: getattr(unit, kind) for kind in registry.KINDS}
     depends = [
-        *(chosen, steps, RATES, SEED, engine_digest()),
+        *(chosen, max(spec.checkpoints), RATES, SEED, engine_digest()),
         *(spec.training_batch_size, spec.optimiser, spec.weight_decay),
         spec.hidden_for(unit.architecture),
         [registry.digest(registry.find(k, select(k, text).name)) for k, text in chosen.items()],
@@ -217,15 +215,13 @@ def _key(unit: Unit, spec: Spec, steps: int) -> str:
     return hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:32]
 
 
-def _searched(
-    todo: list[Unit], spec: Spec, steps: int, jobs: int
-) -> Generator[tuple[Unit, Rows], None, None]:
+def _searched(todo: list[Unit], spec: Spec, jobs: int) -> Generator[tuple[Unit, Rows], None, None]:
     """Each unit with what was found, as it is done."""
     if jobs == 1 or len(todo) < 2:
         for unit in todo:
-            yield unit, search(unit, spec, steps)
+            yield unit, search(unit, spec)
         return
     with reliable_workers(jobs, spec.plugins) as pool:
-        futures = {pool.submit(search, unit, spec, steps): unit for unit in todo}
+        futures = {pool.submit(search, unit, spec): unit for unit in in_turn(todo, spec)}
         for future in as_completed(futures):
             yield futures[future], future.result()

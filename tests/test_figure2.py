@@ -69,14 +69,15 @@ def test_trials_are_scored_on_training_examples_held_out():
 
 
 def test_search_is_kept_and_the_same_with_any_number_of_processes(tmp_path):
-    alone = tuning.tune(SPEC, tmp_path / "one.jsonl", steps=4)
-    together = tuning.tune(SPEC, tmp_path / "two.jsonl", jobs=2, steps=4)
+    spec = SPEC.with_values(checkpoints=(0, 4))
+    alone = tuning.tune(spec, tmp_path / "one.jsonl")
+    together = tuning.tune(spec, tmp_path / "two.jsonl", jobs=2)
     assert alone == together
     assert len(alone) == 2 * tuning.TRIALS
     with (tmp_path / "one.jsonl").open("a") as file:
         file.write('{"key": "torn')
     again = []
-    assert tuning.tune(SPEC, tmp_path / "one.jsonl", steps=4, on_done=again.append) == alone
+    assert tuning.tune(spec, tmp_path / "one.jsonl", on_done=again.append) == alone
     assert again == []
     kept = (tmp_path / "one.jsonl").read_text().splitlines()[0]
     (tmp_path / "half.jsonl").write_text(kept + "\n")
@@ -84,7 +85,7 @@ def test_search_is_kept_and_the_same_with_any_number_of_processes(tmp_path):
     def done(rule, number, total):
         again.append((rule, number, total))
 
-    assert tuning.tune(SPEC, tmp_path / "half.jsonl", steps=4, on_done=done) == alone
+    assert tuning.tune(spec, tmp_path / "half.jsonl", on_done=done) == alone
     assert again == [("direct_feedback_alignment", 2, 2)]
     assert json.loads(kept)["rows"] == alone[: tuning.TRIALS]
 
@@ -113,9 +114,9 @@ def test_best_trial_is_taken():
 
 def test_diverged_trials_are_recorded(monkeypatch):
     monkeypatch.setattr(tuning, "RATES", (0.01, 1e300))
-    spec = SPEC.with_values(rules=("backprop",), architectures=("linear",))
+    spec = SPEC.with_values(rules=("backprop",), architectures=("linear",), checkpoints=(0, 20))
     (unit,) = units(spec.with_values(protocols=("own",)))
-    rows = tuning.search(unit, spec, steps=20)
+    rows = tuning.search(unit, spec)
     lost = [row for row in rows if row["diverged"]]
     assert lost
     assert all(np.isnan(row["loss"]) for row in lost)
