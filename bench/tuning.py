@@ -117,7 +117,7 @@ def search(unit: Unit, spec: Spec) -> Rows:
             learning_rate=rate,
             weight_decay=spec.weight_decay,
             seed=SEED,
-            evaluate_every=steps,
+            evaluate_every=max(steps, 1),
         )
         last = {row["quantity"]: row["value"] for row in training.rows if row["step"] == steps}
         rows.append(

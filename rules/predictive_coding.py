@@ -20,6 +20,7 @@ from plausibench.kernels.errors import Divergence, InputError, choose, flag, int
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Dense, Estimates, Outer
+from plausibench.rules.fixed_point import fixed_point
 from plausibench.rules.layers import gated, in_double, no_chain
 from plausibench.rules.linear_chain import linear_chain
 from plausibench.rules.noise import Noise
@@ -54,7 +55,7 @@ STRICT = RuleCard(
         "configuration)"
     ),
 )
-REST, TURNS = 1e-13, 1000
+REST, TURNS = 1e-11, 200
 """Largest change of errors at rest, relative to the largest error, and number of turns."""
 CARDS = {
     "strict": STRICT,
@@ -411,41 +412,42 @@ def equilibrium(
     There the errors are what the nudge sends back through the network at its values,
     :math:`\epsilon_L = -\beta \partial F / \partial v_L`, :math:`\epsilon_l = f'(v_l) \odot
     W_{l+1}^T \epsilon_{l+1}`, and the values are what a forward pass gives with the errors added
-    to its drives. The two are taken in turns. Each turn corrects the one before by a factor of
-    the order of the nudge; where that is above 1 the turns are damped.
+    to its drives: a fixed point, unique while the nudge is gentle.
 
     Raises
     ------
     Divergence
         If values do not come to rest.
     """
-    top = network.output.name
-    errors = {name: np.zeros_like(drive) for name, drive in clean.drive.items()}
-    examples = len(clean.output)
-    share, last, passed = np.ones((examples, 1)), np.full(examples, np.inf), clean
+    top, names = network.output.name, list(clean.drive)
+    cuts = np.cumsum([clean.drive[name].shape[-1] for name in names])[:-1]
+
+    def parted(errors: Array) -> Arrays:
+        parts = np.split(errors, cuts, axis=-1)
+        return {n: np.ascontiguousarray(part) for n, part in zip(names, parts, strict=True)}
+
+    def passed(errors: Arrays) -> Activity:
+        noise = {name: error[None] for name, error in errors.items()}
+        shifted = network.forward(batch.inputs, drive_noise=noise, clean=clean)
+        drive = {name: (shifted.drive[name] + noise[name])[0] for name in errors}
+        activity = {
+            name: array[0] if name in errors else array for name, array in shifted.activity.items()
+        }
+        return Activity(drive, activity, activity[top])
+
+    def returned(errors: Array) -> Array:
+        values = passed(parted(errors))
+        push = {top: -nudging * objective.error(values.output, batch.targets)}
+        asked = network.credit(values, push)
+        return np.concatenate([asked[name] for name in names], axis=-1)
+
+    start = np.zeros((len(clean.output), sum(d.shape[-1] for d in clean.drive.values())))
     with np.errstate(over="ignore", invalid="ignore"):
-        for _ in range(TURNS):
-            push = {top: -nudging * objective.error(passed.output, batch.targets)}
-            asked = network.credit(passed, push)
-            moves = {name: asked[name] - error for name, error in errors.items()}
-            moved = np.max([np.abs(move).max(axis=-1) for move in moves.values()], axis=0)
-            height = np.max([np.abs(error).max(axis=-1) for error in asked.values()], axis=0)
-            if not np.isfinite(moved).all():
-                break
-            if (moved <= REST * height).all():
-                return errors, passed.activity
-            share[moved > last] /= 2
-            last = moved
-            errors = {name: error + share * moves[name] for name, error in errors.items()}
-            noise = {name: error[None] for name, error in errors.items()}
-            shifted = network.forward(batch.inputs, drive_noise=noise, clean=clean)
-            drive = {name: (shifted.drive[name] + noise[name])[0] for name in errors}
-            activity = {
-                name: array[0] if name in errors else array
-                for name, array in shifted.activity.items()
-            }
-            passed = Activity(drive, activity, activity[top])
-    raise Divergence("predictive_coding: nudged values do not come to rest; nudge more gently")
+        found = fixed_point(returned, start, REST, TURNS)
+    if found is None:
+        raise Divergence("predictive_coding: nudged values do not come to rest; nudge more gently")
+    errors = parted(found)
+    return errors, passed(errors).activity
 
 
 def pulled(
