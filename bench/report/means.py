@@ -128,7 +128,9 @@ def bars(
     **look
         Of ``Axes.errorbar``.
     """
-    mean, low, high = np.asarray(ends, dtype=float).reshape(-1, 3).T
+    if not len(ends):  # an axis without data would get limits from nothing
+        return
+    mean, low, high = np.array(ends, dtype=float).T
     below = np.minimum(mean - low, 0.9 * mean) if logarithmic else mean - low
     widths = np.nan_to_num([below, high - mean])
     look = {"elinewidth": 0.9, "zorder": 4, **look}
@@ -140,6 +142,8 @@ def bars(
 
 def band(axes: Axes, x: Iterable[float], ends: Sequence[Ends] | pd.DataFrame, **look: Any) -> None:
     """Line with a band for its intervals, as :func:`bars`."""
-    mean, low, high = np.asarray(ends, dtype=float).reshape(-1, 3).T
+    if not len(ends):
+        return
+    mean, low, high = np.array(ends, dtype=float).T
     (line,) = axes.plot(list(x), mean, **look)
     axes.fill_between(list(x), low, high, color=line.get_color(), alpha=0.18, linewidth=0)
