@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from plausibench.architectures.blocks import Block, Weights, part, product
-from plausibench.architectures.temporal import Compiled, State
+from plausibench.architectures.temporal import Compiled, Passes, State
 from plausibench.kernels.compiled import kernel
 from plausibench.kernels.elementwise import SIGMOID, activate
 from plausibench.kernels.errors import choose, flag, integer, number, positive
@@ -152,8 +152,7 @@ class IntegrateAndFire(Compiled):
     def step(self, state: State, drive: Array, traces: Mapping[str, Array]) -> Array:
         left = [np.empty_like(drive) for _ in range(3)]
         _step(
-            self.factors.astype(drive.dtype),
-            *self.surrogate.options(drive.dtype),
+            *self.options(drive.dtype),
             drive.reshape(-1),
             *(array.reshape(-1) for array in state.values()),
             *(array.reshape(-1) for array in left),
@@ -196,45 +195,12 @@ class IntegrateAndFire(Compiled):
         moved["spike"] = pseudo * (moved["potential"] - beta * moved["adapted"])
         return moved["filtered"]
 
-    def forward_block(
-        self,
-        block: Block,
-        weights: Weights,
-        outside: Array,
-        noise: Array,
-        amplitude: float,
-        drive: Array,
-        activity: Array,
-        traces: Mapping[str, Array],
-    ) -> None:
-        kind = drive.dtype
-        neurons = self.factors.astype(kind), *self.surrogate.options(kind)
-        out = drive, activity, *(traces[name] for name in self.traces)
-        _forward(block, *neurons, weights, outside, noise, kind.type(amplitude), *out)
+    @property
+    def passes(self) -> Passes:
+        return Passes(_forward, _adjoint, _tangent)
 
-    def adjoint_block(
-        self,
-        block: Block,
-        weights: Weights,
-        own: Array,
-        slopes: tuple[Array, ...],
-        arriving: Array,
-        signals: Array,
-    ) -> None:
-        factors, (pseudo, opened, reset) = self.factors.astype(signals.dtype), slopes
-        _adjoint(block, factors, weights, own, pseudo, opened, reset, arriving, signals)
-
-    def tangent_block(
-        self,
-        block: Block,
-        weights: Weights,
-        slopes: tuple[Array, ...],
-        outside: Array,
-        drive: Array,
-        activity: Array,
-    ) -> None:
-        factors, (pseudo, opened, reset) = self.factors.astype(drive.dtype), slopes
-        _tangent(block, factors, weights, pseudo, opened, reset, outside, drive, activity)
+    def options(self, dtype: np.dtype) -> tuple[Array, int, Any, Any]:
+        return self.factors.astype(dtype), *self.surrogate.options(dtype)
 
 
 @kernel
@@ -306,21 +272,17 @@ def _step(
 @kernel
 def _forward(
     block: Block,
-    factors: Array,
-    shape: int,
-    sharpness: float,
-    height: float,
+    options: tuple[Array, int, float, float],
     weights: Weights,
     outside: Array,
     noise: Array,
     amplitude: float,
     drive: Array,
     activity: Array,
-    pseudo: Array,
-    opened: Array,
-    charge: Array,
-    spikes: Array,
+    traces: tuple[Array, Array, Array, Array],
 ) -> None:
+    factors, shape, sharpness, height = options
+    pseudo, opened, charge, spikes = traces
     first, last, low, high = block
     steps, size, rows = drive.shape[1], drive.shape[3], high - low
     before = np.zeros(((last - first) * rows, size), drive.dtype)
@@ -367,15 +329,15 @@ def _forward(
 @kernel
 def _adjoint(
     block: Block,
-    factors: Array,
+    options: tuple[Array, int, float, float],
     weights: Weights,
     own: Array,
-    pseudo: Array,
-    opened: Array,
-    reset: Array,
+    slopes: tuple[Array, Array, Array],
     arriving: Array,
     signals: Array,
 ) -> None:
+    factors = options[0]
+    pseudo, opened, reset = slopes
     a_s, a_m, a_r, of_spike = factors[0], factors[1], factors[2], factors[3]
     a_d, of_filter, a_a, beta = factors[4], factors[5], factors[6], factors[7]
     charging = factors.dtype.type(1) - a_m
@@ -416,15 +378,15 @@ def _adjoint(
 @kernel
 def _tangent(
     block: Block,
-    factors: Array,
+    options: tuple[Array, int, float, float],
     weights: Weights,
-    pseudo: Array,
-    opened: Array,
-    reset: Array,
+    slopes: tuple[Array, Array, Array],
     outside: Array,
     drive: Array,
     activity: Array,
 ) -> None:
+    factors = options[0]
+    pseudo, opened, reset = slopes
     a_s, a_m, a_r, of_spike = factors[0], factors[1], factors[2], factors[3]
     a_d, of_filter, a_a, beta = factors[4], factors[5], factors[6], factors[7]
     charging = factors.dtype.type(1) - a_m

@@ -435,12 +435,13 @@ def _run_blocks(
     drive, activity = empty(shape, kind), empty(shape, kind)
     traces = {name: empty(shape, kind) for name in neurons.traces}
     given, now, rates = (by_step(array, examples) for array in (outside, drive, activity))
-    left = {name: by_step(trace, examples) for name, trace in traces.items()}
+    left = tuple(by_step(trace, examples) for trace in traces.values())
     disturbance = given[:0] if noise is None else by_step(noise, examples)
-    transposed = _cast(weights.transposed(), kind)
+    options, back = neurons.options(kind), _cast(weights.transposed(), kind)
+    rest = (given, disturbance, kind.type(amplitude), now, rates, left)
 
     def one(block: Block) -> None:
-        neurons.forward_block(block, transposed, given, disturbance, amplitude, now, rates, left)
+        neurons.passes.forward(block, options, back, *rest)
 
     spread(one, blocks(len(now), examples, weights.samples > 1))
     return drive, activity, traces
@@ -461,9 +462,10 @@ def _return_blocks(
     signals = empty(arriving.shape, kind)
     at = tuple(by_step(s, examples) for s in slopes)
     given, back = by_step(arriving, examples), by_step(signals, examples)
+    options = neurons.options(kind)
 
     def one(block: Block) -> None:
-        neurons.adjoint_block(block, cast, own, at, given, back)
+        neurons.passes.adjoint(block, options, cast, own, at, given, back)
 
     spread(one, blocks(len(back), examples, weights.samples > 1))
     return signals
@@ -476,10 +478,10 @@ def _tangent_blocks(
     drive, activity = (empty(outside.shape, outside.dtype) for _ in range(2))
     at = tuple(by_step(s, examples) for s in slopes)
     given, now, changes = (by_step(array, examples) for array in (outside, drive, activity))
-    transposed = _cast(weights.transposed(), outside.dtype)
+    options, transposed = neurons.options(outside.dtype), _cast(weights.transposed(), outside.dtype)
 
     def one(block: Block) -> None:
-        neurons.tangent_block(block, transposed, at, given, now, changes)
+        neurons.passes.tangent(block, options, transposed, at, given, now, changes)
 
     spread(one, blocks(len(now), examples, weights.samples > 1))
     return drive, activity

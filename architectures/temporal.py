@@ -1,9 +1,9 @@
 """Neurons with a state of their own: what they do depends on what they did before."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -74,56 +74,43 @@ class Temporal(Neurons):
         raise _stateful(self)
 
 
-class Compiled(Temporal):
-    """Neurons whose whole passes are compiled, with one projection onto their population or none.
+class Passes(NamedTuple):
+    """Compiled loops through all steps, which do what the steps do for the rows of a block.
 
-    Arrays are ``(S, T, B, N)``, of one floating-point type, with S = 1 where samples share them.
-    The loops do what the steps do; only the rows of the block are read and written.
+    Arrays are ``(S, T, B, N)``, of one floating-point type, with S = 1 where samples share them;
+    ``options`` are those of the neurons, ``weights`` of the projection onto their population.
+
+    Attributes
+    ----------
+    forward
+        ``(block, options, weights, outside, noise, amplitude, drive, activity, traces)``: driven
+        from outside and by ``activity @ weights`` a step before. ``noise`` of shape ``(0, T, B,
+        N)`` is none; ``drive`` takes the one without noise.
+    adjoint
+        ``(block, options, weights, own, slopes, arriving, signals)``: back, with ``signals @
+        weights + signals * own`` of the step after; ``own``, ``(N,)``, is what returns from each
+        neuron to itself, besides.
+    tangent
+        ``(block, options, weights, slopes, outside, drive, activity)``: as forward, with changes
+        of drive and activity.
     """
 
-    @abstractmethod
-    def forward_block(
-        self,
-        block: Block,
-        weights: Weights,
-        outside: Array,
-        noise: Array,
-        amplitude: float,
-        drive: Array,
-        activity: Array,
-        traces: Mapping[str, Array],
-    ) -> None:
-        """Go through all steps, driven from outside and by ``activity @ weights`` a step before.
+    forward: Callable[..., None]
+    adjoint: Callable[..., None]
+    tangent: Callable[..., None]
 
-        ``noise`` of shape ``(0, T, B, N)`` is none; ``drive`` takes the one without noise.
-        """
+
+class Compiled(Temporal):
+    """Neurons whose passes are compiled, with one projection onto their population or none."""
+
+    @property
+    @abstractmethod
+    def passes(self) -> Passes:
+        """The compiled loops."""
 
     @abstractmethod
-    def adjoint_block(
-        self,
-        block: Block,
-        weights: Weights,
-        own: Array,
-        slopes: tuple[Array, ...],
-        arriving: Array,
-        signals: Array,
-    ) -> None:
-        """Return through all steps, with ``signals @ weights + signals * own`` of the step after.
-
-        ``own``, ``(N,)``, is what returns from each neuron to itself, besides.
-        """
-
-    @abstractmethod
-    def tangent_block(
-        self,
-        block: Block,
-        weights: Weights,
-        slopes: tuple[Array, ...],
-        outside: Array,
-        drive: Array,
-        activity: Array,
-    ) -> None:
-        """Go through all steps with changes of drive and activity, as ``forward_block`` does."""
+    def options(self, dtype: np.dtype) -> tuple[Any, ...]:
+        """Options as compiled code takes them, where activity is of this type."""
 
 
 def _stateful(neurons: Neurons) -> TypeError:
@@ -174,7 +161,7 @@ class Leaky(Compiled):
     def step(self, state: State, drive: Array, traces: Mapping[str, Array]) -> Array:
         activity, slope = np.empty_like(drive), np.empty_like(drive)
         _step(
-            *self._options(drive.dtype),
+            *self.options(drive.dtype),
             drive.reshape(-1),
             state["leaking"].reshape(-1),
             activity.reshape(-1),
@@ -203,51 +190,12 @@ class Leaky(Compiled):
         moved["leaking"] = kept + self.leak * change
         return slopes[0] * moved["leaking"]
 
-    def _options(self, dtype: np.dtype) -> tuple[int, Any, bool]:
-        """Options as compiled code takes them."""
+    @property
+    def passes(self) -> Passes:
+        return Passes(_forward, _adjoint, _tangent)
+
+    def options(self, dtype: np.dtype) -> tuple[int, Any, bool]:
         return self.function.code, dtype.type(self.leak), self.leaking == "rate"
-
-    def forward_block(
-        self,
-        block: Block,
-        weights: Weights,
-        outside: Array,
-        noise: Array,
-        amplitude: float,
-        drive: Array,
-        activity: Array,
-        traces: Mapping[str, Array],
-    ) -> None:
-        code, leak, rate = self._options(drive.dtype)
-        size = drive.dtype.type(amplitude)
-        out = drive, activity, traces["slope"]
-        _forward(block, code, leak, rate, weights, outside, noise, size, *out)
-
-    def adjoint_block(
-        self,
-        block: Block,
-        weights: Weights,
-        own: Array,
-        slopes: tuple[Array, ...],
-        arriving: Array,
-        signals: Array,
-    ) -> None:
-        _, leak, rate = self._options(signals.dtype)
-        (slope,) = slopes
-        _adjoint(block, leak, rate, weights, own, slope, arriving, signals)
-
-    def tangent_block(
-        self,
-        block: Block,
-        weights: Weights,
-        slopes: tuple[Array, ...],
-        outside: Array,
-        drive: Array,
-        activity: Array,
-    ) -> None:
-        _, leak, rate = self._options(drive.dtype)
-        (slope,) = slopes
-        _tangent(block, leak, rate, weights, slope, outside, drive, activity)
 
 
 @kernel
@@ -272,17 +220,17 @@ def _step(
 @kernel
 def _forward(
     block: Block,
-    code: int,
-    leak: float,
-    rate: bool,
+    options: tuple[int, float, bool],
     weights: Weights,
     outside: Array,
     noise: Array,
     amplitude: float,
     drive: Array,
     activity: Array,
-    slope: Array,
+    traces: tuple[Array],
 ) -> None:
+    code, leak, rate = options
+    (slope,) = traces
     first, last, low, high = block
     steps, size, rows = drive.shape[1], drive.shape[3], high - low
     before = np.zeros(((last - first) * rows, size), drive.dtype)
@@ -313,14 +261,15 @@ def _forward(
 @kernel
 def _adjoint(
     block: Block,
-    leak: float,
-    rate: bool,
+    options: tuple[int, float, bool],
     weights: Weights,
     own: Array,
-    slope: Array,
+    along: tuple[Array],
     arriving: Array,
     signals: Array,
 ) -> None:
+    _, leak, rate = options
+    (slope,) = along
     first, last, low, high = block
     steps, size, rows = signals.shape[1], signals.shape[3], high - low
     after = np.zeros(((last - first) * rows, size), signals.dtype)
@@ -349,14 +298,15 @@ def _adjoint(
 @kernel
 def _tangent(
     block: Block,
-    leak: float,
-    rate: bool,
+    options: tuple[int, float, bool],
     weights: Weights,
-    slope: Array,
+    along: tuple[Array],
     outside: Array,
     drive: Array,
     activity: Array,
 ) -> None:
+    _, leak, rate = options
+    (slope,) = along
     first, last, low, high = block
     steps, size, rows = drive.shape[1], drive.shape[3], high - low
     before = np.zeros(((last - first) * rows, size), drive.dtype)

@@ -73,11 +73,6 @@ class Pilot:
     operations: float
     seconds: float = 0.0
 
-    def half_width(self, samples: float) -> float:
-        """Expected half-width of the 95 % interval of the relative squared bias."""
-        variance = JACKKNIFE * 2 * self.spread / samples**2 + 4 * self.along / samples
-        return student_quantile(0.95, GROUPS - 1) * float(np.sqrt(variance))
-
     def samples(self, precision: float) -> int:
         """Draws with which most intervals are no wider than the precision."""
         goal = (precision / MARGIN / student_quantile(0.95, GROUPS - 1)) ** 2

@@ -10,7 +10,7 @@ from plausibench.bench import registry
 from plausibench.bench.cli import main
 from plausibench.bench.experiments import apical_activity as study
 from plausibench.bench.experiments.parts import collect
-from plausibench.bench.report.apical_activity import KEYS, changes, means, predictions
+from plausibench.bench.report.apical_activity import KEYS, by_condition, changes, predictions
 from plausibench.bench.report.apical_activity import apical_activity as picture
 from plausibench.bench.selectors import select
 from plausibench.kernels.errors import InputError
@@ -117,7 +117,7 @@ def test_patterns():
 
 
 def test_both_predictions_hold_with_orthogonal_stimuli_and_aligned_feedback(rows, record_figure):
-    found = means(rows)
+    found = by_condition(rows)
     hold = predictions(found)
     assert hold["reward", *FIRST]
     own = found.set_index([*KEYS, "quantity"]).sort_index()["value"].loc["reward", *FIRST]

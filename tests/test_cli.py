@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from plausibench.bench import registry
 from plausibench.bench.cli import main
 from plausibench.bench.store import Run
+from plausibench.kernels import cache
 
 SMALL = [
     *("--rules", "backprop", "--rules", "feedback_alignment", "--tasks", "teacher_student"),
@@ -490,6 +491,17 @@ def test_a_table_has_the_columns_asked_for_and_in_order(finished):
     gains = [float(row.split(",")[head.split(",").index("gain")]) for row in rows]
     assert len(gains) == 2
     assert gains == sorted(gains, reverse=True)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="there is no /proc to write to")
+@pytest.mark.parametrize(
+    "command",
+    ["run", "run scaling", "run figure2", "train backprop", "replicate werfel2005"],
+)
+def test_a_folder_that_takes_nothing_is_refused_before_compiling(command, monkeypatch):
+    monkeypatch.setattr(cache, "compiled", lambda: False)
+    sentence = refused(*command.split(), "--out", "/proc/x")
+    assert sentence.startswith("out: /proc/x cannot be written (")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Doses, three components, identification of rules and inductive biases, in small versions."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,8 @@ from plausibench.bench.experiments.dictionary import learned, recovered
 from plausibench.bench.experiments.dose_response import ANOTHER, KINDS, Dose, Dosed
 from plausibench.bench.experiments.parts import collect
 from plausibench.bench.experiments.worlds import Cued, Field, Movie, Sources
-from plausibench.bench.report import means
 from plausibench.bench.report.dose_response import CEILING, FLOOR, distance, distances, own_loss
+from plausibench.bench.report.inductive_biases import biases
 from plausibench.bench.statistics import interval
 from plausibench.bench.unit import build_network
 from plausibench.kernels.errors import InputError
@@ -423,12 +424,18 @@ def test_biases_in_a_small_version():
     assert pictures[0].name == "inductive_biases"
 
 
-def test_intervals_of_shares_end_at_0_and_1():
-    mean, low, high = means.share([0.9, 1.0, 1.0])
-    assert mean == pytest.approx(2.9 / 3)
-    assert (low, high) == (pytest.approx(means.interval([0.9, 1.0, 1.0])[1]), 1.0)
-    assert means.share([0.0, 0.3])[1:] == (0.0, 1.0)
-    assert np.isnan(means.share([0.5])[1:]).all()
+def test_a_network_that_diverges_has_a_row_without_a_score(monkeypatch):
+    """And is counted below the table, in which it enters no mean."""
+    bias = "translation invariance"
+    fast = replace(inductive_biases.SETTINGS[bias], rate=1e308)
+    monkeypatch.setattr(inductive_biases, "SETTINGS", {bias: fast})
+    places = [n for n, one in enumerate(inductive_biases.VARIANTS) if one.name == "dense"]
+    rows = [row for seed in (0, 1) for row in inductive_biases.rows_of(*places, False, 40, 3, seed)]
+    assert np.isnan([row["score"] for row in rows]).all()
+    well = [{**row, "score": 0.5, "seed": 2 + number} for number, row in enumerate(rows)]
+    table = biases(pd.DataFrame([*rows, *well]))
+    assert table.raw[["score", "score_low", "score_high"]].to_numpy().tolist() == [[0.5] * 3]
+    assert table.notes[-1] == "Diverged and left out: 2 networks."
 
 
 # The brain set

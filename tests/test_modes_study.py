@@ -12,7 +12,7 @@ from plausibench.bench.cli import main
 from plausibench.bench.experiments import modes
 from plausibench.bench.experiments.modes import Arm
 from plausibench.bench.experiments.parts import collect
-from plausibench.bench.report.modes import mean, trained
+from plausibench.bench.report.modes import trained
 from plausibench.kernels.errors import InputError
 
 ARMS = (
@@ -78,13 +78,6 @@ def test_a_network_that_diverges_enters_no_mean(rows, monkeypatch):
     assert "diverged (1)" in after.loc[2, "outcome"]
     assert after.loc[-1, values[1:]].isna().all()
     assert table.notes[0].count("Diverged and left out of the means: 2 networks.") == 1
-
-
-def test_interval_of_a_mean():
-    """Student's t of three values: 4.303 standard errors."""
-    middle, low, high = mean([1.0, 2.0, 3.0])
-    assert (middle, high - middle) == (2.0, pytest.approx(4.303 / np.sqrt(3), abs=1e-3))
-    assert middle - low == pytest.approx(high - middle)
 
 
 def test_importances_weigh_scores_and_norms_alike():

@@ -14,7 +14,7 @@ from plausibench.bench import modules
 from plausibench.bench.cli import main
 from plausibench.bench.experiments import modularity as study
 from plausibench.bench.experiments.parts import collect
-from plausibench.bench.report.modularity import crossing, fronts, interval, pictures
+from plausibench.bench.report.modularity import crossing, fronts, pictures
 from plausibench.bench.report.modularity import modules as modules_table
 from plausibench.bench.report.modularity import sequence as sequence_table
 from plausibench.kernels.errors import InputError
@@ -152,14 +152,6 @@ def test_a_cost_at_equal_performance_is_read_off_the_last_crossing():
     assert crossing([0.9, 0.7, 0.9, 0.7], [1, 1, 16, 4], 0.8) == pytest.approx(8)
     assert np.isnan(crossing([0.9, 0.7], [100, 1], 0.6))
     assert np.isnan(crossing([0.9], [100], 0.9))
-
-
-def test_intervals_leave_out_what_is_missing():
-    mean, low, high = interval(np.array([1.0, 2.0, 3.0, np.nan]))
-    # Student's t for 2 degrees of freedom is 4.303, and the standard error 1 / sqrt(3).
-    assert (mean, high - mean) == pytest.approx((2.0, 4.3027 / np.sqrt(3)), rel=1e-4)
-    assert mean - low == pytest.approx(high - mean)
-    assert np.isnan(interval(np.array([1.0]))[1])
 
 
 @pytest.fixture(scope="module")

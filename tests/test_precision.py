@@ -13,6 +13,7 @@ from plausibench.bench.draws import WITHIN, draw_block, prepare, reference_of
 from plausibench.bench.moments import BLOCK, Moments
 from plausibench.bench.precision import (
     FEWEST,
+    JACKKNIFE,
     STEP,
     Pilot,
     allocate,
@@ -22,7 +23,7 @@ from plausibench.bench.precision import (
     variance_along,
 )
 from plausibench.bench.spec import Spec
-from plausibench.bench.statistics import GroupSums, interval, quantities
+from plausibench.bench.statistics import GROUPS, GroupSums, interval, quantities, student_quantile
 from plausibench.bench.store import Run
 from plausibench.bench.sweep import run, units
 from plausibench.kernels.errors import InputError
@@ -89,7 +90,12 @@ def test_draws_are_the_fewest_with_the_width_and_margin(spread, along):
     one = Pilot("rule", spread, along, 1.0)
     count = one.samples(0.05)
     assert count % STEP == 0
-    assert 1.3 * one.half_width(count) <= 0.05 < 1.3 * one.half_width(count - STEP)
+
+    def width(samples):
+        variance = JACKKNIFE * 2 * spread / samples**2 + 4 * along / samples
+        return student_quantile(0.95, GROUPS - 1) * np.sqrt(variance)
+
+    assert 1.3 * width(count) <= 0.05 < 1.3 * width(count - STEP)
 
 
 def test_a_rule_without_noise_gets_the_fewest_draws():

@@ -8,9 +8,9 @@ from click.testing import CliRunner
 from plausibench.bench.cli import main
 from plausibench.bench.experiments import representation_change as study
 from plausibench.bench.experiments.parts import collect
+from plausibench.bench.report.means import over_seeds
 from plausibench.bench.report.representation_change import changes, profiles
 from plausibench.bench.report.representation_change import representation_change as picture
-from plausibench.bench.report.seeds import over_seeds
 from plausibench.bench.tasks.gratings import grating
 from plausibench.kernels.errors import InputError
 

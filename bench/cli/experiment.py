@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from plausibench.bench.cli.manners import Interrupted, text_width, write_text
+from plausibench.bench.cli.manners import resumable, text_width, write_text
 
 KEPT = "parts.jsonl"
 """What is kept of a study under way; a study that is complete has its values."""
@@ -63,17 +63,8 @@ def run_study(
         click.echo(f"{len(parts)} parts of the experiment {name}. Would write to {folder}.")
         return
     make_folder(folder)
-    try:
-        with progress(len(parts), "measuring") as advance:
-
-            def on_done(label: str, done: int, total: int) -> None:
-                advance(label, done)
-
-            rows = collect(parts, jobs, on_done, folder / KEPT)
-    except KeyboardInterrupt as error:
-        raise Interrupted(
-            f"Interrupted: what is done is kept in {folder}; the same command goes on with it."
-        ) from error
+    with resumable(folder), progress(len(parts), "measuring") as advance:
+        rows = collect(parts, jobs, advance, folder / KEPT)
     about = {**provenance(sys.argv), "experiment": name, "options": options}
     _write(study, rows, folder, formats, about)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from plausibench.bench.cli.manners import Interrupted, tell_compiling, text_width, write_text
+from plausibench.bench.cli.manners import resumable, tell_compiling, text_width, write_text
 
 if TYPE_CHECKING:
     from plausibench.bench.spec import Spec
@@ -50,23 +50,17 @@ def run_figure2(
     for name, spec in settings.items():
         own = folder / name
         make_folder(own)
-        try:
+        with resumable(folder):
             with progress(len(spec.rules), f"{name}, tuning") as advance:
-                rows = tune(
-                    spec, own / "tuning.jsonl", jobs, lambda rule, done, _: advance(rule, done)
-                )
+                rows = tune(spec, own / "tuning.jsonl", jobs, advance)
             _write(rows, own, formats)
             best = tuned(spec, rows)
             with progress(len(sweep.units(best)), f"{name}, measuring") as advance:
 
                 def on_done(record: Any, done: int, total: int) -> None:
-                    advance(record["unit"]["rule"], done)
+                    advance(record["unit"]["rule"], done, total)
 
                 finished = sweep.run(best, own / "run", jobs, on_done)
-        except KeyboardInterrupt as error:
-            raise Interrupted(
-                f"Interrupted: what is done is kept in {folder}; the same command goes on with it."
-            ) from error
         click.echo(f"\n{name}")
         report(finished, formats)
 

@@ -3,7 +3,8 @@
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,17 @@ class Commands(click.Group):
 
         choose("command", args[0], self.list_commands(ctx))
         return super().resolve_command(ctx, args)
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Work of which a folder keeps what is done: on Ctrl-C it says so."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(
+            f"Interrupted: what is done is kept in {folder}; the same command goes on with it."
+        ) from error
 
 
 def tell_compiling() -> None:

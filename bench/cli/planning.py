@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from plausibench.bench.experiments import EXPERIMENTS
@@ -112,8 +112,11 @@ def check_folder(folder: Path) -> None:
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
         raise InputError(f"out: {there} is a file, not a folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"out: {folder} cannot be written (no permission for {there})")
+    try:
+        # Tried: the superuser has every permission, and yet a file system may take nothing.
+        TemporaryDirectory(dir=there).cleanup()
+    except OSError as error:
+        raise InputError(f"out: {folder} cannot be written ({error.strerror})") from error
 
 
 def make_folder(folder: Path) -> None:

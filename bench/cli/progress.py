@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress(total: int, what: str) -> Iterator[Callable[[str, int], None]]:
+def progress(total: int, what: str) -> Iterator[Callable[[str, int, int], None]]:
     """Show a bar on a terminal, and nothing elsewhere.
 
     Parameters
@@ -18,7 +18,7 @@ def progress(total: int, what: str) -> Iterator[Callable[[str, int], None]]:
     Yields
     ------
     callable
-        To be called with what was just done and the number of parts done.
+        To be called with what was just done, the number of parts done and that of all.
     """
     from rich.console import Console
     from rich.progress import (
@@ -43,7 +43,7 @@ def progress(total: int, what: str) -> Iterator[Callable[[str, int], None]]:
     with bar:
         task = bar.add_task(what, total=total)
 
-        def advance(name: str, done: int) -> None:
-            bar.update(task, completed=done, description=f"{what}: {name}")
+        def advance(name: str, done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, description=f"{what}: {name}")
 
         yield advance

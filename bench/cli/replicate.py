@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from plausibench.bench.cli.manners import Interrupted, columns, text_width, write_text
+from plausibench.bench.cli.manners import columns, resumable, text_width, write_text
 
 if TYPE_CHECKING:
     from plausibench.bench.replications.run import Replication
@@ -93,17 +93,8 @@ def replicate(
         click.echo(_plan(chosen, data, len(todo), folder))
         return
     make_folder(folder)
-    try:
-        with progress(len(todo), "replicating") as advance:
-
-            def on_done(label: str, done: int, total: int) -> None:
-                advance(label, done)
-
-            rows = collect(todo, processes, on_done, folder / KEPT)
-    except KeyboardInterrupt as error:
-        raise Interrupted(
-            f"Interrupted: what is done is kept in {folder}; the same command goes on with it."
-        ) from error
+    with resumable(folder), progress(len(todo), "replicating") as advance:
+        rows = collect(todo, processes, advance, folder / KEPT)
     _write(judged(chosen, rows, given=data is not None), form, folder)
 
 

@@ -135,7 +135,7 @@ def _certificates(run: "Run") -> "list[Certificate]":
                     made.append(certify(select("rule", rule).make(), rule))
                 except InputError as error:
                     click.echo(f"{rule}: not certified: {error}", err=True)
-            advance(rule, number)
+            advance(rule, number, len(rules))
     return made
 
 

@@ -186,7 +186,7 @@ def run(
         ):
 
             def on_done(record: "Record", done: int, total: int) -> None:
-                advance(record["unit"]["rule"], done)
+                advance(record["unit"]["rule"], done, total)
 
             finished = sweep.run(spec, folder, processes, on_done, part, executor)
     except KeyboardInterrupt as error:
@@ -216,11 +216,7 @@ def _resolved(spec: "Spec", limit: float | None) -> "Spec":
     from plausibench.bench.precision import resolve
 
     with progress(len(sweep.units(spec)), "pilot") as advance:
-
-        def on_done(rule: str, done: int, total: int) -> None:
-            advance(rule, done)
-
-        found = resolve(spec, spec.precision, limit, on_done)
+        found = resolve(spec, spec.precision, limit, advance)
     rows = [("rule", "draws"), *((rule, f"{n:,}") for rule, n in found.samples_of.items())]
     click.echo(f"Draws for a precision of {spec.precision:g}, by a pilot:\n{columns(rows)}\n")
     return found

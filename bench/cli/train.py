@@ -118,7 +118,7 @@ def train(
     trained = []
     with progress(len(units), "training") as advance:
         for number, unit in enumerate(units):
-            advance(unit.rule, number)
+            advance(unit.rule, number, len(units))
             trained.append((unit, _train(unit, spec, steps, evaluate_every)))
     click.echo(columns([("rule", "step", *QUANTITIES), *(_last(*one) for one in trained)]))
     _write(trained, out)

@@ -34,6 +34,8 @@ from plausibench.bench.identification.fit import Fitting, fit
 from plausibench.bench.identification.learning import Learning, learn
 from plausibench.bench.identification.scores import (
     NEAR,
+    correlation_of_means,
+    explainable_variance_explained,
     explained_variance,
     kernel_correlation,
     location_errors,
@@ -41,6 +43,7 @@ from plausibench.bench.identification.scores import (
 )
 from plausibench.bench.selectors import select
 from plausibench.bench.tasks.natural_scenes import KERNEL, NaturalScenes
+from plausibench.bench.tasks.neurons import Array, Neurons
 from plausibench.bench.tasks.simulated_neurons import SimulatedNeurons
 from plausibench.kernels.errors import Divergence, integer, refusal
 
@@ -71,6 +74,9 @@ RULE_STEPS = 300
 SCENES = ("factorised", "dense", "fixed_mask")
 SCENE_NEURONS, SCENE_SAMPLES, SCENE_SIDE, SCENE_STEPS = 24, 2048, 16, 400
 TEST = 1000
+REPEATS = 4
+"""Trials of each test image, where scores are estimated from them."""
+ALL = slice(None)
 
 
 def parts(
@@ -184,9 +190,7 @@ def surface_scores(readout: str, together: int, samples: int, seed: int) -> dict
         own = slice(group * together, (group + 1) * together)
         found = fit(task.train.inputs, task.train.targets[:, own], Fitting(readout), seed)
         scores = {
-            "explained_variance": explained_variance(
-                found.predict(task.test.inputs), task.test.targets[:, own]
-            ).mean(),
+            **explained(found.predict(task.test.inputs), task, own),
             "kernel_correlation": kernel_correlation(found.kernels[0], task.kernel()),
         }
         if together > 1:  # of one neuron, any shift can be taken out
@@ -201,23 +205,21 @@ def model_scores(model: str, neurons: int, samples: int, seed: int) -> dict[str,
     """Another model of the same neurons."""
     task = _simulated(neurons, samples, seed, shuffled=model == "shuffled")
     train, test = task.train, task.test
-    scores: dict[str, float] = {}
     if model in BASELINES:
         own = slice(0, ALONE)
         predicted = baseline(
             train.inputs, train.targets[:, own], test.inputs, task.places[own], PATCH, model
         )
-        scores["explained_variance"] = explained_variance(predicted, test.targets[:, own]).mean()
-        return scores
+        return explained(predicted, task, own)
     readout = model if model in ("point", "fixed_mask") else "factorised"
     known = task.kernel()[None] if model == "kernel_known" else None
     found = fit(train.inputs, train.targets, Fitting(readout), seed, known)
-    predicted = found.predict(test.inputs)
-    scores["explained_variance"] = float(explained_variance(predicted, test.targets).mean())
     errors = location_errors(found.places, task.places)
-    scores["located"] = float((errors <= NEAR).mean())
-    scores["kernel_correlation"] = kernel_correlation(found.kernels[0], task.kernel())
-    return scores
+    return {
+        **explained(found.predict(test.inputs), task),
+        "located": float((errors <= NEAR).mean()),
+        "kernel_correlation": kernel_correlation(found.kernels[0], task.kernel()),
+    }
 
 
 def type_scores(readout: str, neurons: int, samples: int, seed: int) -> dict[str, float]:
@@ -225,10 +227,9 @@ def type_scores(readout: str, neurons: int, samples: int, seed: int) -> dict[str
     task = _simulated(neurons, samples, seed, types=2)
     fitting = Fitting(readout, channels=2)
     found = fit(task.train.inputs, task.train.targets, fitting, seed)
-    predicted = found.predict(task.test.inputs)
     errors = location_errors(found.places, task.places)
     return {
-        "explained_variance": float(explained_variance(predicted, task.test.targets).mean()),
+        **explained(found.predict(task.test.inputs), task),
         "located": float((errors <= NEAR).mean()),
         "type_accuracy": type_accuracy(found.features.astype(float), task.kinds),
     }
@@ -239,10 +240,9 @@ def rule_scores(name: str, neurons: int, samples: int, seed: int) -> dict[str, f
     task = _simulated(neurons, samples, seed)
     rule = None if name == "none" else select("rule", name).make()
     found = learn(rule, task, Learning(kernel=PATCH, steps=RULE_STEPS), seed)
-    predicted = found.predict(task.test.inputs)
     kernel = found.network.parameters["layer1.weights"][0, :, :, 0]
     return {
-        "explained_variance": float(explained_variance(predicted, task.test.targets).mean()),
+        **explained(found.predict(task.test.inputs), task),
         "kernel_correlation": kernel_correlation(kernel, task.kernel()),
     }
 
@@ -259,8 +259,21 @@ def scene_scores(readout: str, neurons: int, samples: int, seed: int) -> dict[st
     shape = task.hidden, task.features
     learning = Learning(readout, shape, KERNEL, "relu", SCENE_STEPS, penalty=0.0)
     found = learn(select("rule", "backprop").make(), task, learning, seed)
-    predicted = found.predict(task.test.inputs)
-    return {"explained_variance": float(explained_variance(predicted, task.test.targets).mean())}
+    return explained(found.predict(task.test.inputs), task)
+
+
+def explained(predicted: Array, task: Neurons, own: slice = ALL) -> dict[str, float]:
+    """Explained variance of responses without noise, and what a laboratory has in its place.
+
+    That is an estimate from repeated trials, or the correlation with means over them.
+    """
+    repeats = task.repeats(REPEATS)[..., own]
+    found = {
+        "explained_variance": explained_variance(predicted, task.test.targets[:, own]),
+        "explainable_variance_explained": explainable_variance_explained(predicted, repeats),
+        "correlation_of_means": correlation_of_means(predicted, repeats),
+    }
+    return {name: float(each.mean()) for name, each in found.items()}
 
 
 SCORES: Mapping[str, Callable[[str, int, int, int], dict[str, float]]] = {

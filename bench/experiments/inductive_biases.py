@@ -31,7 +31,7 @@ from plausibench.bench.experiments.worlds import Cued, Field, Movie, Sources, Wo
 from plausibench.bench.optimisers import Adam
 from plausibench.bench.registry import make
 from plausibench.bench.training import accuracy, trajectory
-from plausibench.kernels.errors import integer
+from plausibench.kernels.errors import Divergence, integer
 from plausibench.kernels.threads import one_blas_thread
 from plausibench.rules.backprop import Backprop
 
@@ -163,7 +163,7 @@ def parts(seeds: int = 3, seed: int = 0, checkpoints: tuple[int, ...] = (STEPS,)
     -------
     list of Part
         Each makes a row for a seed: ``bias``, ``variant``, ``helps``, ``null``, ``budget``,
-        ``parameters``, ``seed`` and ``score``.
+        ``parameters``, ``seed`` and ``score``, which is NaN where the network diverged.
 
     Raises
     ------
@@ -195,16 +195,19 @@ def rows_of(place: int, null: bool, budget: int, steps: int, seed: int) -> Rows:
     setting = SETTINGS[variant.bias]
     world = setting.world(examples=budget, null=null, seed=seed)
     options = dict(variant.options)
-    with one_blas_thread():
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
         if isinstance(world, Sources):
             found = learned(world.train.inputs, world.causes, seed=seed, **options)
             score, parameters = recovered(found, world.patterns), found.size
         else:
             network: Network = make("architecture", variant.architecture, seed=seed, **options)
-            if variant.learns:
-                network = trained(network, setting, world, steps, seed)
             parameters = network.size
-            score = named(network, world) if isinstance(world, Movie) else right(network, world)
+            try:
+                if variant.learns:
+                    network = trained(network, setting, world, steps, seed)
+                score = named(network, world) if isinstance(world, Movie) else right(network, world)
+            except Divergence:
+                score = float("nan")
     return [
         {
             "bias": variant.bias,

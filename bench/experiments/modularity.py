@@ -238,7 +238,7 @@ def _task(names: Sequence[str], seed: int) -> Yang2019:
 def _built(task: Yang2019, seed: int) -> SpatialNetwork:
     shape = SpatialRnn(
         (task.inputs_size, NEURONS, task.outputs_size),
-        GRID,
+        grid=GRID,
         activation="relu",
         output="sigmoid",
         initial="orthogonal",

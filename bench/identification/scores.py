@@ -24,7 +24,9 @@ def explained_variance(predicted: Array, responses: Array) -> Array:
 
 
 def explainable_variance_explained(predicted: Array, repeats: Array) -> Array:
-    """Explained variance of single trials with the noise taken out, ``(N,)``.
+    """Explained variance with the noise of single trials taken out, ``(N,)``.
+
+    The same comes out of means over repeats, whose error and variance have an R-th of the noise.
 
     Parameters
     ----------
@@ -38,15 +40,6 @@ def explainable_variance_explained(predicted: Array, repeats: Array) -> Array:
     # The mean of all trials has taken its share of the noise.
     count = repeats.shape[0] * repeats.shape[1]
     total = repeats.var(axis=(0, 1)) + noise / count
-    return 1 - (error - noise) / (total - noise)
-
-
-def explained_variance_of_means(predicted: Array, repeats: Array) -> Array:
-    """The same from the means over repeats, which have an R-th of the noise, ``(N,)``."""
-    noise = _noise(predicted, repeats) / len(repeats)
-    means = repeats.mean(axis=0)
-    error = ((predicted - means) ** 2).mean(axis=0)
-    total = means.var(axis=0) + noise / repeats.shape[1]
     return 1 - (error - noise) / (total - noise)
 
 
@@ -68,13 +61,6 @@ def location_errors(found: Array, true: Array) -> Array:
     _alike(found, true)
     off = np.asarray(found, float) - true
     return np.hypot(*(off - np.median(off, axis=0)).T)
-
-
-def concentration(masks: Array) -> Array:
-    """Number of places that a mask ``(N, P)`` is spread over: its participation ratio, ``(N,)``."""
-    energy = masks**2
-    squares = (energy**2).sum(axis=1)
-    return energy.sum(axis=1) ** 2 / np.where(squares > 0, squares, 1.0)
 
 
 def kernel_correlation(found: Array, true: Array) -> float:

@@ -1,5 +1,7 @@
 """The study of apical activity: how it changes by tuning, condition and model."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -7,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from plausibench.bench.experiments.apical_activity import BEFORE, CONDITIONS, TUNED
-from plausibench.bench.report import panels, seeds, style
+from plausibench.bench.report import means, panels, style
 from plausibench.bench.report.render import Table
 from plausibench.bench.report.style import Picture
 
@@ -23,16 +25,17 @@ QUANTITIES = {
     "licks A": "licks to A",
     "licks B": "licks to B",
 }
+MARKER: dict[str, Any] = {"marker": "o", "markersize": 4.5, "elinewidth": 1.0}
 
 
-def means(rows: pd.DataFrame) -> pd.DataFrame:
+def by_condition(rows: pd.DataFrame) -> pd.DataFrame:
     """Changes and final licks over seeds, by model and condition."""
     own = rows[rows["quantity"] != "course"].copy()
     change = own["quantity"] == "change"
     own["quantity"] = np.where(
         change, own["tuned"] + " in " + own["trials"], "licks " + own["trials"]
     )
-    return seeds.over_seeds(own, [*KEYS, "quantity"])
+    return means.over_seeds(own, [*KEYS, "quantity"])
 
 
 def predictions(found: pd.DataFrame) -> pd.Series:
@@ -47,7 +50,7 @@ def predictions(found: pd.DataFrame) -> pd.Series:
 
 def changes(rows: pd.DataFrame) -> Table:
     """Table of the change of apical activity by model and condition."""
-    found = means(rows)
+    found = by_condition(rows)
     hold = predictions(found)
     found["both"] = [
         "yes" if hold[tuple(row)] else "no" for row in found[KEYS].itertuples(index=False)
@@ -58,7 +61,7 @@ def changes(rows: pd.DataFrame) -> Table:
         "interval of A-tuned neurons lies above 0 and that of B-tuned neurons below. Licks: share "
         "in the last 100 trials. Coin: a reward of 1 or -1 by chance, the null."
     )
-    return seeds.table(
+    return means.table(
         f"Apical activity after reinforcement of A; {rows['seed'].nunique()} seeds",
         found,
         {name: name for name in KEYS} | {"both": "both predictions"},
@@ -77,7 +80,7 @@ def apical_activity(rows: pd.DataFrame) -> Picture:
     """
     palette: list[str] = sns.color_palette("colorblind").as_hex()
     colours = dict(zip(TUNED, (palette[3], palette[0]), strict=True))
-    found = means(rows)
+    found = by_condition(rows)
     with style.theme():
         figure, part = style.canvas(style.PAGE, 3.9, _legend(colours), [])
         grid = part.subplots(len(MODELS), 2, width_ratios=[1, 1.6], squeeze=False)
@@ -105,8 +108,9 @@ def _course(axes: Axes, rows: pd.DataFrame, colours: dict[str, str]) -> None:
     for name, value in first.items():
         own = own[own[name] == value]
     for tuned, colour in colours.items():
-        line = seeds.over_seeds(own[own["tuned"] == tuned], ["at"])
-        seeds.bars(axes, line["at"].to_list(), line, colour=colour, line=style.SOLID)
+        line = means.over_seeds(own[own["tuned"] == tuned], ["at"])
+        look = {**MARKER, "color": colour, "linestyle": style.SOLID, "linewidth": 0.9}
+        means.bars(axes, line["at"], line[means.ENDS], **look)
     axes.axhline(0, color="0.35", linewidth=0.8)
     axes.axvline(BEFORE, color="0.6", linewidth=0.8)
 
@@ -120,7 +124,9 @@ def _changes(axes: Axes, found: pd.DataFrame, colours: dict[str, str]) -> None:
             for shift, (tuned, colour) in enumerate(colours.items()):
                 one = own[own["quantity"] == f"{tuned} in {trials}"]
                 x = place + 0.3 * (step - 0.5) + 0.12 * (shift - 0.5)
-                seeds.bars(axes, [x], one, colour=colour, filled=trials == "A")
+                face = colour if trials == "A" else "white"
+                look = {**MARKER, "color": colour, "markerfacecolor": face, "linestyle": "none"}
+                means.bars(axes, [x], one[means.ENDS], **look)
     axes.axhline(0, color="0.35", linewidth=0.8)
     labels = [
         f"{stimuli}\n{feedback}" if reward == "contingent" else f"{stimuli}\n{feedback}, coin"

@@ -6,7 +6,7 @@ import seaborn as sns
 
 from plausibench.bench.experiments.brain_set import CONTROLS
 from plausibench.bench.report import means, notation, panels, style
-from plausibench.bench.report.render import Table
+from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
 
 NOTES = (
@@ -40,7 +40,7 @@ def skills(rows: pd.DataFrame) -> Table:
         raw.append(numbers)
     seeds = rows["seed"].nunique()
     notes = (*NOTES, f"{_diverged(rows)}, and are not in the means.")
-    return means.table(f"Skill on the brain set; {seeds} seeds", cells, raw, 3, notes)
+    return plain(f"Skill on the brain set; {seeds} seeds", cells, raw, 3, notes)
 
 
 def _diverged(rows: pd.DataFrame) -> str:

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from plausibench.bench.experiments.dose_response import ANOTHER, KINDS
 from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.means import Ends
-from plausibench.bench.report.render import Table
+from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
 from plausibench.bench.statistics import interval
 
@@ -132,7 +132,7 @@ def doses(rows: pd.DataFrame) -> Table:
         cells.append(line)
         raw.append(numbers)
     seeds = rows["seed"].nunique()
-    return means.table(f"Do two numbers predict learning? {seeds} seeds", cells, raw, 1, NOTES)
+    return plain(f"Do two numbers predict learning? {seeds} seeds", cells, raw, 1, NOTES)
 
 
 def dose_response(rows: pd.DataFrame) -> Picture:
@@ -197,10 +197,16 @@ def _distances(axes: Axes, apart: pd.DataFrame, rules: Sequence[str]) -> None:
     for number, kind in enumerate(kinds):
         ends = [distance(apart, rule, kind) for rule in rules]
         places = np.arange(len(rules)) + 0.085 * (number - (len(kinds) - 1) / 2)
-        look = {"color": _colour(kind), "marker": LOOKS[kind][2], "markersize": 4}
-        filled = LOOKS[kind][1] == style.SOLID
-        face = _colour(kind) if filled else "none"
-        means.bars(axes, places, ends, linestyle="none", markerfacecolor=face, **look)
+        means.bars(
+            axes,
+            places,
+            ends,
+            linestyle="none",
+            color=_colour(kind),
+            marker=LOOKS[kind][2],
+            markersize=4,
+            markerfacecolor=_colour(kind) if LOOKS[kind][1] == style.SOLID else "none",
+        )
     labels = [textwrap.fill(style.label(rule), 12) for rule in rules]
     axes.set_xticks(range(len(rules)), labels)
     axes.tick_params(axis="x", length=0)

@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 
 from plausibench.bench.experiments.gradient_fields import DURATION, EULER, FIELDS, MIXTURE, height
 from plausibench.bench.exponents import exponent
-from plausibench.bench.report import notation, panels, seeds, style
-from plausibench.bench.report.render import Table
+from plausibench.bench.report import means, notation, panels, style
+from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
 
 TITLES = {
@@ -52,7 +52,6 @@ def fields(rows: pd.DataFrame) -> Table:
                 "slope at the end": f"{numbers['slope_at_the_end']:.1e}",
             }
         )
-    laid = pd.DataFrame(cells, dtype=object)
     drift = drifts(rows)
     power = exponent(np.array(drift.columns, dtype=float), np.abs(drift.to_numpy()))
     order = notation.number(power.value, power.low, power.high)
@@ -64,14 +63,8 @@ def fields(rows: pd.DataFrame) -> Table:
         f"Euler steps of {EULER[0]:g} to {EULER[-1]:g} drift off the level sets of the orthogonal "
         f"field: over a time of {DURATION:g}, in the power {order} of their length (theory 1)."
     )
-    return Table(
-        title=f"Fields on a surface of performance; {own['start'].nunique()} starts",
-        cells=laid,
-        best=pd.DataFrame(False, index=laid.index, columns=laid.columns),
-        raw=pd.DataFrame(raw),
-        keys=1,
-        notes=(gained, drifted),
-    )
+    title = f"Fields on a surface of performance; {own['start'].nunique()} starts"
+    return plain(title, cells, raw, 1, (gained, drifted))
 
 
 def drifts(rows: pd.DataFrame) -> pd.DataFrame:
@@ -83,14 +76,14 @@ def drifts(rows: pd.DataFrame) -> pd.DataFrame:
 def rules(rows: pd.DataFrame) -> Table:
     """Table of every rule: how far it goes along the gradient, and whether it is a gradient."""
     own = rows[rows["rule"].notna()]
-    found = seeds.over_seeds(own, ["rule", "architecture", "objective", "quantity"])
+    found = means.over_seeds(own, ["rule", "architecture", "objective", "quantity"])
     found["rule"] = [style.label(rule) for rule in found["rule"]]
     note = (
         "Mean over seeds [95 % interval by Student's t], of the mean update over its draws, "
         "feedback held. Antisymmetric share: 0 for the gradient of some function, 1/2 on average "
         "for a matrix without order; what is below 1e-6 is rounding, and shown as 0."
     )
-    return seeds.table(
+    return means.table(
         f"Is a rule the gradient of anything? At initialisation; {own['seed'].nunique()} seeds",
         found,
         {"rule": "rule", "architecture": "architecture", "objective": "objective"},
@@ -144,13 +137,14 @@ def _paths(axes: Axes, points: pd.DataFrame) -> None:
 
 def _symmetry(axes: Axes, rows: pd.DataFrame) -> None:
     looks = style.styles(rows["rule"])
-    found = seeds.over_seeds(rows, ["rule"])
+    found = means.over_seeds(rows, ["rule"])
     for place, (_, row) in enumerate(found.iterrows()):
         look = looks[str(row["rule"])]
-        axes.errorbar(
-            [row["value"]],
+        means.bars(
+            axes,
             [place],
-            xerr=[[row["value"] - row["low"]], [row["high"] - row["value"]]],
+            [tuple(row[means.ENDS])],
+            across=True,
             color=look.colour,
             marker=look.marker,
             markersize=style.SIZES.get(look.marker, 5.0),

@@ -10,14 +10,15 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from plausibench.bench.identification.surface import COLUMNS
-from plausibench.bench.report import notation, panels, style
-from plausibench.bench.report.render import Table
+from plausibench.bench.report import means, notation, panels, style
+from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
-from plausibench.bench.statistics import student_quantile
 
 LEVELS = (0.2, 0.4, 0.6, 0.8, 0.9)
 QUANTITIES = {
     "explained_variance": "explained variance",
+    "explainable_variance_explained": "from repeats",
+    "correlation_of_means": "correlation",
     "located": "located",
     "kernel_correlation": "kernel",
     "type_accuracy": "types",
@@ -41,42 +42,26 @@ NOTES = (
         "noiseless responses to images that were not shown: 1 for the truth, 0 for the mean."
     ),
     (
+        "From repeats: the same, estimated from noisy trials of each image, as recordings have "
+        "them; correlation: of predictions with means over these trials."
+    ),
+    (
         "Located: share of neurons found within 1.5 pixels, the median shift taken out; kernel: "
         "largest correlation with the true one; types: share of neurons in the right cluster."
     ),
 )
 
 
-def means(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """Mean over seeds of every value with its 95 % interval, by keys."""
-    found = rows.groupby(list(keys), sort=False)["value"].agg(["mean", "std", "count"])
-    found = found.reset_index()
-    quantile = [student_quantile(0.95, n - 1) if n > 1 else np.nan for n in found["count"]]
-    half = quantile * found["std"] / np.sqrt(found["count"])
-    return found.assign(low=found["mean"] - half, high=found["mean"] + half)
-
-
 def surface(rows: pd.DataFrame) -> Table:
     """Explained variance over neurons and images; its CSV is what a plan is made from."""
     own = rows[(rows["axis"] == "surface") & (rows["quantity"] == "explained_variance")]
-    found = means(own, ["neurons", "samples"]).sort_values(["neurons", "samples"])
-    raw = pd.DataFrame(
-        {
-            "neurons": found["neurons"],
-            "samples": found["samples"],
-            "explained_variance": found["mean"].round(6),
-            "low": found["low"].round(6),
-            "high": found["high"].round(6),
-            "seeds": found["count"],
-        },
-        columns=list(COLUMNS),
-    )
-    ends = found[list(_ENDS)].to_numpy()
-    found["text"] = [notation.number(*map(float, row)) for row in ends]
+    found = means.over_seeds(own, ["neurons", "samples"]).sort_values(["neurons", "samples"])
+    raw = found.round(dict.fromkeys(means.ENDS, 6)).set_axis(list(COLUMNS), axis=1)
+    found["text"] = [notation.number(*row) for row in found[means.ENDS].to_numpy().tolist()]
     wide = found.pivot(index="neurons", columns="samples", values="text")
     cells = wide.rename(columns=lambda count: f"{count:,} images").reset_index()
     cells["neurons"] = cells["neurons"].map("{:,}".format)
-    return _table("Explained variance by neurons and images", cells.astype(object), raw, 1, rows)
+    return _table("Explained variance by neurons and images", cells, raw, 1, rows)
 
 
 def models(rows: pd.DataFrame) -> Table:
@@ -97,7 +82,7 @@ def rules(rows: pd.DataFrame) -> Table:
 
 def _scores(title: str, own: pd.DataFrame, rows: pd.DataFrame) -> Table:
     keys = ["axis", "model", "neurons", "samples"]
-    found = means(own, [*keys, "quantity"])
+    found = means.over_seeds(own, [*keys, "quantity"])
     cells, raw = [], []
     for (axis, model, neurons, samples), part in found.groupby(keys, sort=False):
         line = {
@@ -108,30 +93,20 @@ def _scores(title: str, own: pd.DataFrame, rows: pd.DataFrame) -> Table:
         }
         numbers = {"axis": axis, "model": model, "neurons": neurons, "samples": samples}
         for quantity, name in QUANTITIES.items():
-            one = part[part["quantity"] == quantity]
-            ends = [float(one[column].iloc[0]) if len(one) else np.nan for column in _ENDS]
+            one = part.loc[part["quantity"] == quantity, means.ENDS].to_numpy().tolist()
+            ends = one[0] if one else [np.nan] * 3
             line[name] = notation.number(*ends)
-            keys_of = (quantity, f"{quantity}_low", f"{quantity}_high")
-            numbers |= dict(zip(keys_of, ends, strict=True))
+            numbers |= means.columns(quantity, ends)
         cells.append(line)
         raw.append(numbers)
-    return _table(title, pd.DataFrame(cells, dtype=object), pd.DataFrame(raw), 4, rows)
-
-
-_ENDS = ("mean", "low", "high")
+    return _table(title, pd.DataFrame(cells), pd.DataFrame(raw), 4, rows)
 
 
 def _table(
     title: str, cells: pd.DataFrame, raw: pd.DataFrame, keys: int, rows: pd.DataFrame
 ) -> Table:
-    return Table(
-        title=f"{title}; {rows['seed'].nunique()} seeds",
-        cells=cells,
-        best=pd.DataFrame(False, index=cells.index, columns=cells.columns),
-        raw=raw,
-        keys=keys,
-        notes=(*NOTES, *_diverged(rows)),
-    )
+    notes = (*NOTES, *_diverged(rows))
+    return plain(f"{title}; {rows['seed'].nunique()} seeds", cells, raw, keys, notes)
 
 
 def _diverged(rows: pd.DataFrame) -> tuple[str, ...]:
@@ -160,7 +135,7 @@ def identification(rows: pd.DataFrame) -> Picture:
         Values of the study.
     """
     ours = rows[rows["quantity"] == "explained_variance"]
-    grid = means(ours[ours["axis"] == "surface"], ["neurons", "samples"])
+    grid = means.over_seeds(ours[ours["axis"] == "surface"], ["neurons", "samples"])
     counts = sorted(grid["neurons"].unique())
     shades = sns.color_palette("viridis", len(counts) + 1)[:-1]
     palette = sns.color_palette("colorblind")
@@ -178,9 +153,8 @@ def identification(rows: pd.DataFrame) -> Picture:
             own, name = grid[grid["neurons"] == count], "neuron" if count == 1 else "neurons"
             _curve(top[1], own, shade, MARKERS[number], f"{count:,} {name}")
         for number, name in enumerate(others):
-            own = means(
-                ours[(ours["axis"] == "models") & (ours["model"] == name)], ["neurons", "samples"]
-            )
+            own = ours[(ours["axis"] == "models") & (ours["model"] == name)]
+            own = means.over_seeds(own, ["neurons", "samples"])
             _curve(top[2], own, colours[name], MARKERS[number], LABELS[name])
         _bars(bottom[0], ours, "two types")
         _bars(bottom[1], ours, "rules")
@@ -203,7 +177,7 @@ def identification(rows: pd.DataFrame) -> Picture:
 
 
 def _contours(axes: Axes, grid: pd.DataFrame) -> None:
-    wide = grid.pivot(index="neurons", columns="samples", values="mean")
+    wide = grid.pivot(index="neurons", columns="samples", values="value")
     x, y, values = _finer(wide.columns.to_numpy(), wide.index.to_numpy(), wide.to_numpy())
     filled = axes.contourf(x, y, values, levels=np.linspace(0, 1, 11), cmap="mako", extend="min")
     filled.set_edgecolor("face")
@@ -233,12 +207,10 @@ def _doublings(axes: Axes, x: Sequence[float]) -> None:
 
 def _curve(axes: Axes, own: pd.DataFrame, colour: object, marker: str, label: str) -> None:
     own = own.sort_values("samples")
-    mean = own["mean"].clip(lower=-0.1)
-    low, high = own["low"].clip(lower=-0.1), own["high"].clip(lower=-0.1)
-    axes.errorbar(
+    means.bars(
+        axes,
         own["samples"],
-        mean,
-        yerr=[mean - low, high - mean],
+        own[means.ENDS].clip(lower=-0.1),
         color=colour,
         marker=marker,
         markersize=3,
@@ -253,7 +225,7 @@ def _curve(axes: Axes, own: pd.DataFrame, colour: object, marker: str, label: st
 
 def _bars(axes: Axes, ours: pd.DataFrame, axis: str) -> None:
     """Values of one part of the study, one place a model, one marker a number of images."""
-    found = means(ours[ours["axis"] == axis], ["model", "samples"])
+    found = means.over_seeds(ours[ours["axis"] == axis], ["model", "samples"])
     names = list(dict.fromkeys(found["model"]))
     if not names:
         axes.set_axis_off()
@@ -265,16 +237,15 @@ def _bars(axes: Axes, ours: pd.DataFrame, axis: str) -> None:
         places = [
             names.index(name) + 0.2 * (number - (len(counts) - 1) / 2) for name in own["model"]
         ]
-        mean = own["mean"].clip(lower=-0.1)
-        axes.errorbar(
-            mean,
+        means.bars(
+            axes,
             places,
-            xerr=[mean - own["low"].clip(lower=-0.1), own["high"].clip(lower=-0.1) - mean],
+            own[means.ENDS].clip(lower=-0.1),
+            across=True,
             linestyle="none",
             color=palette[number],
             marker=MARKERS[number],
             markersize=4,
-            elinewidth=0.9,
             label=f"{count:,} images",
         )
     axes.axvline(0, color="0.8", linewidth=0.6, zorder=0)

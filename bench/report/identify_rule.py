@@ -16,7 +16,7 @@ from plausibench.bench.experiments.identify_rule import (
 )
 from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.means import Ends
-from plausibench.bench.report.render import Table
+from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
 
 NULLS = 20
@@ -126,7 +126,7 @@ def _observables(
             "function counts as another architecture."
         ),
     )
-    return means.table("What tells which rule it was", cells, raw, 2, notes)
+    return plain("What tells which rule it was", cells, raw, 2, notes)
 
 
 def _confusion(found: pd.DataFrame) -> Table:
@@ -139,7 +139,7 @@ def _confusion(found: pd.DataFrame) -> Table:
     ]
     raw = [{"rule": rule, **{str(n): v for n, v in row.items()}} for rule, row in found.iterrows()]
     notes = ("Rows: the rule that trained; columns: the rule that was named, share of networks.",)
-    return means.table("Which rules are confused", cells, raw, 1, notes)
+    return plain("Which rules are confused", cells, raw, 1, notes)
 
 
 def identify_rule(found: Identified) -> Picture:
@@ -149,22 +149,21 @@ def identify_rule(found: Identified) -> Picture:
     with style.theme():
         figure, part = style.canvas(style.PAGE, 4.0, [], [])
         left, right = part.subplots(1, 2, width_ratios=[1.0, 1.0])
-        mean, low, high = np.array(ends).T
         places = np.arange(len(names))
         split = len(found.groups)
         for chosen, colour, marker in (
             (slice(None, split), "#1a1a1a", "o"),
             (slice(split, None), sns.color_palette("colorblind").as_hex()[0], "D"),
         ):
-            left.errorbar(
-                mean[chosen],
+            means.bars(
+                left,
                 places[chosen],
-                xerr=[(mean - low)[chosen], (high - mean)[chosen]],
+                ends[chosen],
+                across=True,
                 linestyle="none",
                 color=colour,
                 marker=marker,
                 markersize=4,
-                elinewidth=0.9,
             )
         left.axvspan(*found.null[1:], color="0.85", linewidth=0)
         chance = 1 / len(found.confusion)

@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 
 from plausibench.bench.experiments.improvement import DIRECTIONS, NULL, SHARE, SHORT
 from plausibench.bench.exponents import exponent
-from plausibench.bench.report import notation, panels, seeds, style
-from plausibench.bench.report.render import Table
+from plausibench.bench.report import means, notation, panels, style
+from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.scaling import logarithmic
 from plausibench.bench.report.style import Picture, Style
 
@@ -34,33 +34,26 @@ def remainder(rows: pd.DataFrame) -> Table:
         text = notation.number(found.value, found.low, found.high)
         cells.append({"rule": style.label(str(rule)), "exponent": text, "theory": "2"})
         raw.append({"rule": rule, "exponent": found.value, "low": found.low, "high": found.high})
-    laid = pd.DataFrame(cells, dtype=object)
     ends = own["at"].min(), own["at"].max()
     note = (
         f"Power of the length of the step, from {ends[0]:.1e} to {ends[1]:.1e} of that of the "
         "weights: a fit for each seed, mean over seeds [95 % interval by Student's t]."
     )
-    return Table(
-        title=f"What the first order leaves of dF; {own['seed'].nunique()} seeds",
-        cells=laid,
-        best=pd.DataFrame(False, index=laid.index, columns=laid.columns),
-        raw=pd.DataFrame(raw),
-        keys=1,
-        notes=(note,),
-    )
+    title = f"What the first order leaves of dF; {own['seed'].nunique()} seeds"
+    return plain(title, cells, raw, 1, (note,))
 
 
 def directions(rows: pd.DataFrame) -> Table:
     """Table of random directions and of the family of equal improvement."""
     own = rows[rows["quantity"].isin(list(DIRECTION_COLUMNS))].assign(network="digits")
-    found = seeds.over_seeds(own, ["network", "quantity"])
+    found = means.over_seeds(own, ["network", "quantity"])
     note = (
         f"{DIRECTIONS:,} random directions, and a family of P - 1 that to first order improve "
         f"{SHARE:g} times as much as the gradient does; improvement relative to that of the "
         f"gradient, at a step of {SHORT:g} times the length of the weights. Means over seeds "
         "[95 % interval by Student's t]."
     )
-    return seeds.table(
+    return means.table(
         f"Directions of equal length; {own['seed'].nunique()} seeds",
         found,
         {"network": "task"},
@@ -81,7 +74,7 @@ def steps(rows: pd.DataFrame) -> Table:
         "By length of the step, relative to that of the weights. Means over seeds [95 % interval "
         "by Student's t]; a rule without random draws has one step for each seed."
     )
-    return seeds.table(
+    return means.table(
         f"Share of steps that improve the loss; {own['seed'].nunique()} seeds",
         found,
         {"rule": "rule"},
@@ -92,7 +85,7 @@ def steps(rows: pd.DataFrame) -> Table:
 
 def shares(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Means of shares over seeds; intervals end at 0 and at 1."""
-    found = seeds.over_seeds(rows, keys)
+    found = means.over_seeds(rows, keys)
     return found.assign(low=found["low"].clip(lower=0), high=found["high"].clip(upper=1))
 
 
@@ -143,15 +136,13 @@ def improvement(rows: pd.DataFrame) -> Picture:
 
 
 def _line(axes: Axes, rows: pd.DataFrame, look: Style) -> None:
-    judged = (rows["quantity"] == "improves").all()
-    found = shares(rows, ["at"]) if judged else seeds.over_seeds(rows, ["at"])
-    value, low, high = (found[name].to_numpy() for name in ("value", "low", "high"))
-    if not judged:
-        low = np.maximum(low, 0.1 * value)  # a bar to below zero has no end on this axis
-    axes.errorbar(
+    judged = bool((rows["quantity"] == "improves").all())
+    found = shares(rows, ["at"]) if judged else means.over_seeds(rows, ["at"])
+    means.bars(
+        axes,
         found["at"],
-        value,
-        yerr=[value - low, high - value],
+        found[means.ENDS],
+        logarithmic=not judged,
         color=look.colour,
         marker=look.marker,
         markersize=0.7 * style.SIZES.get(look.marker, 5.0),
@@ -162,15 +153,10 @@ def _line(axes: Axes, rows: pd.DataFrame, look: Style) -> None:
 
 
 def _directions(axes: Axes, rows: pd.DataFrame) -> None:
-    found = seeds.over_seeds(rows[rows["quantity"] == "density"], ["at"])
-    axes.errorbar(
-        found["at"],
-        found["value"],
-        yerr=[found["value"] - found["low"], found["high"] - found["value"]],
-        color="0.35",
-        drawstyle="steps-mid",
-        linewidth=0.9,
-        elinewidth=0.8,
+    found = means.over_seeds(rows[rows["quantity"] == "density"], ["at"])
+    ends, steps = found[means.ENDS], "steps-mid"
+    means.bars(
+        axes, found["at"], ends, color="0.35", drawstyle=steps, linewidth=0.9, elinewidth=0.8
     )
     x = np.linspace(-5, 5, 200)
     axes.plot(x, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), color="#d55e00", linewidth=0.9)

@@ -7,7 +7,7 @@ from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from plausibench.bench.experiments.inductive_biases import SETTINGS
 from plausibench.bench.report import means, notation, panels, style
-from plausibench.bench.report.render import Table
+from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
 
 NOTES = (
@@ -33,8 +33,9 @@ def biases(rows: pd.DataFrame) -> Table:
             numbers |= means.columns("null" if null else "score", ends)
         cells.append(line)
         raw.append(numbers)
-    seeds = rows["seed"].nunique()
-    return means.table(f"Inductive biases; {seeds} seeds", cells, raw, 3, NOTES)
+    lost = int(rows["score"].isna().sum())
+    notes = (*NOTES, f"Diverged and left out: {lost} networks.") if lost else NOTES
+    return plain(f"Inductive biases; {rows['seed'].nunique()} seeds", cells, raw, 3, notes)
 
 
 def inductive_biases(rows: pd.DataFrame) -> Picture:

@@ -1,28 +1,28 @@
-"""What the reports of studies share: means over replicates with intervals, and plain tables."""
+"""Means over the seeds of a study with their intervals: as numbers, tables and marks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from plausibench.bench.report.render import Table
-from plausibench.bench.statistics import student_quantile
+from plausibench.bench.report import notation
+from plausibench.bench.report.render import Table, plain
+from plausibench.bench.statistics import mean_interval
 
 Ends = tuple[float, float, float]
+
+ENDS = ["value", "low", "high"]
+"""A mean and the ends of its interval, as columns."""
+ROUNDING = 1e-12
+"""Values that a study finds to be smaller than this are shown as 0."""
 
 
 def interval(values: Iterable[float]) -> Ends:
     """Mean of the finite values with its 95 % interval by Student's t; NaN where unknown."""
-    found = np.array([value for value in values if np.isfinite(value)])
-    if not found.size:
-        return (float("nan"),) * 3
-    mean = float(found.mean())
-    if found.size == 1:
-        return mean, float("nan"), float("nan")
-    half = student_quantile(0.95, found.size - 1) * found.std(ddof=1) / np.sqrt(found.size)
-    return mean, mean - float(half), mean + float(half)
+    found = np.array(list(values), dtype=float)
+    return mean_interval(found[np.isfinite(found)])
 
 
 def share(values: Iterable[float]) -> Ends:
@@ -32,39 +32,118 @@ def share(values: Iterable[float]) -> Ends:
     return mean, 0.0 if low < 0 else low, 1.0 if high > 1 else high
 
 
-def columns(name: str, ends: Ends) -> dict[str, float]:
+def columns(name: str, ends: Iterable[float]) -> dict[str, float]:
     """A value and the ends of its interval as columns of a raw table."""
     return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
 
 
+def over_seeds(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Mean of ``value`` over the seeds of each group, as of :func:`interval`.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        With columns ``value`` and those of ``keys``; each seed has one row in each group.
+    keys
+        What a group is.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``keys``, ``value``, ``low``, ``high`` and ``seeds``, in the order of the rows.
+        A value that is not finite is left out of its group.
+    """
+    finite = rows[np.isfinite(rows["value"].astype(float))]
+    found = [
+        (*group, *interval(part["value"]), len(part))
+        for group, part in finite.groupby(list(keys), sort=False, dropna=False)
+    ]
+    return pd.DataFrame(found, columns=[*keys, *ENDS, "seeds"])
+
+
 def table(
     title: str,
-    cells: Sequence[dict[str, str]],
-    raw: Sequence[dict[str, Any]],
-    keys: int,
-    notes: Sequence[str],
+    found: pd.DataFrame,
+    keys: Mapping[str, str],
+    quantities: Mapping[str, str],
+    notes: Sequence[str] = (),
+    rounding: float = ROUNDING,
 ) -> Table:
-    """Table of which no cell is marked as best."""
-    laid = pd.DataFrame(list(cells), dtype=object)
-    return Table(
-        title=title,
-        cells=laid,
-        best=pd.DataFrame(False, index=laid.index, columns=laid.columns),
-        raw=pd.DataFrame(list(raw)),
-        keys=keys,
-        notes=tuple(notes),
-    )
+    """Lay means out: a row for each group, a column for each quantity.
+
+    Parameters
+    ----------
+    title
+        One line.
+    found : DataFrame
+        As of :func:`over_seeds`, with a column ``quantity``.
+    keys
+        Columns that say what a row is, with their headings.
+    quantities
+        Quantities to show, with their headings.
+    notes
+        Sentences below.
+    rounding
+        What is smaller is rounding, and shown as 0.
+    """
+    cells, raw = [], []
+    for group, part in found.groupby(list(keys), sort=False, dropna=False):
+        line = dict(zip(keys.values(), map(str, group), strict=True))
+        numbers = dict(zip(keys, group, strict=True))
+        for quantity, heading in quantities.items():
+            own = part[part["quantity"] == quantity]
+            ends = own[ENDS].iloc[0] if len(own) else [float("nan")] * 3
+            ends = [0.0 if abs(end) < rounding else float(end) for end in ends]
+            # Seeds that differ in their last bits are alike.
+            line[heading] = notation.number(*(float(f"{end:.9g}") for end in ends))
+            numbers |= columns(quantity, ends)
+        cells.append(line)
+        raw.append(numbers)
+    return plain(title, cells, raw, len(keys), notes)
 
 
-def bars(axes: Axes, places: Iterable[float], ends: Sequence[Ends], **look: Any) -> None:
-    """Markers with vertical bars for their intervals."""
-    mean, low, high = np.array(ends).T
-    below, above = np.nan_to_num(mean - low), np.nan_to_num(high - mean)
-    axes.errorbar(list(places), mean, yerr=[below, above], elinewidth=0.9, zorder=4, **look)
+def bars(
+    axes: Axes,
+    places: Iterable[float],
+    ends: Sequence[Ends] | pd.DataFrame,
+    *,
+    across: bool = False,
+    logarithmic: bool = False,
+    **look: Any,
+) -> None:
+    """Markers with bars for their intervals.
+
+    Parameters
+    ----------
+    axes
+        Where to draw.
+    places
+        One a mean.
+    ends
+        Of :func:`interval`, or the columns ``ENDS`` of :func:`over_seeds`.
+    across
+        Whether values are drawn from left to right, and places from below.
+    logarithmic
+        Whether the axis of values is: a bar to below zero has no end there, and is cut.
+    **look
+        Of ``Axes.errorbar``.
+    """
+    if not len(ends):  # an axis without data would get limits from nothing
+        return
+    mean, low, high = np.array(ends, dtype=float).T
+    below = np.minimum(mean - low, 0.9 * mean) if logarithmic else mean - low
+    widths = np.nan_to_num([below, high - mean])
+    look = {"elinewidth": 0.9, "zorder": 4, **look}
+    if across:
+        axes.errorbar(mean, list(places), xerr=widths, **look)
+    else:
+        axes.errorbar(list(places), mean, yerr=widths, **look)
 
 
-def band(axes: Axes, x: Iterable[float], ends: Sequence[Ends], **look: Any) -> None:
-    """Line with a band for its intervals."""
-    mean, low, high = np.array(ends).T
+def band(axes: Axes, x: Iterable[float], ends: Sequence[Ends] | pd.DataFrame, **look: Any) -> None:
+    """Line with a band for its intervals, as :func:`bars`."""
+    if not len(ends):
+        return
+    mean, low, high = np.array(ends, dtype=float).T
     (line,) = axes.plot(list(x), mean, **look)
     axes.fill_between(list(x), low, high, color=line.get_color(), alpha=0.18, linewidth=0)

@@ -11,10 +11,9 @@ from matplotlib.lines import Line2D
 
 from plausibench.bench.experiments.modes import IMPORTANT, PSYCHOMETRIC, ROUNDS
 from plausibench.bench.exponents import exponent
-from plausibench.bench.report import notation, panels, style
-from plausibench.bench.report.render import Table
+from plausibench.bench.report import means, notation, panels, style
+from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
-from plausibench.bench.statistics import student_quantile
 
 FULL = -1
 RANGES = ((1, 9), (10, 19))
@@ -34,26 +33,6 @@ COLUMNS = {
 EXACT = {"parameters": "parameters", "optimiser bytes": "Adam (kB)", "trace bytes": "trace (kB)"}
 
 
-def mean(values: Iterable[float]) -> tuple[float, float, float]:
-    """Mean with its 95 % interval (Student's t); NaN ends with one value."""
-    found = np.asarray(list(values), dtype=float)
-    middle = float(found.mean()) if found.size else float("nan")
-    if found.size < 2:
-        return middle, float("nan"), float("nan")
-    half = student_quantile(0.95, found.size - 1) * float(found.std(ddof=1)) / np.sqrt(found.size)
-    return middle, middle - half, middle + half
-
-
-def _text(ends: tuple[float, float, float]) -> str:
-    if ends[0] == ends[1] == ends[2]:
-        return f"{ends[0]:.4g}"
-    return notation.number(*ends)
-
-
-def _named(name: str, ends: tuple[float, float, float]) -> dict[str, float]:
-    return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
-
-
 def _modes(number: int) -> str:
     return "full" if number == FULL else str(number)
 
@@ -61,18 +40,6 @@ def _modes(number: int) -> str:
 def _ordered(groups: Iterable[Any]) -> list[tuple[str, int, int]]:
     """Kind, neurons, modes: spiking first, larger first, a full matrix last."""
     return sorted(groups, key=lambda g: (g[0] != "spiking", -g[1], g[2] if g[2] >= 0 else 10**9))
-
-
-def _table(
-    title: str,
-    cells: list[dict[str, str]],
-    raw: list[dict[str, object]],
-    keys: int,
-    note: str,
-) -> Table:
-    laid = pd.DataFrame(cells, dtype=object).fillna("–")
-    best = pd.DataFrame(False, index=laid.index, columns=laid.columns)
-    return Table(title, laid, best, pd.DataFrame(raw), keys, (note,))
 
 
 def trained(rows: pd.DataFrame, task: str) -> Table:
@@ -87,8 +54,9 @@ def trained(rows: pd.DataFrame, task: str) -> Table:
         values = {name: one["value"].to_numpy() for name, one in part.groupby("quantity")}
         for name, heading in COLUMNS.items():
             if name in values:
-                line[heading] = _text(mean(values[name]))
-                numbers |= _named(name, mean(values[name]))
+                ends = means.interval(values[name])
+                line[heading] = notation.number(*ends)
+                numbers |= means.columns(name, ends)
         for name, heading in EXACT.items():
             if name not in values:  # all have diverged
                 continue
@@ -116,7 +84,8 @@ def trained(rows: pd.DataFrame, task: str) -> Table:
             " Accuracy is of the sign of the mean output in the last fifth of the response, whole "
             "response of that in all of it, in which synaptic filters help for a while."
         )
-    return _table(f"{TITLES[task]}: what networks of P modes learn", cells, raw, 3, note)
+    laid = pd.DataFrame(cells, dtype=object).fillna("–")
+    return plain(f"{TITLES[task]}: what networks of P modes learn", laid, raw, 3, (note,))
 
 
 def structure(rows: pd.DataFrame) -> Table:
@@ -128,7 +97,8 @@ def structure(rows: pd.DataFrame) -> Table:
         for name in ("input and output modes", "input modes", "output modes"):
             for when in ("before", "after"):
                 which = (part["quantity"] == f"overlap of {name}") & (part["series"] == when)
-                found[f"overlap of {name}", when] = mean(part.loc[which, "value"]), 1.0
+                ends = means.interval(part.loc[which, "value"])
+                found[f"overlap of {name}", when] = ends, 1.0
         if modes == IMPORTANT:
             for between in RANGES:
                 name = f"slope of importance, ranks {between[0]} to {between[1]}"
@@ -137,7 +107,7 @@ def structure(rows: pd.DataFrame) -> Table:
         for (name, when), (ends, beside) in found.items():
             if np.isfinite(ends[0]):
                 about = {"task": TITLES[str(task)], "N": str(neurons), "P": str(modes)}
-                text = {"quantity": name, "training": when, "value": _text(ends)}
+                text = {"quantity": name, "training": when, "value": notation.number(*ends)}
                 cells.append({**about, **text, "null or published": f"{beside:g}"})
                 raw.append(
                     {
@@ -146,7 +116,7 @@ def structure(rows: pd.DataFrame) -> Table:
                         "modes": modes,
                         "quantity": name,
                         "training": when,
-                        **_named("value", ends),
+                        **means.columns("value", ends),
                         "beside": beside,
                     }
                 )
@@ -155,7 +125,7 @@ def structure(rows: pd.DataFrame) -> Table:
         "random vectors. Slopes: of the logarithm of importance against that of the rank, beside "
         "those of the networks that Lin & Huang published, on MNIST."
     )
-    return _table("Structure of the modes", cells, raw, 4, note)
+    return plain("Structure of the modes", cells, raw, 4, (note,))
 
 
 def _slope(part: pd.DataFrame, when: str, between: tuple[int, int]) -> tuple[float, float, float]:
@@ -180,16 +150,17 @@ def rules(rows: pd.DataFrame) -> Table:
     cells, raw = [], []
     for rule in dict.fromkeys(own["rule"]):
         for modes in sorted(set(own["modes"])):
-            found = {name: mean(values) for name, values in _ratios(rows, rule, modes).items()}
+            ratios = _ratios(rows, rule, modes)
+            found = {name: means.interval(values) for name, values in ratios.items()}
             quantity = own.loc[own["rule"] == rule, "quantity"].iloc[0]
             cells.append(
                 {
                     "rule": style.label(rule),
                     "quantity": quantity.replace("_", " "),
                     "P": str(modes),
-                    "by modes": _text(found["modes"]),
-                    "by weights": _text(found["weights"]),
-                    "modes / weights": _text(found["ratio"]),
+                    "by modes": notation.number(*found["modes"]),
+                    "by weights": notation.number(*found["weights"]),
+                    "modes / weights": notation.number(*found["ratio"]),
                 }
             )
             raw.append(
@@ -197,9 +168,9 @@ def rules(rows: pd.DataFrame) -> Table:
                     "rule": rule,
                     "quantity": quantity,
                     "modes": modes,
-                    **_named("by_modes", found["modes"]),
-                    **_named("by_weights", found["weights"]),
-                    **_named("ratio", found["ratio"]),
+                    **means.columns("by_modes", found["modes"]),
+                    **means.columns("by_weights", found["weights"]),
+                    **means.columns("ratio", found["ratio"]),
                 }
             )
     size, seeds = own["neurons"].iloc[0], own["seed"].nunique()
@@ -208,7 +179,7 @@ def rules(rows: pd.DataFrame) -> Table:
         f"formed, relative to |g|² in the same parameters; means over {seeds} seeds with 95 % "
         "intervals (Student's t). Bias is of rules without noise."
     )
-    return _table("Rules by modes and by weights", cells, raw, 3, note)
+    return plain("Rules by modes and by weights", cells, raw, 3, (note,))
 
 
 def cost(rows: pd.DataFrame) -> Table:
@@ -249,7 +220,7 @@ def cost(rows: pd.DataFrame) -> Table:
         "neurons take without recurrence. Times are of the machine at that moment, beside what "
         "else it did."
     )
-    return _table("Time with P modes and with a full matrix", cells, raw, 2, note)
+    return plain("Time with P modes and with a full matrix", cells, raw, 2, (note,))
 
 
 def picture(rows: pd.DataFrame) -> Picture:
@@ -303,22 +274,19 @@ def _accuracies(axes: Axes, rows: pd.DataFrame, task: str, palette: list[str]) -
     for shift, (kind, neurons, colour, marker) in enumerate(looks):
         arm = own[(own["kind"] == kind) & (own["neurons"] == neurons)]
         for quantity, filled in (("accuracy", True), ("accuracy, cut", False)):
-            values = arm[arm["quantity"] == quantity].groupby("modes")["value"]
-            found = sorted((places[n], *mean(v)) for n, v in values)
-            if found:
-                x, middle, low, high = np.array(found).T
-                axes.errorbar(
-                    x + 0.12 * (shift - 1),
-                    middle,
-                    yerr=[middle - low, high - middle],
-                    color=colour,
-                    marker=marker,
-                    markersize=4,
-                    markerfacecolor=colour if filled else "none",
-                    linestyle=style.SOLID if filled else style.DASHED,
-                    linewidth=0.8,
-                    elinewidth=0.9,
-                )
+            found = means.over_seeds(arm[arm["quantity"] == quantity], ["modes"])
+            found = found.assign(place=found["modes"].map(places)).sort_values("place")
+            means.bars(
+                axes,
+                found["place"] + 0.12 * (shift - 1),
+                found[means.ENDS],
+                color=colour,
+                marker=marker,
+                markersize=4,
+                markerfacecolor=colour if filled else "none",
+                linestyle=style.SOLID if filled else style.DASHED,
+                linewidth=0.8,
+            )
     axes.axhline(CHANCE[task], color="0.35", linewidth=0.8, linestyle=style.DOTTED)
     axes.set_xticks(list(places.values()), [_modes(n) for n in places])
     axes.set_ylim(0, 1.05)
@@ -336,11 +304,9 @@ def _importances(axes: Axes, rows: pd.DataFrame, palette: list[str]) -> None:
         (after[after["task"] == "contextual_integration"], palette[3], style.SOLID, "integration"),
         (after[after["task"] == "digits"], palette[4], style.SOLID, "digits"),
     ):
-        found = [(x, *mean(v)) for x, v in part.groupby("x")["value"]]
-        if found:
-            x, middle, low, high = np.array(found).T
-            axes.plot(x, middle, color=colour, linestyle=dashes, linewidth=1.0, label=label)
-            axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+        found = means.over_seeds(part, ["x"]).sort_values("x")
+        look = {"color": colour, "linestyle": dashes, "linewidth": 1.0, "label": label}
+        means.band(axes, found["x"], found[means.ENDS], **look)
     if not own.empty:
         axes.legend(loc="lower left", handlelength=1.4)
     axes.set_xscale("log")
@@ -359,22 +325,13 @@ def _choices(axes: Axes, rows: pd.DataFrame, palette: list[str]) -> None:
         ("relevant", palette[3], "o", 6),
         ("irrelevant", palette[7], "s", -22),
     ):
-        found = [(x, *mean(v)) for x, v in own[own["series"] == series].groupby("x")["value"]]
-        if found:
-            x, middle, low, high = np.array(found).T
-            axes.errorbar(
-                x,
-                middle,
-                yerr=[middle - low, high - middle],
-                color=colour,
-                marker=marker,
-                markersize=4,
-                linewidth=0.8,
-                elinewidth=0.9,
-            )
+        found = means.over_seeds(own[own["series"] == series], ["x"]).sort_values("x")
+        look: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4}
+        means.bars(axes, found["x"], found[means.ENDS], linewidth=0.8, **look)
+        if len(found):
             axes.annotate(
                 f"{series} stream",
-                (x[-1], middle[-1]),
+                tuple(found[["x", "value"]].iloc[-1]),
                 (0, away),
                 ha="right",
                 textcoords="offset points",
@@ -417,21 +374,17 @@ def _variances(axes: Axes, rows: pd.DataFrame) -> None:
     looks = style.styles(own["rule"])
     numbers = sorted(set(own["modes"]))
     for place, rule in enumerate(style.ordered(set(own["rule"]), looks)):
-        found = [mean(_ratios(rows, rule, modes)["ratio"]) for modes in numbers]
-        middle, low, high = np.array(found).T
-        shift = 1.0 + 0.03 * (place - 3)
         look = looks[rule]
-        axes.errorbar(
-            np.array(numbers) * shift,
-            middle,
-            # A bar to below zero has no end on a logarithmic axis.
-            yerr=[np.minimum(middle - low, 0.9 * middle), high - middle],
+        means.bars(
+            axes,
+            np.array(numbers) * (1.0 + 0.03 * (place - 3)),
+            [means.interval(_ratios(rows, rule, modes)["ratio"]) for modes in numbers],
+            logarithmic=True,
             color=look.colour,
             marker=look.marker,
             markersize=4,
             linestyle=look.dashes,
             linewidth=0.8,
-            elinewidth=0.9,
             label=look.label,
         )
     axes.axhline(1, color="0.35", linewidth=0.8, linestyle=style.DOTTED)

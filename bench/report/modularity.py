@@ -1,6 +1,6 @@
 """The study of modularity: what wire costs at equal performance, modules, and their picture."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
 from plausibench.bench.experiments.modularity import ARMS, PHASES, TASKS
-from plausibench.bench.report import notation, panels, style
-from plausibench.bench.report.render import Table
+from plausibench.bench.report import means, notation, panels, style
+from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
-from plausibench.bench.statistics import student_quantile
-
-Array = np.ndarray
 
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9)
 """Performances at which arms are compared."""
@@ -38,8 +35,6 @@ SHOWN = 1e-4
 COLOURS = dict(zip(ARMS, ("#1a1a1a", 0, 1, 2, 3), strict=True))
 MARKERS = dict(zip(ARMS, "*osD^", strict=True))
 
-Ends = tuple[float, float, float]
-
 
 def fronts(rows: pd.DataFrame) -> Table:
     """Table of what each arm costs at equal performance, beside L1."""
@@ -55,7 +50,7 @@ def fronts(rows: pd.DataFrame) -> Table:
                 ratio = np.log(costs[name]) - np.log(found["L1"][name])
                 own = np.log(costs[name])[ratio.notna()]
                 for text, values in ((name, own), (f"{name} / L1", ratio)):
-                    mean, low, high = np.exp(interval(values))
+                    mean, low, high = np.exp(means.interval(values))
                     same = text.endswith("L1") and arm == "L1"
                     line[text] = "1" if same else notation.number(mean, low, high)
                     numbers |= _named(text, (mean, low, high))
@@ -87,13 +82,13 @@ def modules(rows: pd.DataFrame) -> Table:
         numbers: dict[str, Any] = {"rule": rule, "arm": arm, "strength": strength}
         for name in ("performance", "clusters", *ASKED):
             found = own[(own["quantity"] == name) & (own["of"] == "")]
-            ends = interval(found["value"])
+            ends = means.interval(found["value"])
             line[name] = notation.number(*ends)
             numbers |= _named(name, ends)
             if name in ASKED:
                 beyond, tested = int((found["p"] < BEYOND).sum()), int(found["p"].notna().sum())
                 line[name] += f" ({beyond}/{tested})"
-                numbers |= _named(f"{name} z", interval(found["z"]))
+                numbers |= _named(f"{name} z", means.interval(found["z"]))
                 numbers |= {f"{name} beyond": beyond, f"{name} seeds": tested}
         wide = own.pivot_table(index="seed", columns="quantity", values="value", aggfunc="first")
         for name, null in (
@@ -101,7 +96,7 @@ def modules(rows: pd.DataFrame) -> Table:
             ("modularity", "modularity, weights shuffled"),
         ):
             if null in wide:
-                ends = interval(wide[name] - wide[null])
+                ends = means.interval(wide[name] - wide[null])
                 if name == "specificity":
                     line["specificity of lesions beyond random"] = notation.number(*ends)
                 numbers |= _named(f"{name} beyond {null.partition(', ')[2]}", ends)
@@ -142,10 +137,10 @@ def sequence(rows: pd.DataFrame) -> Table:
             fresh.set_index(["seed", "of"])["value"] - last[old].set_index(["seed", "of"])["value"]
         )
         ends = {
-            "forgotten": interval(lost.groupby("seed").mean()),
-            "transfer": interval(moved),
-            "performance when learned": interval(fresh.groupby("seed")["value"].mean()),
-            "performance at the end": interval(last.groupby("seed")["value"].mean()),
+            "forgotten": means.interval(lost.groupby("seed").mean()),
+            "transfer": means.interval(moved),
+            "performance when learned": means.interval(fresh.groupby("seed")["value"].mean()),
+            "performance at the end": means.interval(last.groupby("seed")["value"].mean()),
         }
         cells.append(
             {"rule": style.label(str(rule)), "arm": str(arm)}
@@ -167,16 +162,6 @@ def sequence(rows: pd.DataFrame) -> Table:
     if not cells:
         cells, raw = [{"rule": "–", "arm": "–"}], [{}]
     return _table("Tasks one after the other", rows, cells, raw, 2, notes)
-
-
-def interval(values: "pd.Series | Array") -> Ends:
-    """Mean over seeds and its 95 % interval by Student's t, without values that are missing."""
-    known = np.asarray(values, dtype=float)
-    known = known[np.isfinite(known)]
-    if known.size < 2:
-        return (float(known.mean()) if known.size else float("nan"), float("nan"), float("nan"))
-    half = student_quantile(0.95, known.size - 1) * known.std(ddof=1) / np.sqrt(known.size)
-    return float(known.mean()), float(known.mean() - half), float(known.mean() + half)
 
 
 def crossing(performance: Sequence[float], cost: Sequence[float], level: float) -> float:
@@ -277,7 +262,7 @@ def _front(axes: Axes, own: pd.DataFrame, cost: str) -> None:
         line = []
         for _, point in part.groupby("strength"):
             x, y = (
-                interval(point.loc[point["quantity"] == name, "value"])
+                means.interval(point.loc[point["quantity"] == name, "value"])
                 for name in (cost, "performance")
             )
             line.append((x[0], y[0]))
@@ -313,7 +298,7 @@ def _nulls(axes: Axes, own: pd.DataFrame) -> None:
         part = own[(own["arm"] == arm) & (own["strength"] == _shown(own))]
         for place, name in enumerate(names):
             z = part.loc[part["quantity"] == name, "z"]
-            mean, low, high = interval(-z if name == "locality" else z)
+            mean, low, high = means.interval(-z if name == "locality" else z)
             y = place + (number - (len(arms) - 1) / 2) * 0.18
             axes.plot([low, high], [y, y], color=_colour(arm), linewidth=1.1)
             axes.plot([mean], [y], color=_colour(arm), marker=MARKERS[arm], markersize=4.5)
@@ -383,7 +368,7 @@ def _variances(axes: Axes, own: pd.DataFrame) -> None:
     panels.title(axes, "both: task variance")
 
 
-def _named(name: str, ends: Sequence[float]) -> dict[str, float]:
+def _named(name: str, ends: Iterable[float]) -> dict[str, float]:
     return dict(zip((name, f"{name} low", f"{name} high"), map(float, ends), strict=True))
 
 
@@ -395,15 +380,7 @@ def _table(
     keys: int,
     notes: tuple[str, ...],
 ) -> Table:
-    laid = pd.DataFrame(cells, dtype=object)
     lost = rows[rows["quantity"] == "diverged"]
     if len(lost):
         notes = (*notes, f"Diverged and left out: {len(lost)} networks.")
-    return Table(
-        title=f"{title}; {rows['seed'].nunique()} seeds",
-        cells=laid,
-        best=pd.DataFrame(False, index=laid.index, columns=laid.columns),
-        raw=pd.DataFrame(raw),
-        keys=keys,
-        notes=notes,
-    )
+    return plain(f"{title}; {rows['seed'].nunique()} seeds", cells, raw, keys, notes)

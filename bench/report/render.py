@@ -2,9 +2,10 @@
 
 import html
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
+from typing import Any
 
 import jinja2
 import pandas as pd
@@ -151,6 +152,19 @@ class Table:
             lambda best: "font-weight: bold" if best else ""
         )
         return cells.style.hide(axis="index").apply(lambda _: bold, axis=None)
+
+
+def plain(
+    title: str,
+    cells: Sequence[Mapping[str, str]] | pd.DataFrame,
+    raw: Sequence[Mapping[str, Any]] | pd.DataFrame,
+    keys: int,
+    notes: Sequence[str] = (),
+) -> Table:
+    """Table of which no cell is marked as best."""
+    laid = pd.DataFrame(cells, dtype=object)
+    best = pd.DataFrame(False, index=laid.index, columns=laid.columns)
+    return Table(title, laid, best, pd.DataFrame(raw), keys, tuple(notes))
 
 
 def _tabulate(cells: pd.DataFrame, form: str) -> str:

@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 
-import pandas as pd
-
 from plausibench.bench.replications.recipe import NEEDS, PROVENANCE, VERDICTS, Recipe
 from plausibench.bench.replications.run import Compared, Replication
 from plausibench.bench.report import notation
-from plausibench.bench.report.render import Table
+from plausibench.bench.report.render import Table, plain
 
 KEYS = 2
 LETTERS = "; ".join(f"{letter}: {text}" for letter, text in PROVENANCE.items())
@@ -29,15 +27,7 @@ def figures(found: Sequence[Replication]) -> Table:
             ours = notation.number(one.value, one.low, one.high)
             cells.append(_cells(name, target.what, published, ours, target.condition, one.verdict))
             raw.append(_raw(name, one))
-    laid = pd.DataFrame(cells)
-    return Table(
-        title="Published figures and ours",
-        cells=laid,
-        best=pd.DataFrame(False, index=laid.index, columns=laid.columns),
-        raw=pd.DataFrame(raw),
-        keys=KEYS,
-        notes=tuple(_notes(found)),
-    )
+    return plain("Published figures and ours", cells, raw, KEYS, _notes(found))
 
 
 def summary(found: Sequence[Replication]) -> Table:
@@ -59,19 +49,9 @@ def summary(found: Sequence[Replication]) -> Table:
                 "deviations": "; ".join(deviations),
             }
         )
-    cells = pd.DataFrame(rows)
-    return Table(
-        title="Replications",
-        cells=cells,
-        best=pd.DataFrame(False, index=cells.index, columns=cells.columns),
-        raw=cells,
-        keys=KEYS,
-        notes=tuple(
-            f"{verdict}: {text}."
-            for verdict, text in VERDICTS.items()
-            if verdict in set(cells["verdict"])
-        ),
-    )
+    reached = {row["verdict"] for row in rows}
+    notes = [f"{verdict}: {text}." for verdict, text in VERDICTS.items() if verdict in reached]
+    return plain("Replications", rows, rows, KEYS, notes)
 
 
 def missing(recipe: Recipe) -> str:

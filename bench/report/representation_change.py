@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from plausibench.bench.experiments.representation_change import LAYERS, LEARNED
-from plausibench.bench.report import panels, seeds, style
+from plausibench.bench.report import means, panels, style
 from plausibench.bench.report.render import Table
 from plausibench.bench.report.style import Picture, Style
 
@@ -57,28 +57,28 @@ def changes(rows: pd.DataFrame) -> Table:
             rows[rows["quantity"] == "accuracy"],
         ]
     )
-    means = seeds.over_seeds(summary, ["rule", "reward", "quantity"])
-    share = means["quantity"] == "accuracy"
-    means.loc[share, ["low", "high"]] = means.loc[share, ["low", "high"]].clip(0, 1)
+    laid = means.over_seeds(summary, ["rule", "reward", "quantity"])
+    share = laid["quantity"] == "accuracy"
+    laid.loc[share, ["low", "high"]] = laid.loc[share, ["low", "high"]].clip(0, 1)
     places = {kind: place for place, kind in enumerate(("earned", "shuffled", "excess"))}
-    means["place"] = means["reward"].map(places)
-    means = means.sort_values(["rule", "place"], kind="stable")
+    laid["place"] = laid["reward"].map(places)
+    laid = laid.sort_values(["rule", "place"], kind="stable")
     learned = (accuracies(rows) > LEARNED).groupby("rule").agg(counted)
     steps = pd.Series((np.diff(found, axis=1) > 0).all(axis=1), index=found.index)
     ordered = steps.groupby(["rule", "reward"]).agg(counted)
-    means["learned"] = [learned[rule] for rule in means["rule"]]
-    pairs = means[["rule", "reward"]].itertuples(index=False, name=None)
-    means["ordered"] = [ordered.get(pair, "–") for pair in pairs]
-    means["rule"] = [style.label(rule) for rule in means["rule"]]
+    laid["learned"] = [learned[rule] for rule in laid["rule"]]
+    pairs = laid[["rule", "reward"]].itertuples(index=False, name=None)
+    laid["ordered"] = [ordered.get(pair, "–") for pair in pairs]
+    laid["rule"] = [style.label(rule) for rule in laid["rule"]]
     note = (
         "Change of tuning relative to what it was: mean over the networks that have learned "
         f"(more than {LEARNED:.0%} right) [95 % interval by Student's t]. Excess: earned minus "
         "shuffled rewards, seed by seed. Ordered: networks in which each layer changes more than "
         "the one below. Right: share of right answers, networks that have not learned included."
     )
-    return seeds.table(
+    return means.table(
         f"Change of tuning by layer; {rows['seed'].nunique()} seeds",
-        means,
+        laid,
         {"rule": "rule", "learned": "learned", "reward": "reward", "ordered": "ordered"},
         {**LAYERS, "top": "top - bottom", "accuracy": "right, all networks"},
         (note,),
@@ -130,15 +130,16 @@ def representation_change(rows: pd.DataFrame) -> Picture:
 
 
 def _profile(axes: Axes, rows: pd.DataFrame, look: Style, *, filled: bool) -> None:
-    means = seeds.over_seeds(rows, ["layer"]) if len(rows) else pd.DataFrame()
-    if means.empty:
-        return
-    seeds.bars(
+    found = means.over_seeds(rows, ["layer"])
+    means.bars(
         axes,
-        [list(LAYERS).index(layer) for layer in means["layer"]],
-        means,
-        colour=look.colour,
+        [list(LAYERS).index(layer) for layer in found["layer"]],
+        found[means.ENDS],
+        color=look.colour,
         marker="o" if filled else "s",
-        filled=filled,
-        line=style.SOLID if filled else style.DASHED,
+        markersize=4.5,
+        markerfacecolor=look.colour if filled else "white",
+        linestyle=style.SOLID if filled else style.DASHED,
+        linewidth=0.9,
+        elinewidth=1.0,
     )

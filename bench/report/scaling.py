@@ -1,6 +1,7 @@
 """The scaling study: fitted exponents beside those of theory, and their picture."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from plausibench.bench.experiments.scaling import LAWS, Law
 from plausibench.bench.exponents import Exponent, exponent
-from plausibench.bench.report import notation, panels, style
-from plausibench.bench.report.render import Table
+from plausibench.bench.report import means, notation, panels, style
+from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
 from plausibench.bench.statistics import GROUPS, student_quantile
+
+Array = np.ndarray
 
 AGAINST = {
     "weights": "number of weights + 1",
@@ -141,16 +144,8 @@ def exponents(
                 "held": law.held,
             }
         )
-    laid = pd.DataFrame(cells, dtype=object)
-    seeds = rows["seed"].nunique()
-    return Table(
-        title=f"Exponents of bias and variance at initialisation; {seeds} seeds",
-        cells=laid,
-        best=pd.DataFrame(False, index=laid.index, columns=laid.columns),
-        raw=pd.DataFrame(raw),
-        keys=3,
-        notes=tuple(notes),
-    )
+    title = f"Exponents of bias and variance at initialisation; {rows['seed'].nunique()} seeds"
+    return plain(title, cells, raw, 3, notes)
 
 
 def _text(found: Exponent | None, missing: str) -> str:
@@ -162,9 +157,8 @@ def _text(found: Exponent | None, missing: str) -> str:
 
 
 def _raw(name: str, found: Exponent | None) -> dict[str, float]:
-    if found is None:
-        return dict.fromkeys((name, f"{name}_low", f"{name}_high"), float("nan"))
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    ends = (float("nan"),) * 3 if found is None else (found.value, found.low, found.high)
+    return means.columns(name, ends)
 
 
 def scaling(rows: pd.DataFrame) -> Picture:
@@ -232,34 +226,38 @@ def _line(axes: Axes, found: pd.DataFrame, law: Law, colour: str) -> None:
     wide = found.pivot_table(index="seed", columns="x", values="value")
     scale = float(wide.iloc[:, 0].mean()) if law.axis == "batch size" else 1.0
     x, values = np.array(wide.columns, dtype=float), wide.to_numpy() / scale
-    mean, count = values.mean(axis=0), len(values)
     one_sided = law.estimator == "one-sided"
-    half = student_quantile(0.95, count - 1) * values.std(axis=0, ddof=1) / np.sqrt(count)
-    axes.errorbar(
+    means.bars(
+        axes,
         x,
-        mean,
-        # A bar to below zero has no end on a logarithmic axis.
-        yerr=[np.minimum(half, 0.9 * mean), half],
+        [means.interval(each) for each in values.T],
+        logarithmic=True,
         linestyle="none",
         color=colour,
         marker=MARKERS.get(law.axis, "o"),
         # Open and larger, so that a ring shows around a filled marker at the same place.
         markersize=6 if one_sided else 4,
         markerfacecolor="none" if one_sided else colour,
-        elinewidth=0.9,
-        zorder=4,
     )
     one = fit(found, law)
-    if one is None:
-        return
-    ends = x[(law.between[0] <= x) & (x <= law.between[1])][[0, -1]]
+    if one is not None:
+        # Where theory has no exponent for the axis, it is that of layers with like activity.
+        theory = 1.0 if law.theory is None else law.theory
+        fitted(axes, x[(law.between[0] <= x) & (x <= law.between[1])], one, theory, colour, scale)
+
+
+def fitted(
+    axes: Axes, x: Array, one: Exponent, theory: float | None, colour: str, scale: float = 1.0
+) -> None:
+    """Draw a power law, in units of ``scale``, and the one of theory through its centre."""
+    ends = x[[0, -1]]
     line = one.factor / scale * ends**one.value
     axes.plot(ends, line, color=colour, linewidth=0.8, zorder=3)
-    # Where theory has no exponent for the axis, it is that of layers with like activity.
-    slope = 1.0 if law.theory is None else law.theory
-    centre = np.exp(np.log(line).mean() - slope * np.log(ends).mean())
-    wider = ends * np.array([0.8, 1.25])
-    axes.plot(wider, centre * wider**slope, color="0.35", linewidth=0.8, linestyle=style.DASHED)
+    if theory is not None:
+        centre = np.exp(np.log(line).mean() - theory * np.log(ends).mean())
+        wider = ends * np.array([0.8, 1.25])
+        look: dict[str, Any] = {"color": "0.35", "linewidth": 0.8, "linestyle": style.DASHED}
+        axes.plot(wider, centre * wider**theory, **look)
 
 
 def _legend(looks: dict[str, style.Style]) -> list[Line2D]:

@@ -7,7 +7,7 @@ import pandas as pd
 import seaborn as sns
 
 from plausibench.bench.report import style
-from plausibench.bench.report.render import Table
+from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
 from plausibench.bench.tuning import best
 
@@ -41,15 +41,9 @@ def sensitivity(rows: Sequence[dict[str, Any]]) -> Table:
                 "diverged": str((group["diverged"] != "").sum()),
             }
         )
-    laid = pd.DataFrame(lines, dtype=object)
-    return Table(
-        title="Search on a quarter of the training set that was held out",
-        cells=laid,
-        best=pd.DataFrame(False, index=laid.index, columns=laid.columns),
-        raw=frame,
-        keys=1,
-        notes=(f"near the best: accuracy at most {NEAR:g} below that of the best trial",),
-    )
+    title = "Search on a quarter of the training set that was held out"
+    note = f"near the best: accuracy at most {NEAR:g} below that of the best trial"
+    return plain(title, lines, frame, 1, (note,))
 
 
 def sensitivity_picture(rows: Sequence[dict[str, Any]]) -> Picture:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from plausibench.bench.experiments.tags import CELLS
-from plausibench.bench.report import panels, seeds, style
+from plausibench.bench.report import means, panels, style
 from plausibench.bench.report.render import Table
 from plausibench.bench.report.style import Picture
 
@@ -27,7 +27,7 @@ LABELS = {
 
 def predictions(rows: pd.DataFrame) -> Table:
     """Table of all predictions by rule."""
-    found = seeds.over_seeds(rows, ["rule", "quantity"])
+    found = means.over_seeds(rows, ["rule", "quantity"])
     found["rule"] = [style.label(rule) for rule in found["rule"]]
     note = (
         "Changes of synapses onto hidden units in single trials, along the weight to the action "
@@ -36,7 +36,7 @@ def predictions(rows: pd.DataFrame) -> Table:
         "largest change, relative to the mean one. Expected update off by: largest relative "
         "distance between the mean over actions and the descent of the rule's reference."
     )
-    return seeds.table(
+    return means.table(
         f"Tags and reward-prediction errors; {rows['seed'].nunique()} seeds",
         found,
         {"rule": "rule"},
@@ -60,9 +60,9 @@ def tags(rows: pd.DataFrame) -> Picture:
         grid = part.subplots(1, len(names), squeeze=False)[0]
         for axes, name in zip(grid, names, strict=True):
             own = rows[(rows["rule"] == name) & rows["quantity"].isin(CELLS.values())]
-            found = seeds.over_seeds(own, ["quantity"]).set_index("quantity")
+            found = means.over_seeds(own, ["quantity"]).set_index("quantity")
             found = found.reindex(list(CELLS.values())).reset_index()
-            value, low, high = (found[column].to_numpy() for column in ("value", "low", "high"))
+            value, low, high = (found[end].to_numpy() for end in means.ENDS)
             filled = [tag == "tagged" for tag, _ in CELLS]
             axes.bar(
                 np.arange(len(CELLS)),

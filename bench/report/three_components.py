@@ -9,7 +9,7 @@ import seaborn as sns
 from plausibench.bench.experiments.three_components import TERMS, decompose, grid
 from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.means import Ends
-from plausibench.bench.report.render import Table
+from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
 from plausibench.bench.statistics import interval
 
@@ -80,7 +80,7 @@ def components(rows: pd.DataFrame) -> Table:
         )
     seeds = rows["seed"].nunique()
     notes = (*NOTES, f"{_diverged(rows)}.")
-    return means.table(f"What performance is due to; {seeds} seeds", cells, raw, 1, notes)
+    return plain(f"What performance is due to; {seeds} seeds", cells, raw, 1, notes)
 
 
 def _diverged(rows: pd.DataFrame) -> str:
@@ -115,7 +115,7 @@ def cells(rows: pd.DataFrame) -> Table:
             f"the digits. {_diverged(rows)}; they count as guessing."
         ),
     )
-    return means.table(f"Accuracy of every combination; {seeds} seeds", found, raw, 3, notes)
+    return plain(f"Accuracy of every combination; {seeds} seeds", found, raw, 3, notes)
 
 
 def three_components(rows: pd.DataFrame) -> Picture:
@@ -150,21 +150,21 @@ def three_components(rows: pd.DataFrame) -> Picture:
             panels.title(axes, names["objective"][number].replace("_", " "))
         axes = lower.subplots()
         shown = (*TERMS, "interactions")
-        for labels, shift, look in (
-            ("true", -0.1, {"marker": "o", "color": "#1a1a1a"}),
-            ("shuffled", 0.1, {"marker": "s", "color": "0.6", "markerfacecolor": "none"}),
+        for labels, label, shift, marker, colour, face in (
+            ("true", "true labels", -0.1, "o", "#1a1a1a", "#1a1a1a"),
+            ("shuffled", "shuffled labels (null)", 0.1, "s", "0.6", "none"),
         ):
             found = terms(rows, labels)
-            places = np.arange(len(shown)) + shift
-            label = "true labels" if labels == "true" else "shuffled labels (null)"
             means.bars(
                 axes,
-                places,
+                np.arange(len(shown)) + shift,
                 [found[term] for term in shown],
                 linestyle="none",
+                color=colour,
+                marker=marker,
                 markersize=4,
+                markerfacecolor=face,
                 label=label,
-                **look,
             )
         axes.axhline(0, color="0.7", linewidth=0.7, zorder=1)
         axes.set_yscale("symlog", linthresh=1.0)

@@ -1,7 +1,6 @@
 """The study of time: fitted exponents beside those of theory, and their picture."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,11 +9,10 @@ from matplotlib.lines import Line2D
 
 from plausibench.bench.experiments.scaling import Law
 from plausibench.bench.experiments.time import LAWS
-from plausibench.bench.report import notation, panels, scaling, style
-from plausibench.bench.report.render import Table
-from plausibench.bench.report.scaling import QUANTITIES, fit, logarithmic, points
+from plausibench.bench.report import means, notation, panels, scaling, style
+from plausibench.bench.report.render import Table, plain
+from plausibench.bench.report.scaling import QUANTITIES, fit, fitted, logarithmic, points
 from plausibench.bench.report.style import Picture, Style
-from plausibench.bench.statistics import student_quantile
 
 AGAINST = {
     "steps": "time steps of a trial",
@@ -73,33 +71,20 @@ def lengths(rows: pd.DataFrame) -> Table:
     own = own[own["quantity"].isin(["bias_squared", "variance"])]
     own = own[own["steps"].isin(set(own.loc[own["recurrence"] != 1.0, "steps"]))]
     keys = ["recurrence", "rule", "steps", "quantity"]
-    means = own.groupby(keys)["value"].agg(["mean", "std", "count"]).reset_index()
-    half = [student_quantile(0.95, n - 1) for n in means["count"]] * means["std"]
-    means["half"] = half / np.sqrt(means["count"])
+    found = means.over_seeds(own, keys)
     cells, raw = [], []
-    for (strength, rule, steps), part in means.groupby(keys[:3]):
+    for (strength, rule, steps), part in found.groupby(keys[:3]):
         line = {"recurrence": f"{strength:g}", "rule": style.label(str(rule)), "steps": str(steps)}
         numbers = {"recurrence": strength, "rule": rule, "steps": steps}
         for quantity, name in (("bias_squared", "relative bias²"), ("variance", "variance")):
-            row = part[part["quantity"] == quantity].iloc[0]
-            ends = (row["mean"], row["mean"] - row["half"], row["mean"] + row["half"])
-            line[name] = "0" if not any(ends) else notation.number(*ends)
-            numbers |= dict(
-                zip((quantity, f"{quantity}_low", f"{quantity}_high"), ends, strict=True)
-            )
+            ends = part.loc[part["quantity"] == quantity, means.ENDS].iloc[0]
+            line[name] = notation.number(*ends)
+            numbers |= means.columns(quantity, ends)
         cells.append(line)
         raw.append(numbers)
-    laid = pd.DataFrame(cells, dtype=object)
-    return Table(
-        title=f"Bias and variance by trial length and recurrence; {rows['seed'].nunique()} seeds",
-        cells=laid,
-        best=pd.DataFrame(False, index=laid.index, columns=laid.columns),
-        raw=pd.DataFrame(raw),
-        keys=3,
-        notes=(
-            "Means over seeds with 95 % intervals (Student's t), relative to |g|²; 16 neurons.",
-        ),
-    )
+    title = f"Bias and variance by trial length and recurrence; {rows['seed'].nunique()} seeds"
+    note = "Means over seeds with 95 % intervals (Student's t), relative to |g|²; 16 neurons."
+    return plain(title, cells, raw, 3, (note,))
 
 
 def time(rows: pd.DataFrame) -> Picture:
@@ -139,37 +124,26 @@ def _line(axes: Axes, rows: pd.DataFrame, law: Law, look: Style, against: str) -
 
     A law of something else than the axis shows is drawn without its line.
     """
-    fitted = law.against == against
-    found = points(rows, law if fitted else replace(law, against=against, shift=0))
+    own = law.against == against
+    found = points(rows, law if own else replace(law, against=against, shift=0))
     if found.empty:
         return
     wide = found.pivot_table(index="seed", columns="x", values="value")
     x, values = np.array(wide.columns, dtype=float), wide.to_numpy()
-    one = fit(found, law) if fitted else None
-    mean, count = values.mean(axis=0), len(values)
-    half = student_quantile(0.95, count - 1) * values.std(axis=0, ddof=1) / np.sqrt(count)
-    axes.errorbar(
+    means.bars(
+        axes,
         x,
-        mean,
-        # A bar to below zero has no end on a logarithmic axis.
-        yerr=[np.minimum(half, 0.9 * mean), half],
+        [means.interval(each) for each in values.T],
+        logarithmic=True,
         linestyle="none",
         color=look.colour,
         marker=look.marker,
         markersize=4,
-        elinewidth=0.9,
-        zorder=4,
     )
-    if one is None:
-        return
-    ends = x[(law.between[0] <= x) & (x <= law.between[1])][[0, -1]]
-    line = one.factor * ends**one.value
-    axes.plot(ends, line, color=look.colour, linewidth=0.8, zorder=3)
-    if law.theory is not None:
-        centre = np.exp(np.log(line).mean() - law.theory * np.log(ends).mean())
-        wider = ends * np.array([0.8, 1.25])
-        dashes: dict[str, Any] = {"color": "0.35", "linewidth": 0.8, "linestyle": style.DASHED}
-        axes.plot(wider, centre * wider**law.theory, **dashes)
+    one = fit(found, law) if own else None
+    if one is not None:
+        within = x[(law.between[0] <= x) & (x <= law.between[1])]
+        fitted(axes, within, one, law.theory, look.colour)
 
 
 def _legend(looks: dict[str, Style]) -> list[Line2D]:

@@ -97,6 +97,12 @@ class Neurons(Task):
             trials = trials[self.draw("shuffle").permutation(self.examples)]
         return Batch(shown, trials), Batch(unseen, known)
 
+    def repeats(self, count: int) -> Array:
+        """Single trials of every test image, ``(count, test_examples, N)``."""
+        known = self.test.targets
+        draw = self.draw("repeats", self.neurons)
+        return observed(np.broadcast_to(known, (count, *known.shape)), draw)
+
     def draw(self, *use: str | int) -> np.random.Generator:
         """The stream of a use; more examples extend fewer."""
         return generator(self.seed, "data", self.name, *use)

@@ -1,0 +1,34 @@
+"""What the reports of studies share: means over seeds, their intervals and their bars."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from plausibench.bench.report import means
+
+
+def test_interval_of_a_mean():
+    """Student's t of three values: 4.303 standard errors; what is not finite is left out."""
+    mean, low, high = means.interval([1.0, 2.0, 3.0, np.nan, np.inf])
+    assert (mean, high - mean) == pytest.approx((2.0, 4.3027 / np.sqrt(3)), rel=1e-4)
+    assert mean - low == pytest.approx(high - mean)
+    assert means.interval([1.0, np.nan])[0] == 1.0
+    assert np.isnan([*means.interval([1.0])[1:], *means.interval([])]).all()
+
+
+def test_intervals_of_shares_end_at_0_and_1():
+    mean, low, high = means.share([0.9, 1.0, 1.0])
+    assert mean == pytest.approx(2.9 / 3)
+    assert (low, high) == (pytest.approx(means.interval([0.9, 1.0, 1.0])[1]), 1.0)
+    assert means.share([0.0, 0.3])[1:] == (0.0, 1.0)
+    assert np.isnan(means.share([0.5])[1:]).all()
+
+
+@pytest.mark.parametrize("across", [False, True])
+def test_bars_reach_to_the_ends_and_are_cut_where_an_axis_has_none(across):
+    axes = Figure().subplots()
+    means.bars(axes, [3.0], [(1.0, -2.0, 1.5)], across=across)
+    means.bars(axes, [3.0], [(1.0, -2.0, 1.5)], across=across, logarithmic=True)
+    means.bars(axes, [3.0], [(1.0, np.nan, np.nan)], across=across)
+    ends = [bars.get_segments()[0][:, 0 if across else 1] for _, _, (bars,) in axes.containers]
+    np.testing.assert_allclose(ends, [(-2.0, 1.5), (0.1, 1.5), (1.0, 1.0)])
