@@ -1,7 +1,12 @@
-"""Pages of the handbook that are made from the registry: one for each component."""
+"""Pages of the handbook that are made: one for each component, and for each notebook."""
 
+import csv
 import inspect
+import json
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -11,7 +16,9 @@ from plausibench.bench import registry
 from plausibench.bench.citations import works
 from plausibench.bench.cli.components import described
 from plausibench.bench.experiments import EXPERIMENTS
+from plausibench.bench.report import notation
 
+HERE = Path(__file__).parent
 PLURAL = {
     "rule": "rules",
     "architecture": "architectures",
@@ -29,8 +36,21 @@ FACTS = (
 )
 
 
+PLACE = ("shared", "500")
+"""Protocol and step at which the page of a rule shows its place."""
+PLACED = {
+    "bias_squared": "bias²",
+    "variance": "variance",
+    "scale_free_bias": "scale-free bias",
+    "progress": "progress ρ²",
+}
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add a page for every component and list them in the navigation."""
+    """Add pages for components and notebooks, and list the components in the navigation."""
+    for path in sorted(HERE.glob("notebooks/*.ipynb")):
+        text = notebook(path)
+        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
     reference: list[Any] = []
     for kind, plural in PLURAL.items():
         pages = []
@@ -67,10 +87,12 @@ def page(kind: str, name: str) -> str:
             *((label, getattr(card, field)) for label, field in FACTS),
         ]
         parts.append(table(("", ""), [(label, text) for label, text in rows if text]))
-        parts.append(f"`plausibench check {name}` measures these claims, and what a synapse sees.")
     said = options(component)
     if said:
         parts += ["## Options", table(("option", "default", "meaning"), said)]
+    if kind == "rule":
+        parts += place(name)
+        parts += certificate(name)
     sources = works(card.cites)[0]
     if sources:
         parts += ["## Sources", *(f"```bibtex\n{work.entry}\n```" for work in sources)]
@@ -89,6 +111,81 @@ def options(component: Any) -> list[tuple[str, str, str]]:
         for field in fields(component)
         if field.init
     ]
+
+
+def place(name: str) -> list[str]:
+    """Where a rule and its variants lie in the plane, measured on digits."""
+    rows = [row for row in plane() if row["rule"].partition("[")[0] == name]
+    if not rows:
+        return []
+    shown = [
+        (
+            f"`{row['rule']}`",
+            f"{row['architecture']}, {row['objective']}",
+            *(value(row, quantity) for quantity in PLACED),
+            row["seeds"].removesuffix(".0"),
+            row["reason"] or row["status"],
+        )
+        for row in rows
+    ]
+    protocol, step = PLACE
+    about = (
+        f"Digits, {protocol} weights, after {step} steps, relative to the squared reference "
+        "gradient, with 95 % intervals; exact values have none. [The whole plane](../plane.md) "
+        "says how it was measured."
+    )
+    head = ("rule", "where", *PLACED.values(), "seeds", "status")
+    return ["## Measured place", about, table(head, shown)]
+
+
+@cache
+def plane() -> list[dict[str, str]]:
+    """Rows of the measured plane at ``PLACE``."""
+    with (HERE / "plane" / "digits.csv").open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if (row["protocol"], row["step"]) == PLACE]
+
+
+def value(row: Mapping[str, str], quantity: str) -> str:
+    """A number of the plane with its interval."""
+    ends = [row[f"{quantity}{end}"] for end in ("", "_low", "_high")]
+    return notation.number(*(float(end or "nan") for end in ends), relative=True)
+
+
+def certificate(name: str) -> list[str]:
+    """What a rule claims and what was measured, as kept in the page of all certificates."""
+    kept = certificates().get(name)
+    if kept is None:
+        return []
+    about = (
+        f"What `plausibench check {name}` measured; [all certificates](../certificates.md) are on "
+        "one page."
+    )
+    return ["## Certificate", about, kept]
+
+
+@cache
+def certificates() -> dict[str, str]:
+    """Verdict and tables of each rule on the page of all certificates."""
+    _, *sections = (HERE / "certificates.md").read_text(encoding="utf-8").split("\n## ")
+    found = {}
+    for section in sections:
+        name, _, text = section.partition("\n")
+        # What stands before the verdict is on the card.
+        found[name] = text[text.index("\n**") :].strip()
+    return found
+
+
+def notebook(path: Path) -> str:
+    """A notebook as Markdown, without what its cells show."""
+    blocks = []
+    for block in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        text = "".join(block["source"])
+        if block["cell_type"] == "code":
+            text = f"```python\n{text}\n```"
+        blocks.append(text.replace(".ipynb)", ".md)"))
+    title, _, rest = blocks[0].partition("\n")
+    about = f"*A [notebook]({path.name}) to download and run, here without what its cells show.*"
+    return "\n\n".join([title, about, rest, *blocks[1:]]) + "\n"
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
