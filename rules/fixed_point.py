@@ -18,7 +18,8 @@ def fixed_point(
     r"""Find :math:`x = g(x)` by the acceleration of Anderson (1965).
 
     Plain turns :math:`x \leftarrow g(x)` take hundreds where g contracts slowly, and never end
-    where it does not contract. Of the last differences of :math:`x` and of the residual
+    where it does not contract; these may not end where it expands in more than ``DEPTH``
+    directions. Of the last differences of :math:`x` and of the residual
     :math:`r = g(x) - x` each example takes the combination that leaves the smallest residual,
     were g linear (Walker & Ni 2011, eq. 2.2).
 

@@ -56,7 +56,8 @@ STRICT = RuleCard(
     ),
 )
 REST, TURNS = 1e-11, 200
-"""Largest change of errors at rest, relative to the largest error, and number of turns."""
+"""Largest change of errors at rest, relative to the largest error, and number of turns: small
+errors of strong activity end at rounding, some 1e-13 of them."""
 CARDS = {
     "strict": STRICT,
     "fixed_prediction": replace(

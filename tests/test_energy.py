@@ -170,8 +170,8 @@ class TestPredictiveCoding:
         )
         assert_close(one(rule, network, goal, batch), twin, relative=1e-7)
 
-    def test_strong_weights_need_damped_turns(self):
-        """Undamped, each turn would overshoot by more than the one before."""
+    def test_strong_weights_rest_where_euler_steps_lead(self):
+        """Plain turns would overshoot, each by more than the one before."""
         network, batch = cell("mlp", [5, 6, 6, 3], activation="identity", scale=2.0)
         rule = bench.make("rule", "predictive_coding", variant="nudged", nudging=0.5)
         euler = replace(rule, step=0.02, steps=9000)
@@ -646,10 +646,10 @@ class TestDeepFeedbackControl:
 
 
 class TestFixedPoint:
-    @given(st.integers(1, 4), st.integers(1, 6), st.floats(0.1, 3), st.integers(0, 99))
+    @given(st.integers(1, 4), st.integers(1, 3), st.floats(0.1, 3), st.integers(0, 99))
     @settings(max_examples=25)
     def test_of_a_linear_map_solves_its_equations(self, rows, size, strength, seed):
-        """Also where plain turns would run away: strength is the largest singular value."""
+        """Also where plain turns would run away, in as many dimensions as turns are combined."""
         random = np.random.default_rng(seed)
         matrix = np.linalg.qr(random.standard_normal((size, size)))[0]
         matrix *= -strength * random.uniform(0.1, 1, size)

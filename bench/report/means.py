@@ -132,7 +132,8 @@ def bars(
         return
     mean, low, high = np.array(ends, dtype=float).T
     below = np.minimum(mean - low, 0.9 * mean) if logarithmic else mean - low
-    widths = np.nan_to_num([below, high - mean])
+    # A mean below zero has no place on a logarithmic axis, and so no bar.
+    widths = np.maximum(np.nan_to_num([below, high - mean]), 0)
     look = {"elinewidth": 0.9, "zorder": 4, **look}
     if across:
         axes.errorbar(mean, list(places), xerr=widths, **look)
