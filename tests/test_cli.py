@@ -3,12 +3,14 @@
 import ast
 import io
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
 import tokenize
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from click.testing import CliRunner
 
 from plausibench.bench import registry
 from plausibench.bench.cli import main
+from plausibench.bench.cli.progress import progress
 from plausibench.bench.store import Run
 from plausibench.kernels import cache
 
@@ -608,6 +611,18 @@ def test_train_takes_the_rate_given():
     assert losses[0] != losses[1]
 
 
+def test_an_interrupt_that_was_lost_ends_the_work_after_the_next_part():
+    """As in a callback of a compiler, where an exception is told and ignored."""
+    with pytest.raises(KeyboardInterrupt), progress(2, "working") as advance:
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        advance("one", 1, 2)
+        pytest.fail("it went on")
+    with progress(1, "working again") as advance:
+        advance("one", 1, 1)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_interrupting_keeps_what_is_done_and_says_how_to_resume():
     arguments = [argument for argument in SMALL if argument != "1"]
     arguments[arguments.index("--seeds") + 1 : arguments.index("--seeds") + 1] = ["40"]
@@ -622,7 +637,7 @@ def test_interrupting_keeps_what_is_done_and_says_how_to_resume():
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     kept = len(Run.open("out").records())
     assert 0 < kept < 160
     assert said == (
