@@ -613,11 +613,11 @@ def test_train_takes_the_rate_given():
 
 def test_an_interrupt_that_was_lost_ends_the_work_after_the_next_part():
     """As in a callback of a compiler, where an exception is told and ignored."""
-    with pytest.raises(KeyboardInterrupt), progress(2, "working") as advance:
+    with progress(2, "working") as advance:
         with suppress(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-        advance("one", 1, 2)
-        pytest.fail("it went on")
+        with pytest.raises(KeyboardInterrupt):
+            advance("one", 1, 2)
     with progress(1, "working again") as advance:
         advance("one", 1, 1)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -640,7 +640,8 @@ def test_interrupting_keeps_what_is_done_and_says_how_to_resume():
     assert process.returncode == 130, said
     kept = len(Run.open("out").records())
     assert 0 < kept < 160
-    assert said == (
+    # Before it there may be the word on compiling.
+    assert said.endswith(
         f"Interrupted: {kept} of 160 trajectories are kept in out; "
         "resume with: plausibench run --resume out\n"
     )
