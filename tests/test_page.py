@@ -149,6 +149,7 @@ def test_refusals(tmp_path, measured):
     for arguments, said in (
         ((str(tmp_path),), "is not a run directory"),
         ((str(measured), "--no-certificates", "--out", str(tmp_path)), "cannot be written"),
+        ((str(measured), "--plugin", str(tmp_path / "none.py")), "plugin"),
     ):
         done = CliRunner().invoke(main, ["report", *arguments])
         assert done.exit_code == 2

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from plausibench.bench.cli.manners import text_width, write_text
+from plausibench.bench.cli.manners import plugin_option, text_width, write_text
 
 if TYPE_CHECKING:
     from plausibench.bench.certificate import Certificate
@@ -95,10 +95,12 @@ def plot(run: Path, out: Path | None, formats: tuple[str, ...]) -> None:
 @click.option(
     "--no-certificates", is_flag=True, help="Leave out what each rule claims, which takes minutes."
 )
-def report(run: Path, out: Path | None, no_certificates: bool) -> None:
+@plugin_option
+def report(run: Path, out: Path | None, no_certificates: bool, plugins: tuple[str, ...]) -> None:
     """Write one HTML page about a RUN directory: charts, tables, certificates, provenance.
 
-    The page loads nothing from elsewhere. It needs the extra report.
+    The page loads nothing from elsewhere. It needs the extra report. Rules of plug-ins are
+    certified if --plugin names their files: a run directory executes nothing by itself.
     """
     from plausibench.bench.store import Run
     from plausibench.kernels.errors import InputError
@@ -129,7 +131,11 @@ def _certificates(run: "Run") -> "list[Certificate]":
     with progress(len(rules), "certifying") as advance:
         for number, rule in enumerate(rules, start=1):
             if rule.partition("[")[0] not in registry.entries("rule"):
-                click.echo(f"{rule}: not certified: it is no rule that is known here", err=True)
+                click.echo(
+                    f"{rule}: not certified: it is no rule that is known here; if a plug-in "
+                    "defines it, give --plugin FILE",
+                    err=True,
+                )
             else:
                 try:
                     made.append(certify(select("rule", rule).make(), rule))
