@@ -5,6 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from plausibench.bench.report import means
+from plausibench.bench.report.render import plain
 
 
 def test_interval_of_a_mean():
@@ -32,3 +33,9 @@ def test_bars_reach_to_the_ends_and_are_cut_where_an_axis_has_none(across):
     means.bars(axes, [3.0], [(1.0, np.nan, np.nan)], across=across)
     ends = [bars.get_segments()[0][:, 0 if across else 1] for _, _, (bars,) in axes.containers]
     np.testing.assert_allclose(ends, [(-2.0, 1.5), (0.1, 1.5), (1.0, 1.0)])
+
+
+def test_a_cell_that_a_row_lacks_is_a_dash():
+    table = plain("Ragged", [{"rule": "a", "damage": "1"}, {"rule": "b"}], [{}, {}], 1)
+    for form, dash in (("text", "–"), ("markdown", "–"), ("latex", "--"), ("html", "–")):
+        assert dash in table.render(form)

@@ -161,8 +161,8 @@ def plain(
     keys: int,
     notes: Sequence[str] = (),
 ) -> Table:
-    """Table of which no cell is marked as best."""
-    laid = pd.DataFrame(cells, dtype=object)
+    """Table of which no cell is marked as best; a cell that a row lacks is a dash."""
+    laid = pd.DataFrame(cells, dtype=object).fillna("–")
     best = pd.DataFrame(False, index=laid.index, columns=laid.columns)
     return Table(title, laid, best, pd.DataFrame(raw), keys, tuple(notes))
 
