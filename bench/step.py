@@ -9,7 +9,7 @@ from plausibench.bench.draws import WITHIN, Setting, formed_blocks, prepare, ref
 from plausibench.bench.exact import exact
 from plausibench.bench.statistics import interval, mean_interval
 from plausibench.bench.vectors import vector, vectors
-from plausibench.kernels.errors import integer
+from plausibench.kernels.errors import Divergence, integer
 from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
@@ -117,13 +117,19 @@ def progress_rows(
 
 
 def decrease(setting: Setting, draws: Arrays, step: Array | float) -> Array:
-    """F(w) - F(w - step draw) for draws ``(S, *shape)``, with a step for all or one for each."""
+    """F(w) - F(w - step draw) for draws ``(S, *shape)``, with a step for all or one for each.
+
+    NaN where a step leads to weights at which activity does not settle.
+    """
     steps = np.broadcast_to(step, len(next(iter(draws.values()))))
     moved = {
         name: weights - steps.reshape(-1, *(1,) * weights.ndim) * draws[name]
         for name, weights in setting.network.parameters.items()
     }
-    output = setting.network.forward(setting.batch.inputs, parameters=moved).output
+    try:
+        output = setting.network.forward(setting.batch.inputs, parameters=moved).output
+    except Divergence:  # of a step on trial; the network itself did settle
+        return np.full(len(steps), np.nan)
     data, batch = setting.objective.data, setting.batch
     gained = data.batch_loss(setting.clean.output, batch) - data.batch_loss(output, batch)
     penalty = setting.objective.penalty

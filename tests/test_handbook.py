@@ -99,9 +99,11 @@ def test_kept_certificates_are_of_the_claims_that_are_made(rule):
     """Cards and conditions of today; a new or changed claim asks for new certificates."""
     made = registry.make("rule", rule)
     lines = kept_certificates()[rule].splitlines()
-    conditions = {cells(line)[1] for line in lines if line.startswith("| ")}
+    rows = [cells(line) for line in lines if line.startswith("| ")]
+    verdicts = {row[1]: row[-1] for row in rows}
     for claim in made.theory():
-        assert plain(claim.condition) in conditions
+        # In some situation: a claim that refuses them all would be measured nowhere.
+        assert verdicts[plain(claim.condition)] == "passed"
     empty = certificate.Certificate(rule, made, [], [])
     head, _, _ = certificate.page(empty, 2).partition("**Passed**")
     assert "\n".join(["## " + rule, *lines]).startswith(head)

@@ -677,6 +677,18 @@ class TestProgress:
             after = bench.loss(self.network.with_parameters(moved), SQUARED_ERROR, self.batch)
             assert found[k] == pytest.approx(before - after, rel=1e-12)
 
+    def test_decrease_is_unknown_where_activity_does_not_settle(self):
+        """Of a step on trial: a network that itself settles is measured all the same."""
+        network = bench.make("architecture", "hopfield", sizes=[4, 6, 3], activation="relu", seed=0)
+        batch = bench.Batch(np.ones((2, 4)), np.array([0, 2]))
+        rule = bench.make("rule", "equilibrium_propagation")
+        setting = prepare(rule, network, CROSS_ENTROPY, batch, None, 0)
+        draws = {name: -np.abs(a)[None] for name, a in network.parameters.items()}
+        assert np.isfinite(decrease(setting, draws, 0.0)).all()
+        assert np.isnan(decrease(setting, draws, 1e3)).all()
+        long = {name: 1e6 * a for name, a in draws.items()}
+        assert np.isfinite(curvature(setting, long)).all()
+
     def test_decrease_of_weight_perturbation_at_its_best_step_follows_the_law(self, record_figure):
         """E[estimate^T H estimate] = |g|^2 tr H + 2 g^T H g for gaussian noise."""
         h, g = self.hessian()
