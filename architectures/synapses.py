@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from plausibench.kernels.buffers import empty
+from plausibench.kernels.threads import product
 
 Array = np.ndarray
 
@@ -111,7 +112,7 @@ class DenseSynapse(Synapse):
             rows = drive.reshape(-1, self.outputs)
             np.matmul(pre.reshape(-1, self.inputs), weights.T, out=rows)
             return drive
-        return pre @ weights.swapaxes(-1, -2)
+        return product(pre, weights.swapaxes(-1, -2))
 
     def feedback(self, weights: Array, post: Array) -> Array:
         if weights.ndim == 2 and post.ndim > 2:
@@ -119,7 +120,7 @@ class DenseSynapse(Synapse):
             rows = signal.reshape(-1, self.inputs)
             np.matmul(post.reshape(-1, self.outputs), weights, out=rows)
             return signal
-        return post @ weights
+        return product(post, weights)
 
     def transpose(self, weights: Array) -> Array:
         return weights.swapaxes(-1, -2)
@@ -128,7 +129,7 @@ class DenseSynapse(Synapse):
         return weights.swapaxes(-1, -2)
 
     def outer(self, post: Array, pre: Array) -> Array:
-        return post.swapaxes(-1, -2) @ pre
+        return product(post.swapaxes(-1, -2), pre)
 
     def outer_cost(self, examples: int) -> tuple[int, int]:
         return examples * self.outputs * self.inputs, examples * examples * self.outputs
