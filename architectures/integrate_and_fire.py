@@ -295,10 +295,15 @@ def _forward(
             product(before, weights, first, arriving)
         for s in range(first, last):
             here = slice((s - first) * rows, (s - first + 1) * rows)
-            now, given = part(drive, s, t, low, high), part(outside, s, t, low, high)
-            recurrent, filtered = arriving[here].reshape(-1), before[here].reshape(-1)
-            for n in range(now.size):
-                now[n] = given[n] + recurrent[n]
+            now, filtered = part(drive, s, t, low, high), before[here].reshape(-1)
+            recurrent = arriving[here].reshape(-1)
+            if outside.shape[0] > 0:
+                given = part(outside, s, t, low, high)
+                for n in range(now.size):
+                    now[n] = given[n] + recurrent[n]
+            else:
+                for n in range(now.size):
+                    now[n] += recurrent[n]
             if noise.shape[0] > 0:
                 disturbance = part(noise, s, t, low, high)
                 for n in range(now.size):
@@ -333,7 +338,6 @@ def _adjoint(
     weights: Weights,
     own: Array,
     slopes: tuple[Array, Array, Array],
-    arriving: Array,
     signals: Array,
 ) -> None:
     factors = options[0]
@@ -353,7 +357,7 @@ def _adjoint(
             product(after, weights, first, returning)
         for row in range(after.shape[0]):
             s, b = first + row // rows, low + row % rows
-            signal, later, back = part(arriving, s, t, b, b + 1), after[row], returning[row]
+            signal, later, back = part(signals, s, t, b, b + 1), after[row], returning[row]
             slope, gate = part(pseudo, s, t, b, b + 1), part(opened, s, t, b, b + 1)
             kept = part(reset, s, t, b, b + 1)
             carried = states[row]

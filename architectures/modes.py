@@ -117,7 +117,7 @@ class ModeNetwork(RecurrentNetwork):
             clean=clean,
         )
         passed = (found.drive, found.activity, found.output, found.examples, found.traces)
-        return ModeCourse(*passed, modes)
+        return ModeCourse(*passed, found.before, modes)
 
     def tangent(
         self,

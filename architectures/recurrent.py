@@ -7,7 +7,7 @@ product of post and pre, is one over steps and examples here, by the same code.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,10 +48,13 @@ class Course(Activity):
         Number of examples B, the rows of one step.
     traces
         What neurons with a state leave behind besides, ``(..., T B, N)`` per population and name.
+    before
+        Activity a step before, of populations of which it need not be made.
     """
 
     examples: int
     traces: dict[str, dict[str, Array]]
+    before: dict[str, Array]
     _delayed: dict[str, Array] = field(init=False, default_factory=dict, repr=False)
 
     def presynaptic(self, projection: Projection) -> Array:
@@ -59,9 +62,20 @@ class Course(Activity):
         source = projection.source
         if not projection.delay:
             return self.activity[source]
+        if source in self.before:
+            return self.before[source]
         if source not in self._delayed:
             self._delayed[source] = delayed(self.activity[source], self.examples)
         return self._delayed[source]
+
+
+class Passed(NamedTuple):
+    """What a pass of one population leaves behind; see :class:`Course`."""
+
+    drive: Array
+    activity: Array
+    traces: dict[str, Array]
+    before: Array | None = None
 
 
 def delayed(rows: Array, examples: int) -> Array:
@@ -167,6 +181,7 @@ class RecurrentNetwork(Network):
         examples = len(inputs)
         drive: dict[str, Array] = {}
         traces: dict[str, dict[str, Array]] = {}
+        before: dict[str, Array] = {}
         if clean is None:
             activity = self._shown(inputs)
         else:
@@ -180,6 +195,7 @@ class RecurrentNetwork(Network):
             if clean is not None and not reached:
                 drive[name], activity[name] = clean.drive[name], clean.activity[name]
                 traces[name] = clean.traces[name]
+                before |= {name: clean.before[name]} if name in clean.before else {}
                 continue
             changed.add(name)
             outside = self._outside(name, activity, replaced, examples)
@@ -187,16 +203,17 @@ class RecurrentNetwork(Network):
             if isinstance(population.neurons, Temporal):
                 loops = self.loops(name)
                 weights = [replaced.get(p.name, self.weights[p.name]) for p in loops]
-                drive[name], activity[name], traces[name] = _run(
-                    population, loops, weights, outside, disturbance, amplitude, examples
-                )
+                passed = _run(population, loops, weights, outside, disturbance, amplitude, examples)
+                drive[name], activity[name], traces[name] = passed[:3]
+                if passed.before is not None:
+                    before[name] = passed.before
             else:
                 drive[name], traces[name] = outside, {}
                 if disturbance is None:
                     activity[name] = population.neurons.activate(outside)
                 else:
                     activity[name] = population.neurons.perturb(outside, disturbance, amplitude)
-        return Course(drive, activity, activity[self.output.name], examples, traces)
+        return Course(drive, activity, activity[self.output.name], examples, traces, before)
 
     def pull(self, clean: Activity, error: Array) -> dict[str, Array]:
         """See :meth:`Network.pull`.
@@ -243,7 +260,9 @@ class RecurrentNetwork(Network):
         assert isinstance(clean, Course)
         (population,) = (each for each in self.populations if each.name == name)
         if isinstance(population.neurons, Temporal):
-            _, activity, traces = _run(population, (), (), drive, None, 1.0, clean.examples)
+            _, activity, traces, _ = _run(
+                population, (), (), drive.copy(), None, 1.0, clean.examples
+            )
         else:
             activity, traces = population.neurons.activate(drive), {}
         return replace(
@@ -251,6 +270,7 @@ class RecurrentNetwork(Network):
             drive={**clean.drive, name: drive},
             activity={**clean.activity, name: activity},
             traces={**clean.traces, name: traces},
+            before={source: rows for source, rows in clean.before.items() if source != name},
         )
 
     def tangent(
@@ -325,7 +345,7 @@ class RecurrentNetwork(Network):
         signals: dict[str, Array] = {}
         for population in reversed(self.populations):
             name, neurons = population.name, population.neurons
-            total = arriving.get(name)
+            given = total = arriving.get(name)
             for p in self.outgoing[name]:
                 if p.name in weights and p.target in signals:
                     part = p.synapse.feedback(weights[p.name], signals[p.target])
@@ -334,7 +354,8 @@ class RecurrentNetwork(Network):
             if total is None:
                 continue
             if isinstance(neurons, Temporal):
-                signals[name] = self._return(population, total, clean, weights)
+                own = total.copy() if total is given else total
+                signals[name] = self._return(population, own, clean, weights)
             else:
                 signals[name] = neurons.adjoint(clean.drive[name], clean.activity[name], total)
         return signals
@@ -342,7 +363,7 @@ class RecurrentNetwork(Network):
     def _return(
         self, population: Population, arriving: Array, clean: Course, weights: Mapping[str, Array]
     ) -> Array:
-        """Signals on the drive of a population, in reverse time."""
+        """Signals on the drive of a population, in reverse time; they may replace ``arriving``."""
         name, neurons, examples = population.name, population.neurons, clean.examples
         assert isinstance(neurons, Temporal)
         slopes = neurons.slopes(clean.drive[name], clean.traces[name])
@@ -371,8 +392,11 @@ def _run(
     noise: Array | None,
     amplitude: float,
     examples: int,
-) -> tuple[Array, Array, dict[str, Array]]:
-    """Drive, activity and traces of a population that is driven from outside and by itself."""
+) -> Passed:
+    """Let a population go through time, driven from outside and by itself.
+
+    ``outside`` becomes the drive where it has its shape: what is large is not written twice.
+    """
     neurons = population.neurons
     assert isinstance(neurons, Temporal)
     lead = np.broadcast_shapes(
@@ -399,7 +423,7 @@ def _run(
         left = {name: trace[here] for name, trace in traces.items()}
         before = neurons.step(state, np.ascontiguousarray(now), left)
         activity[here] = before
-    return drive, activity, traces
+    return Passed(drive, activity, traces)
 
 
 def _compiled(loops: Sequence[Projection], weights: Sequence[Any], size: int) -> Weights | None:
@@ -430,12 +454,17 @@ def _run_blocks(
     amplitude: float,
     lead: tuple[int, ...],
     examples: int,
-) -> tuple[Array, Array, dict[str, Array]]:
+) -> Passed:
     """What :func:`_run` does, in compiled loops over blocks of examples."""
     shape, kind = (*lead, *outside.shape[-2:]), outside.dtype
-    drive, activity = empty(shape, kind), empty(shape, kind)
+    fits = outside.shape == shape and outside.flags.c_contiguous
+    drive = outside if fits else empty(shape, kind)
+    # A step of rest before the first: activity a step before, without a copy.
+    whole = empty((*lead, examples + shape[-2], shape[-1]), kind) if not lead else None
+    activity = empty(shape, kind) if whole is None else whole[examples:]
     traces = {name: empty(shape, kind) for name in neurons.traces}
     given, now, rates = (by_step(array, examples) for array in (outside, drive, activity))
+    given = given[:0] if fits else given
     left = tuple(by_step(trace, examples) for trace in traces.values())
     disturbance = given[:0] if noise is None else by_step(noise, examples)
     options, back = neurons.options(kind), _cast(weights.transposed(), kind)
@@ -445,13 +474,16 @@ def _run_blocks(
         neurons.passes.forward(block, options, back, *rest)
 
     spread(one, blocks(len(now), examples, weights.samples > 1))
-    return drive, activity, traces
+    if whole is None:
+        return Passed(drive, activity, traces)
+    whole[:examples] = 0
+    return Passed(drive, activity, traces, whole[:-examples])
 
 
 def _return_blocks(
     neurons: Compiled, weights: Weights, slopes: tuple[Array, ...], arriving: Array, examples: int
 ) -> Array:
-    """Signals of :meth:`RecurrentNetwork._return`, in compiled loops over blocks of examples."""
+    """Signals of :meth:`RecurrentNetwork._return` in place of those arriving, in compiled loops."""
     size, kind = arriving.shape[-1], arriving.dtype
     own, cast = np.zeros(size, kind), _cast(weights, kind)
     first, second = cast
@@ -460,16 +492,15 @@ def _return_blocks(
         if np.count_nonzero(first) == np.count_nonzero(diagonal):
             # Synapses of each neuron onto itself alone, as in e-prop, need no matrix product.
             own, cast = diagonal.copy(), Weights(first[:0], second)
-    signals = empty(arriving.shape, kind)
     at = tuple(by_step(s, examples) for s in slopes)
-    given, back = by_step(arriving, examples), by_step(signals, examples)
+    signals = by_step(arriving, examples)
     options = neurons.options(kind)
 
     def one(block: Block) -> None:
-        neurons.passes.adjoint(block, options, cast, own, at, given, back)
+        neurons.passes.adjoint(block, options, cast, own, at, signals)
 
-    spread(one, blocks(len(back), examples, weights.samples > 1))
-    return signals
+    spread(one, blocks(len(signals), examples, weights.samples > 1))
+    return signals.reshape(arriving.shape)
 
 
 def _tangent_blocks(

@@ -85,11 +85,12 @@ class Passes(NamedTuple):
     forward
         ``(block, options, weights, outside, noise, amplitude, drive, activity, traces)``: driven
         from outside and by ``activity @ weights`` a step before. ``noise`` of shape ``(0, T, B,
-        N)`` is none; ``drive`` takes the one without noise.
+        N)`` is none; ``drive`` takes the one without noise. With ``outside`` of shape ``(0, T, B,
+        N)``, ``drive`` holds it at first.
     adjoint
-        ``(block, options, weights, own, slopes, arriving, signals)``: back, with ``signals @
-        weights + signals * own`` of the step after; ``own``, ``(N,)``, is what returns from each
-        neuron to itself, besides.
+        ``(block, options, weights, own, slopes, signals)``: back, with ``signals @ weights +
+        signals * own`` of the step after; ``own``, ``(N,)``, is what returns from each neuron to
+        itself, besides. ``signals`` holds those on activity at first, and those on drives then.
     tangent
         ``(block, options, weights, slopes, outside, drive, activity)``: as forward, with changes
         of drive and activity.
@@ -241,13 +242,14 @@ def _forward(
             product(before, weights, first, arriving)
         for row in range(before.shape[0]):
             s, b = first + row // rows, low + row % rows
-            now, given, recurrent = (
-                part(drive, s, t, b, b + 1),
-                part(outside, s, t, b, b + 1),
-                arriving[row],
-            )
-            for n in range(size):
-                now[n] = given[n] + recurrent[n]
+            now, recurrent = part(drive, s, t, b, b + 1), arriving[row]
+            if outside.shape[0] > 0:
+                given = part(outside, s, t, b, b + 1)
+                for n in range(size):
+                    now[n] = given[n] + recurrent[n]
+            else:
+                for n in range(size):
+                    now[n] += recurrent[n]
             if noise.shape[0] > 0:
                 disturbance = part(noise, s, t, b, b + 1)
                 for n in range(size):
@@ -265,7 +267,6 @@ def _adjoint(
     weights: Weights,
     own: Array,
     along: tuple[Array],
-    arriving: Array,
     signals: Array,
 ) -> None:
     _, leak, rate = options
@@ -280,7 +281,7 @@ def _adjoint(
             product(after, weights, first, returning)
         for row in range(after.shape[0]):
             s, b = first + row // rows, low + row % rows
-            slopes, signal = part(slope, s, t, b, b + 1), part(arriving, s, t, b, b + 1)
+            slopes, signal = part(slope, s, t, b, b + 1), part(signals, s, t, b, b + 1)
             later, back, carried = after[row], returning[row], kept[row]
             if rate:
                 for n in range(size):

@@ -5,21 +5,23 @@ busy loop for a while, and would take a processor from whatever comes between.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from plausibench.kernels.buffers import empty
+
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
 Array = np.ndarray
 
-SMALL, LARGE = 1 << 18, 1 << 20
+SMALL, LARGE = 1 << 18, 1 << 21
 """Multiplications from which BLAS would use its threads, and from which dividing is worth it."""
 
 
@@ -37,9 +39,18 @@ def _workers(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads)
 
 
-def one_blas_thread() -> AbstractContextManager[Any]:
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
     """Context in which BLAS uses one thread: with two, the last bits differ."""
-    return _pools().limit(limits=1)
+    pools = _pools().lib_controllers  # a limit of theirs takes three times as long
+    before = [pool.num_threads for pool in pools]
+    for pool in pools:
+        pool.set_num_threads(1)
+    try:
+        yield
+    finally:
+        for pool, count in zip(pools, before, strict=True):
+            pool.set_num_threads(count)
 
 
 def blas_threads() -> int:
@@ -86,18 +97,20 @@ def product(left: Array, right: Array) -> Array:
     right
         ``(K, N)``, or with samples before.
     """
-    if left.ndim > 2 or right.ndim > 2 or left.size * right.shape[-1] < SMALL:
+    size = left.size * right.shape[-1]
+    if left.ndim > 2 or right.ndim > 2 or size < SMALL:
         return left @ right
-    threads, rows = blas_threads(), len(left)
-    if threads == 1:
-        return left @ right
-    if left.size * right.shape[-1] < LARGE:
+    threads, (rows, terms), columns = blas_threads(), left.shape, right.shape[1]
+    kind = np.result_type(left, right)
+    out = empty((rows, columns), kind)
+    if threads == 1 or size < LARGE:
         with one_blas_thread():
-            return left @ right
-    out = np.empty((rows, right.shape[-1]), np.result_type(left, right))
-    edges = [rows * piece // threads for piece in range(threads + 1)]
-    spread(
-        lambda part: np.matmul(left[part], right, out=out[part]),
-        [slice(low, high) for low, high in pairwise(edges)],
-    )
-    return out
+            return np.matmul(left, right, out=out)
+    edges = [max(rows, terms) * piece // threads for piece in range(threads + 1)]
+    parts = [slice(low, high) for low, high in pairwise(edges)]
+    if rows >= terms:
+        spread(lambda part: np.matmul(left[part], right, out=out[part]), parts)
+        return out
+    sums = empty((threads, rows, columns), kind)
+    spread(lambda n: np.matmul(left[:, parts[n]], right[parts[n]], out=sums[n]), range(threads))
+    return sums.sum(axis=0, out=out)

@@ -91,7 +91,7 @@ def test_adjoint_and_tangent(neurons, size, steps, examples, samples, recurrent,
     slopes = neurons.slopes(draw(1), {name: draw(1) for name in neurons.traces})
     arriving = draw(samples)
     given_slopes, matrix = [rows(slope) for slope in slopes], dense(weights, size)
-    found = _return_blocks(neurons, matrix, tuple(given_slopes), rows(arriving), examples)
+    found = _return_blocks(neurons, matrix, tuple(given_slopes), rows(arriving).copy(), examples)
     expected = naive_passes.adjoint(neurons, weights, slopes, arriving)
     np.testing.assert_allclose(found, rows(expected), rtol=1e-9, atol=1e-11 * abs(expected).max())
     found = _tangent_blocks(neurons, matrix, tuple(given_slopes), rows(arriving), examples)

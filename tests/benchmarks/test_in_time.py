@@ -116,7 +116,7 @@ def test_updates_per_second(benchmark, rule, steps, size, kind, dtype):
     if benchmark.disabled:
         about, rounds = (kind, rule, 8, 5, dtype), 1
     else:
-        rounds = 5 if size * steps > 50_000 else 11
+        rounds = max(7, 400_000 // (size * steps))  # more where an update is short
     times = {name: [] for name in names}
     for _ in range(1 + rounds):
         for name in names:
