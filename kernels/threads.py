@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-SMALL, LARGE = 1 << 18, 1 << 21
+SMALL, LARGE = 1 << 18, 1 << 19
 """Multiplications from which BLAS would use its threads, and from which dividing is worth it."""
 
 
