@@ -48,11 +48,11 @@ class Synapse(ABC):
 
     @abstractmethod
     def drive(self, weights: Array, pre: Array) -> Array:
-        """Postsynaptic drive."""
+        """Postsynaptic drive, in a new array."""
 
     @abstractmethod
     def feedback(self, weights: Array, post: Array) -> Array:
-        """Presynaptic signal that ``post`` sends back; takes any weights of this shape."""
+        """Presynaptic signal that ``post`` sends back, a new array; takes any weights of this shape."""
 
     @abstractmethod
     def transpose(self, weights: Array) -> Array:
