@@ -67,6 +67,8 @@ test-matrix:
 
 matrix-oldest: SOURCE := python3.11
 matrix-oldest: ALLOWED := --constraint build/oldest.txt
+# Old versions warn of what has become of each other since.
+matrix-oldest: WARNINGS := -W ignore::DeprecationWarning
 matrix-%: SOURCE ?= python$*
 matrix-%:
 	mkdir -p build
@@ -74,7 +76,7 @@ matrix-%:
 	$(SOURCE) -m venv build/matrix/$*
 	build/matrix/$*/bin/python -m pip install --quiet --editable ".[test]" $(ALLOWED)
 	NUMBA_CACHE_DIR="$(CURDIR)/build/matrix/$*/numba" build/matrix/$*/bin/python -m pytest \
-		-n $(WORKERS) --maxprocesses 8 --dist worksteal tests
+		$(WARNINGS) -n $(WORKERS) --maxprocesses 8 --dist worksteal tests
 
 handbook: $(VENV)/.installed-test
 	$(BIN)/python -m mkdocs build --quiet
