@@ -44,7 +44,10 @@ SPECIFICATIONS = {"cluster": "study.toml"}
 RUNS = {"plane": "results/plane/digits/run", "report": "results/reference"}
 """Paths on pages, by the page, at which ``SMALL`` stands."""
 SHORT = {
-    "run": ["--samples", "200", "--averaging-samples", "64", "--checkpoints", "0"],
+    "run": [
+        *("--samples", "200", "--averaging-samples", "64", "--checkpoints", "0"),
+        "--no-pictures",  # plot draws them
+    ],
     "replicate": ["--dry-run"],  # recipes are run by tests of their own
 }
 """What makes a command short; experiments are run whole by tests of their own."""
@@ -142,7 +145,7 @@ def run_python(block, monkeypatch):
 
 def run_toml(block, monkeypatch):
     """Entry points: each is found once a package that has them is installed."""
-    (Path("my_package")).mkdir()
+    Path("my_package").mkdir()
     shutil.copy("my_rule.py", "my_package")  # made by a command above
     information = Path("my_package-1.0.dist-info")
     information.mkdir()

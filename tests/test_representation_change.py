@@ -141,7 +141,7 @@ def test_command(tmp_path, monkeypatch):
         ({"optimiser": "adagrad"}, "optimiser"),
         (
             {"rules": ("oja",)},
-            "rules: oja cannot run in this study (Oja's rule needs dense synapses",
+            "rules: oja cannot run in this study .Oja's rule needs dense synapses",
         ),
     ],
 )
