@@ -55,8 +55,7 @@ def connected(address: str) -> Iterator["Cluster"]:
         from distributed import Client
     except ImportError as error:
         raise InputError(
-            "scheduler: the package distributed is not installed; install it with "
-            "pip install 'plausibench[dask]'"
+            "scheduler: distributed is not installed; pip install 'plausibench[dask]'"
         ) from error
     if not ADDRESS.fullmatch(address):
         # Dask's client would be left half made, and complain when it is collected.

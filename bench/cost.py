@@ -3,12 +3,13 @@
 import time
 
 from plausibench.bench.draws import WITHIN
+from plausibench.bench.exact import is_exact
 from plausibench.bench.measurement import estimates
 from plausibench.bench.moments import BLOCK
 from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
 from plausibench.bench.unit import Unit, build_network
-from plausibench.rules.rule import Rule, SampledAction
+from plausibench.rules.rule import Rule
 
 BUDGET = (80, 16)
 """Cells of the variance budget, and draws in each."""
@@ -37,7 +38,7 @@ def in_turn(todo: list[Unit], spec: Spec) -> list[Unit]:
 def _draws(rule: Rule, unit: Unit, spec: Spec) -> int:
     """Draws of the estimator at a checkpoint."""
     sources = rule.randomness() & WITHIN
-    exact = not sources or (sources == {"action"} and isinstance(rule, SampledAction))
+    exact = is_exact(rule, WITHIN)
     draws = (1 if exact else spec.samples_for(unit.rule)) + (
         spec.averaging_samples if sources else 1
     )

@@ -19,6 +19,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from plausibench.bench.folders import writing
 from plausibench.bench.shards import EVERYTHING, Shard
 from plausibench.bench.spec import Spec
 from plausibench.kernels.errors import InputError, show
@@ -139,11 +140,11 @@ class Run:
             If the folder cannot be written, or holds something else.
         """
         path = Path(path)
-        with _writable(path):
+        with writing(path):
             if not os.path.exists(path / "spec.toml"):
                 path.mkdir(parents=True, exist_ok=True)
                 # The tasks of a job array begin together: the first makes it, the others wait.
-                with _writable(path), _locked(path / ".lock", wait=True):
+                with writing(path), _locked(path / ".lock", wait=True):
                     _fill(path, spec, provenance)
         run = cls.open(path)
         if run.spec != spec:
@@ -257,7 +258,7 @@ class Run:
         """
         with ExitStack() as locks:
             for name, shared in _locks(shard):
-                with _writable(self.path):
+                with writing(self.path):
                     lock = _locked(self.path / name, shared=shared)
                     try:
                         locks.enter_context(lock)
@@ -281,7 +282,7 @@ class Writer:
         self.path = path
         self.shard = shard
         self.known: set[bytes] = set()
-        with _writable(path):
+        with writing(path):
             self.results = _shard(path / "results", shard.name)
             self.timings = _shard(path / "timings", shard.name)
             self.origins = _shard(path / "origins", shard.name)
@@ -291,7 +292,7 @@ class Writer:
 
         Earlier ones that are kept agree in all that decides a result, or have another key.
         """
-        with _writable(self.path):
+        with writing(self.path):
             _publish(self.path / "provenance.json", _described(provenance))
 
     def add(self, record: Record, timing: Record | None) -> None:
@@ -302,7 +303,7 @@ class Writer:
         InputError
             If the disk is full or the like.
         """
-        with _writable(self.path):
+        with writing(self.path):
             _append(self.results, encode(record))
             if timing is not None:
                 _append(self.timings, encode(timing))
@@ -317,7 +318,7 @@ class Writer:
         """
         line = encode({"shard": str(self.shard), **origin})
         if line not in self.known:
-            with _writable(self.path):
+            with writing(self.path):
                 _append(self.origins, line)
             self.known.add(line)
 
@@ -361,15 +362,6 @@ def collect(runs: Iterable[Run], besides: Shard | None = None) -> list[Record]:
                     "run it again in another folder"
                 )
     return sorted((record for _, record in found.values()), key=lambda record: record["order"])
-
-
-@contextmanager
-def _writable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"out: {show(str(path))} cannot be written ({reason})") from error
 
 
 def _locks(shard: Shard) -> list[tuple[str, bool]]:

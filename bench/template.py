@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from plausibench.bench import registry
+from plausibench.bench.folders import write_text
 from plausibench.kernels.errors import InputError, show
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z][a-z0-9]*)*")
@@ -156,11 +157,7 @@ def write_template(name: str, out: Path, *, force: bool = False) -> Path:
     if path.suffix != ".py":
         raise InputError(f"out: {show(str(out))} is not an existing folder or a file named *.py")
     text = template(name, shlex.quote(path.as_posix()))
-    try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise InputError(f"out: {path} is there already; --force replaces it") from error
-    except OSError as error:
-        raise InputError(f"out: {path} cannot be written ({error.strerror})") from error
+    if path.exists() and not force:
+        raise InputError(f"out: {path} is there already; --force replaces it")
+    write_text(path, text)
     return path

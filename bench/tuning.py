@@ -6,11 +6,8 @@ the training that is then measured: a rate that is best early may not last. It i
 accuracy on a quarter of the training set that it does not learn from; the test set is never seen.
 """
 
-import hashlib
 import json
-from collections.abc import Callable, Generator
-from concurrent.futures import as_completed
-from contextlib import closing, suppress
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -20,6 +17,7 @@ import numpy as np
 
 from plausibench.bench import registry
 from plausibench.bench.cost import in_turn
+from plausibench.bench.experiments.parts import Part, Rows, collect
 from plausibench.bench.provenance import engine_digest
 from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
@@ -27,7 +25,6 @@ from plausibench.bench.sweep import units
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training import train
 from plausibench.bench.unit import Unit, build_network
-from plausibench.bench.workers import reliable_workers
 from plausibench.objectives.batch import Batch
 from plausibench.rules.rule import Rule
 
@@ -36,8 +33,6 @@ RATES = tuple(float(f"{rate:.2g}") for rate in np.geomspace(1e-3, 10**0.5, TRIAL
 """Learning rates; a rule with an option of its own takes every second one, or so."""
 SEED = 1000
 """Of the search; the benchmark uses others."""
-
-Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -184,27 +179,15 @@ def tune(
     """
     # One search for each rule: seeds and protocols come later.
     todo = [u for u in units(spec.with_values(seeds=1, protocols=("own",))) if u.reason is None]
-    keys = {unit: _key(unit, spec) for unit in todo}
-    found: dict[str, Rows] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        with suppress(json.JSONDecodeError):  # torn when the process ended
-            kept = json.loads(line)
-            found[kept["key"]] = kept["rows"]
-    missing = [unit for unit in todo if keys[unit] not in found]
-    done = len(todo) - len(missing)
-    with closing(_searched(missing, spec, jobs)) as results:
-        for unit, rows in results:
-            found[keys[unit]] = rows
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"key": keys[unit], "rows": rows}) + "\n")
-            done += 1
-            if on_done is not None:
-                on_done(unit.rule, done, len(todo))
-    return [row for unit in todo for row in found[keys[unit]]]
+    parts = [
+        Part(unit.rule, search, (unit, spec), _depends(unit, spec)) for unit in in_turn(todo, spec)
+    ]
+    rows = collect(parts, jobs, on_done, path, spec.plugins)
+    return sorted(rows, key=lambda row: spec.rules.index(row["rule"]))
 
 
-def _key(unit: Unit, spec: Spec) -> str:
-    """Digest of everything that a search depends on."""
+def _depends(unit: Unit, spec: Spec) -> str:
+    """Everything that a search depends on."""
     chosen = {kind: getattr(unit, kind) for kind in registry.KINDS}
     depends = [
         *(chosen, max(spec.checkpoints), RATES, SEED, engine_digest()),
@@ -212,16 +195,4 @@ def _key(unit: Unit, spec: Spec) -> str:
         spec.hidden_for(unit.architecture),
         [registry.digest(registry.find(k, select(k, text).name)) for k, text in chosen.items()],
     ]
-    return hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:32]
-
-
-def _searched(todo: list[Unit], spec: Spec, jobs: int) -> Generator[tuple[Unit, Rows], None, None]:
-    """Each unit with what was found, as it is done."""
-    if jobs == 1 or len(todo) < 2:
-        for unit in todo:
-            yield unit, search(unit, spec)
-        return
-    with reliable_workers(jobs, spec.plugins) as pool:
-        futures = {pool.submit(search, unit, spec): unit for unit in in_turn(todo, spec)}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+    return json.dumps(depends)

@@ -129,3 +129,30 @@ class Generator:
 def generate(**options):
     made = Generator(**options)
     return pd.DataFrame(made.rows), pd.DataFrame(made.units)
+
+
+def values(numbers, quantity="variance", kind="conditional", rule="my_rule", **more):
+    """Rows of one quantity, one per seed."""
+    numbers = np.asarray(numbers, dtype=float)
+    row = {
+        "task": "digits",
+        "architecture": "mlp",
+        "objective": "cross_entropy",
+        "rule": rule,
+        "seed": np.arange(len(numbers)),
+        "protocol": "shared",
+        "step": 0,
+        "kind": kind,
+        "projection": "all",
+        "quantity": quantity,
+        "value": numbers,
+        "low": numbers - 1,
+        "high": numbers + 1,
+        "samples": 1000,
+        "redrawn": "rule",
+        "reference": "gradient of the objective",
+        "method": "sampled",
+        "effective_dimension": 50.0,
+        "flag": "",
+    }
+    return pd.DataFrame({**row, **more})

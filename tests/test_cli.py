@@ -17,7 +17,7 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
-from plausibench.bench import registry
+from plausibench.bench import folders, registry
 from plausibench.bench.cli import main
 from plausibench.bench.cli.progress import progress
 from plausibench.bench.store import Run
@@ -359,7 +359,7 @@ REFUSED = {
     ("check", "bakprop"): "rule: 'bakprop' is not known; .*did you mean 'backprop'?",
     ("check",): "rule: name a rule, or give --all, not both",
     ("check", "backprop", "--all"): "rule: name a rule, or give --all, not both",
-    ("check", "backprop", "--out", "gone/page.md"): "out: gone is not an existing folder",
+    ("check", "backprop", "--out", "gone/page.md"): "out: 'gone' is not an existing folder",
     ("check", "mlp"): f"rule: 'mlp' is not known; choose one of {RULES}",
     ("table", "gone"): "run: 'gone' is not a run directory",
     ("plot", "gone"): "run: 'gone' is not a run directory",
@@ -367,7 +367,7 @@ REFUSED = {
     ("new-rule", "MyRule"): "name: 'MyRule' is not lower-case words .*, such as 'my_rule'",
     ("new-rule", "class"): "name: 'class' is a word of Python; choose another",
     ("new-rule", "backprop"): "name: 'backprop' is taken by a rule (built in); choose another",
-    ("new-rule", "my_rule", "--out", "gone/my_rule.py"): "out: gone/my_rule.py cannot be written",
+    ("new-rule", "my_rule", "--out", "gone/my_rule.py"): "out: 'gone/my_rule.py' cannot be written",
     ("new-rule", "my_rule", "--out", "gone"): "out: 'gone' is not an existing folder or a file",
 }
 
@@ -504,7 +504,21 @@ def test_a_table_has_the_columns_asked_for_and_in_order(finished):
 def test_a_folder_that_takes_nothing_is_refused_before_compiling(command, monkeypatch):
     monkeypatch.setattr(cache, "compiled", lambda: False)
     sentence = refused(*command.split(), "--out", "/proc/x")
-    assert sentence.startswith("out: /proc/x cannot be written (")
+    assert sentence.startswith("out: '/proc/x' cannot be written (")
+
+
+@pytest.mark.parametrize("command", ["run", "run scaling", "run figure2", "replicate werfel2005"])
+def test_a_dry_run_refuses_a_file_and_writes_nothing(command, monkeypatch):
+    Path("a_file").write_text("")
+    words = [*command.split(), "--dry-run", "--out"]
+    assert refused(*words, "a_file/below") == "out: 'a_file' is a file, not a folder"
+
+    def written(*arguments, **options):
+        raise AssertionError("a folder is made")
+
+    monkeypatch.setattr(folders, "TemporaryDirectory", written)
+    monkeypatch.setattr(Path, "mkdir", written)
+    assert "Would write to new/folder" in call(*words, "new/folder")
 
 
 @pytest.mark.parametrize(
@@ -514,8 +528,8 @@ def test_a_folder_that_takes_nothing_is_refused_before_compiling(command, monkey
         (["--sort", "varianc"], "sort: 'varianc' .*did you mean 'variance'?"),
         (["--format", "tex"], "format: 'tex' is not known; choose one of text, markdown, "),
         (["--projection", "layer9"], "projection: 'layer9' .*"),
-        (["--steps", "7"], "steps: 7 is not in the run; choose from 0, 2"),
-        (["--out", "gone/table"], "out: gone/table cannot be written"),
+        (["--steps", "7"], "steps: 7 is not in the run; choose one of 0, 2"),
+        (["--out", "gone/table"], "out: 'gone/table' cannot be written"),
     ],
 )
 def test_a_table_of_unknown_things_is_refused(finished, options, sentence):

@@ -1,75 +1,294 @@
-"""Every command and snippet of the README runs, and public names are documented."""
+"""Every command and snippet that is written down runs, and public names are documented."""
 
 import inspect
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import NamedTuple
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from plausibench import bench
-from plausibench.bench import registry
+from plausibench.bench import registry, sweep
+from plausibench.bench.cli import main
 from plausibench.bench.experiments import EXPERIMENTS
 from plausibench.bench.registry import snake
 from plausibench.bench.spec import Spec
-from plausibench.bench.sweep import units
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-# make runs these tests; the acceptance tests run make, from a fresh clone.
-ELSEWHERE = ("make",)
-MEASURED = ["--samples", "200", "--averaging-samples", "64", "--checkpoints", "0"]
-"""What makes a run short."""
-SHORT = {name: ["--dry-run"] for name in EXPERIMENTS}
-"""Experiments are run whole by tests of their own."""
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+RUN_ELSEWHERE = {"reference_run"}
+"""Pages whose commands tests/test_reference_run.py runs as they stand."""
+SHOWN = {"text"}
+"""Languages of blocks that are only shown."""
+SMALL = Spec(
+    tasks=("teacher_student[inputs=5,outputs=3,examples=60]",),
+    architectures=("mlp",),
+    objectives=("mean_squared_error",),
+    rules=("backprop", "feedback_alignment"),
+    hidden=(4,),
+    checkpoints=(500,),
+    seeds=1,
+    marginal_samples=20,
+    averaging_samples=16,
+)
+"""Stands in for a specification, or a run, that a page has from elsewhere."""
+SPECIFICATIONS = {"cluster": "study.toml"}
+RUNS = {"plane": "results/plane/digits/run", "report": "results/reference"}
+"""Paths on pages, by the page, at which ``SMALL`` stands."""
+SHORT = {
+    "run": [
+        *("--samples", "200", "--averaging-samples", "64", "--checkpoints", "0"),
+        "--no-pictures",  # plot draws them
+    ],
+    "replicate": ["--dry-run"],  # recipes are run by tests of their own
+}
+"""What makes a command short; experiments are run whole by tests of their own."""
+PLACEHOLDERS = {"NAME"}
+"""In place of an experiment."""
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+class Block(NamedTuple):
+    """A fenced block: its language, its title, an empty text for none, and what it holds."""
+
+    language: str
+    title: str
+    text: str
 
 
-def commands():
-    lines = [
-        line.split("  #")[0].strip() for block in blocks("bash") for line in block.splitlines()
-    ]
-    return [line for line in lines if line and not line.startswith(ELSEWHERE)]
+FENCE = re.compile(r'^```(\w*)(?: title="([^"\n]+)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 
 
-def plugin():
-    return next(block for block in blocks("python") if "(Rule)" in block)
+def blocks(path):
+    return [Block(*found) for found in FENCE.findall(path.read_text(encoding="utf-8"))]
+
+
+def prose(path):
+    """Code that stands in the sentences of a page, on one line."""
+    spoken = FENCE.sub("", path.read_text(encoding="utf-8"))
+    return [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", spoken)]
+
+
+def in_prose(start):
+    """Different codes of all pages that begin so."""
+    return sorted({code for path in PAGES for code in prose(path) if re.match(start, code)})
+
+
+@pytest.fixture(autouse=True)
+def own_registry(monkeypatch):
+    """A registry without the plug-ins of other pages."""
+    monkeypatch.setattr(registry, "_PLUGINS", {kind: {} for kind in registry.KINDS})
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory):
+    return sweep.run(SMALL, tmp_path_factory.mktemp("small") / "run").path
 
 
 def test_readme_has_its_parts():
-    assert len(commands()) >= 9
-    assert len(blocks("python")) == 2
-    code = [
-        line for line in plugin().splitlines() if line.strip() and not line.strip().startswith("#")
+    """First what was found, then how to find it, then a rule of one's own."""
+    text, found = README.read_text(encoding="utf-8"), blocks(README)
+    parts = [
+        text.index(mark) for mark in ("![", "make bench", "make test", "(Rule)", "bench.measure(")
     ]
+    assert parts == sorted(parts)
+    assert sum(len(lines(block)) for block in found if block.language == "bash") >= 11
+    plugin = next(block for block in found if "(Rule)" in block.text)
+    code = [line for line in plugin.text.splitlines() if not re.match(r"\s*(#|$)", line)]
     assert len(code) < 30
-    for image in re.findall(r"!\[.*?\]\((.*?)\)", README):
+    for image in re.findall(r"!\[.*?\]\((.*?)\)", text):
         assert (ROOT / image).is_file(), image
 
 
 def test_readme_counts_the_rules():
-    (count,) = re.findall(r"shows (\d+) rules", README)
+    (count,) = re.findall(r"shows (\d+) rules", README.read_text(encoding="utf-8"))
     assert int(count) == len(registry.entries("rule"))
 
 
-def test_commands_of_the_readme_run(tmp_path):
-    """In order, in one folder, as a reader would type them; sampling is made short."""
-    (tmp_path / "sign_feedback.py").write_text(plugin(), encoding="utf-8")
-    for command in commands():
-        run_command(command, tmp_path)
-    table = (tmp_path / "results" / "signs").exists()
-    assert table
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_no_block_escapes(path):
+    """Whatever opens a block is found, and every language is run or known to be shown only."""
+    text = path.read_text(encoding="utf-8")
+    assert len(re.findall(r"^\s*(?:```|~~~)", text, re.MULTILINE)) == 2 * len(blocks(path))
+    assert {block.language for block in blocks(path)} <= {*RUNNERS, *SHOWN}
 
 
-def test_snippets_of_the_readme_run(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "path", [path for path in PAGES if path.stem not in RUN_ELSEWHERE], ids=lambda path: path.stem
+)
+def test_blocks_run(path, small_run, tmp_path, monkeypatch):
+    """In order, in one folder, as a reader would type them; titled blocks are files."""
     monkeypatch.chdir(tmp_path)
-    for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), {"__name__": "snippet"})
+    if path.stem in SPECIFICATIONS:
+        SMALL.write(Path(SPECIFICATIONS[path.stem]))
+    if path.stem in RUNS:
+        shutil.copytree(small_run, RUNS[path.stem])
+    for block in blocks(path):
+        if block.language in RUNNERS:
+            RUNNERS[block.language](block, monkeypatch)
+
+
+def run_python(block, monkeypatch):
+    if block.title:
+        Path(block.title).write_text(block.text, encoding="utf-8")
+    if "import torch" in block.text:
+        pytest.importorskip("torch")
+    exec(compile(block.text, block.title or "snippet", "exec"), {"__name__": "snippet"})
+
+
+def run_toml(block, monkeypatch):
+    """Entry points: each is found once a package that has them is installed."""
+    Path("my_package").mkdir()
+    shutil.copy("my_rule.py", "my_package")  # made by a command above
+    information = Path("my_package-1.0.dist-info")
+    information.mkdir()
+    (information / "METADATA").write_text("Name: my_package\nVersion: 1.0\n")
+    code = "import sys; sys.path.insert(0, '')\nfrom plausibench.bench import make, registry\n"
+    points = ""
+    for group, named in tomllib.loads(block.text)["project"]["entry-points"].items():
+        kind = group.removeprefix("plausibench.").removesuffix("s")
+        points += f"[{group}]\n" + "".join(f"{name} = {at}\n" for name, at in named.items())
+        for name in named:
+            code += f"make({kind!r}, {name!r})\n"
+            code += f"assert 'my_package' in registry.entries({kind!r})[{name!r}].origin\n"
+    (information / "entry_points.txt").write_text(points)
+    finish(sys.executable, "-c", code)
+
+
+def run_bash(block, monkeypatch):
+    array = re.search(r"^#SBATCH --array=(\d+)-(\d+)$", block.text, re.MULTILINE)
+    with monkeypatch.context() as context:
+        if array:
+            first, last = map(int, array.groups())
+            context.setenv("SLURM_ARRAY_TASK_ID", str(first))
+            context.setenv("SLURM_ARRAY_TASK_MIN", str(first))
+            context.setenv("SLURM_ARRAY_TASK_COUNT", str(last - first + 1))
+        for line in lines(block):
+            program, *words = shlex.split(line)
+            PROGRAMS[program](words)
+
+
+RUNNERS = {"python": run_python, "toml": run_toml, "bash": run_bash}
+
+
+def lines(block):
+    found = (re.sub(r"(^|\s+)#.*", "", line) for line in block.text.splitlines())
+    return [line for line in found if line]
+
+
+def run_plausibench(words):
+    command, *rest = words
+    if command == "run" and rest and rest[0] in EXPERIMENTS:
+        words = [*words, "--dry-run"]
+    else:
+        words = [*words, *SHORT.get(command, [])]
+    if "--scheduler" in words:
+        distributed = pytest.importorskip("distributed")
+        with distributed.LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            processes=False,
+            protocol="tcp",
+            dashboard_address=None,
+        ) as cluster:
+            words[words.index("--scheduler") + 1] = cluster.scheduler_address
+            invoke(words)
+    else:
+        invoke(words)
+
+
+def invoke(words):
+    done = CliRunner().invoke(main, words)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, f"{words}\n{done.output}"
+
+
+def run_make(words):
+    """What it would do: make runs these tests; the acceptance tests run it from a fresh clone."""
+    assert finish("make", "--dry-run", *words, folder=ROOT)
+
+
+def run_source(words):
+    """The environment is where make puts it."""
+    (script,) = words
+    made = finish("make", "--dry-run", "--always-make", "bench", folder=ROOT)
+    assert f"-m venv {Path(script).parent.parent}\n" in made
+    assert Path(script).parts[-2:] == ("bin", "activate")
+
+
+def run_pytest(words):
+    """Which tests it would run; of a file where all are asked for."""
+    few = [] if any(word.endswith(".py") for word in words) else ["tests/test_packaging.py"]
+    options = ["--collect-only", "--quiet", "-p", "no:cacheprovider"]
+    finish(sys.executable, "-m", "pytest", *options, *words, *few, folder=ROOT)
+
+
+PROGRAMS = {
+    "plausibench": run_plausibench,
+    "make": run_make,
+    "source": run_source,
+    "pytest": run_pytest,
+}
+
+
+def finish(*command, folder=None):
+    """Standard output of a process that ends well."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.parametrize("code", in_prose(r"plausibench( |$)"))
+def test_commands_in_prose_are_commands(code):
+    """Names of commands and options are known, and no argument is too many."""
+    _, *words = shlex.split(code)
+    if not words:
+        return
+    command = main.commands[words[0]]
+    given, left, _ = command.make_parser(click.Context(command)).parse_args(words[1:])
+    assert left == []
+    experiment = given.get("experiment")
+    if isinstance(experiment, str) and experiment not in (*PLACEHOLDERS, *EXPERIMENTS):
+        assert Spec.read(ROOT / experiment)
+
+
+@pytest.mark.parametrize("code", in_prose("--"))
+def test_options_in_prose_are_options(code):
+    known = {
+        name
+        for command in main.commands.values()
+        for option in command.params
+        for name in option.opts
+    }
+    assert {word for word in shlex.split(code) if word.startswith("--")} <= known
+
+
+def test_targets_in_prose_are_targets():
+    for code in in_prose("make "):
+        run_make(shlex.split(code)[1:])
+
+
+def test_python_names_in_prose_are_public():
+    names = {re.match(r"bench\.(\w+)", code)[1] for code in in_prose(r"bench\.\w")}
+    assert names
+    assert names <= set(bench.__all__)
+
+
+FOLDERS = ("kernels", "objectives", "architectures", "rules", "bench", "tests", "docs")
+
+
+@pytest.mark.parametrize("code", in_prose(rf"({'|'.join(FOLDERS)})/[\w./*]+$"))
+def test_files_in_prose_exist(code):
+    """With any name in place of one that a reader is to choose."""
+    assert list(ROOT.glob(re.sub("NAME|my_rule", "*", code)))
 
 
 @pytest.mark.parametrize("name", bench.__all__)
@@ -104,54 +323,9 @@ def test_documented_parameters_are_those_of_the_signature():
         assert listed == list(inspect.signature(thing).parameters), name
 
 
-PAGES = sorted(path for path in (ROOT / "docs").glob("*.md"))
-
-
-def on_page(path, language):
-    """Blocks of a page, with their titles, an empty text for none."""
-    found = re.findall(
-        rf'```{language}(?: title="([^"]+)")?\n(.*?)```',
-        path.read_text(encoding="utf-8"),
-        re.DOTALL,
-    )
-    return [(title, block) for title, block in found]
-
-
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
-def test_commands_and_snippets_of_the_handbook_run(path, tmp_path, monkeypatch):
-    """In order, in one folder; named snippets are files that commands use."""
-    monkeypatch.chdir(tmp_path)
-    for title, block in on_page(path, "python"):
-        if title:
-            (tmp_path / title).write_text(block, encoding="utf-8")
-        if "import torch" in block:
-            pytest.importorskip("torch")
-        exec(compile(block, title or path.name, "exec"), {"__name__": "snippet"})
-    for _, block in on_page(path, "bash"):
-        for line in filter(None, (line.split("  #")[0].strip() for line in block.splitlines())):
-            run_command(line, tmp_path)
-
-
-def run_command(line, folder):
-    words = shlex.split(line)
-    assert words[0] == "plausibench", line
-    if words[1] == "run":
-        words += SHORT.get(words[2], MEASURED)
-    if words[1] == "replicate":
-        words.append("--dry-run")  # recipes are run by tests of their own
-    done = subprocess.run(
-        [sys.executable, "-m", "plausibench.bench.cli", *words[1:]],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-
-
 def test_question_marks_can_all_be_measured():
     spec = Spec.read(ROOT / "docs" / "question_marks.toml")
-    assert {unit.reason for unit in units(spec)} == {None}
+    assert {unit.reason for unit in sweep.units(spec)} == {None}
     named = {rule.partition("[")[0] for rule in spec.rules}
     rules = [bench.make("rule", name) for name in registry.entries("rule")]
     asked = {snake(type(rule).__name__) for rule in rules if rule.card.questioned}

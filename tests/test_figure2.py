@@ -79,7 +79,7 @@ def test_search_is_kept_and_the_same_with_any_number_of_processes(tmp_path):
     again = []
     assert tuning.tune(spec, tmp_path / "one.jsonl", on_done=again.append) == alone
     assert again == []
-    kept = (tmp_path / "one.jsonl").read_text().splitlines()[0]
+    kept = (tmp_path / "one.jsonl").read_text().strip().splitlines()[0]
     (tmp_path / "half.jsonl").write_text(kept + "\n")
 
     def done(rule, number, total):

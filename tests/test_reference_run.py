@@ -83,7 +83,7 @@ def kept():
 
 
 def commands():
-    (block,) = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (block,) = re.findall(r"```bash\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     return [shlex.split(line)[1:] for line in block.splitlines()]
 
 

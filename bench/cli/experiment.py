@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from plausibench.bench.cli.manners import resumable, text_width, write_text
+from plausibench.bench.cli.manners import resumable, text_width
 
 KEPT = "parts.jsonl"
 """What is kept of a study under way; a study that is complete has its values."""
@@ -39,26 +39,19 @@ def run_study(
     """
     import importlib
 
-    from plausibench.bench.cli.planning import check_folder, make_folder
+    from plausibench.bench.cli.planning import taken_options
     from plausibench.bench.cli.progress import progress
     from plausibench.bench.experiments.parts import collect
+    from plausibench.bench.folders import check_folder, make_folder, refuse_others
     from plausibench.bench.provenance import provenance
-    from plausibench.kernels.errors import InputError
 
     study = importlib.import_module(f"plausibench.bench.experiments.{name}")
-    options = {option: value for option, value in given.items() if value not in (None, ())}
     taken = [option for option in inspect.signature(study.parts).parameters if option in given]
-    for option in options:
-        if option not in taken:
-            raise InputError(
-                f"{option}: the experiment {name} does not take this option; it takes "
-                f"{', '.join(taken)}, out, jobs, format, no_pictures and dry_run"
-            )
+    options = taken_options(name, given, taken)
     parts = study.parts(**options)
-    check_folder(folder)
+    check_folder(folder, tried=not dry_run)
     own = OWN | {f"{table}.{kind}" for table in study.TABLES for kind in ("md", "csv")}
-    if folder.is_dir() and not {path.name for path in folder.iterdir()} <= own:
-        raise InputError(f"out: {folder} holds something else than an experiment {name}")
+    refuse_others(folder, own, f"an experiment {name}")
     if dry_run:
         click.echo(f"{len(parts)} parts of the experiment {name}. Would write to {folder}.")
         return
@@ -77,6 +70,8 @@ def _write(
     about: dict[str, Any],
 ) -> None:
     import pandas as pd
+
+    from plausibench.bench.folders import write_text
 
     frame = pd.DataFrame(rows)
     tables, pictures = study.report(frame)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from plausibench.bench.cli.manners import resumable, tell_compiling, text_width, write_text
+from plausibench.bench.cli.manners import resumable, tell_compiling, text_width
 
 if TYPE_CHECKING:
     from plausibench.bench.spec import Spec
@@ -31,14 +31,14 @@ def run_figure2(
         If an option is not one of the experiment, or a value is not allowed.
     """
     from plausibench.bench import registry, sweep
-    from plausibench.bench.cli.planning import check_folder, make_folder
     from plausibench.bench.cli.progress import progress
     from plausibench.bench.cli.run import report
+    from plausibench.bench.folders import check_folder, make_folder
     from plausibench.bench.tuning import TRIALS, tune, tuned
 
     registry.load_plugins(given.get("plugins") or ())
     settings = _settings(given, everything)
-    check_folder(folder)
+    check_folder(folder, tried=not dry_run)
     if dry_run:
         for name, spec in settings.items():
             click.echo(
@@ -66,17 +66,12 @@ def run_figure2(
 
 
 def _settings(given: Mapping[str, Any], everything: bool) -> "dict[str, Spec]":
+    from plausibench.bench.cli.planning import taken_options
     from plausibench.bench.experiments.figure2 import SETTINGS, specification
     from plausibench.bench.selectors import select
     from plausibench.kernels.errors import InputError
 
-    options = {name: value for name, value in given.items() if value not in (None, ())}
-    for name in options:
-        if name not in TAKEN:
-            raise InputError(
-                f"{name}: the experiment figure2 does not take this option; it takes "
-                f"{', '.join(TAKEN)}, all, out, jobs, format, no_pictures and dry_run"
-            )
+    options = taken_options("figure2", given, (*TAKEN, "all"))
     tasks = {str(select("task", text)) for text in options.pop("tasks", ())}
     found = {}
     for name in SETTINGS:
@@ -85,11 +80,14 @@ def _settings(given: Mapping[str, Any], everything: bool) -> "dict[str, Spec]":
             found[name] = spec.with_values(**options)
     if not found:
         known = sorted({task for name in SETTINGS for task in specification(name, False).tasks})
-        raise InputError(f"tasks: {', '.join(tasks)} is no setting; choose from {', '.join(known)}")
+        raise InputError(
+            f"tasks: {', '.join(tasks)} is no setting; choose one of {', '.join(known)}"
+        )
     return found
 
 
 def _write(rows: list[dict[str, Any]], folder: Path, formats: tuple[str, ...]) -> None:
+    from plausibench.bench.folders import write_text
     from plausibench.bench.report.sensitivity import sensitivity, sensitivity_picture
 
     table = sensitivity(rows)

@@ -141,19 +141,3 @@ def _wrapped(text: str, width: int) -> list[str]:
 def text_width() -> int | None:
     """Characters in a line of the terminal; None where output goes elsewhere."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-
-
-def write_text(out: Path, text: str) -> None:
-    """Write a text file.
-
-    Raises
-    ------
-    InputError
-        If it cannot be written.
-    """
-    from plausibench.kernels.errors import InputError
-
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"out: {out} cannot be written ({error.strerror})") from error

@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from plausibench.bench.experiments import EXPERIMENTS
@@ -59,6 +58,36 @@ def read_spec(experiment: str | None, resume: Path | None, given: Mapping[str, A
     return base.with_values(**values)
 
 
+def taken_options(
+    experiment: str, given: Mapping[str, Any], taken: Iterable[str]
+) -> dict[str, Any]:
+    """Options of ``run`` that were given to an experiment.
+
+    Parameters
+    ----------
+    experiment
+        Its name.
+    given
+        Options by field; None or empty for those that were not given.
+    taken
+        Those that it takes, besides what all take.
+
+    Raises
+    ------
+    InputError
+        If it does not take one.
+    """
+    options = {name: value for name, value in given.items() if value not in (None, ())}
+    known = [*taken, "out", "jobs", "format", "no_pictures"]
+    for name in options:
+        if name not in known:
+            raise InputError(
+                f"{name}: the experiment {experiment} does not take this option; it takes "
+                f"{', '.join(known)} and dry_run"
+            )
+    return options
+
+
 def hidden_sizes(text: str) -> tuple[int, ...]:
     """Layer sizes from a text such as ``32-32``; an empty text is no hidden layer.
 
@@ -99,38 +128,6 @@ def run_folder(resume: Path | None, out: Path | None, spec: Spec) -> Path:
         return RESULTS / "default"
     text = json.dumps(spec.as_dict(), sort_keys=True, default=dict)
     return RESULTS / hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be written, before anything is computed.
-
-    Raises
-    ------
-    InputError
-        If it, or the part of its path that exists, is no folder or cannot be written.
-    """
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise InputError(f"out: {there} is a file, not a folder")
-    try:
-        # Tried: the superuser has every permission, and yet a file system may take nothing.
-        TemporaryDirectory(dir=there).cleanup()
-    except OSError as error:
-        raise InputError(f"out: {folder} cannot be written ({error.strerror})") from error
-
-
-def make_folder(folder: Path) -> None:
-    """Make the folder of results, before anything is computed.
-
-    Raises
-    ------
-    InputError
-        If it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"out: {folder} cannot be written ({error.strerror})") from error
 
 
 def refuse_idle(units: list[Unit], spec: Spec) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from plausibench.bench.cli.manners import columns, resumable, text_width, write_text
+from plausibench.bench.cli.manners import columns, resumable, text_width
 
 if TYPE_CHECKING:
     from plausibench.bench.replications.run import Replication
@@ -69,10 +69,11 @@ def replicate(
     every deviation from the published setting is named. A difference is a result, not an error.
     What is done is kept: the same command goes on with it.
     """
-    from plausibench.bench.cli.planning import RESULTS, check_folder, make_folder
+    from plausibench.bench.cli.planning import RESULTS
     from plausibench.bench.cli.progress import progress
     from plausibench.bench.cli.run import workers
     from plausibench.bench.experiments.parts import collect
+    from plausibench.bench.folders import check_folder, make_folder, refuse_others
     from plausibench.bench.replications import REPLICATIONS
     from plausibench.bench.replications.run import judged, parts
     from plausibench.kernels.errors import InputError, choose
@@ -86,9 +87,8 @@ def replicate(
     processes = workers(jobs)
     todo = parts(chosen, data, seeds, seed)
     folder = RESULTS / "replications" if out is None else out
-    check_folder(folder)
-    if folder.is_dir() and not {path.name for path in folder.iterdir()} <= OWN:
-        raise InputError(f"out: {folder} holds something else than replications")
+    check_folder(folder, tried=not dry_run)
+    refuse_others(folder, OWN, "replications")
     if dry_run:
         click.echo(_plan(chosen, data, len(todo), folder))
         return
@@ -115,6 +115,7 @@ def _write(found: "list[Replication]", form: str, folder: Path) -> None:
     import json
     import sys
 
+    from plausibench.bench.folders import write_text
     from plausibench.bench.provenance import provenance
     from plausibench.bench.report.replications import figures, summary
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from plausibench.bench.cli.manners import plugin_option, text_width, write_text
+from plausibench.bench.cli.manners import plugin_option, text_width
 
 if TYPE_CHECKING:
     from plausibench.bench.certificate import Certificate
@@ -69,12 +69,12 @@ def table(
         protocols=protocols or None,
         steps=steps or None,
     )
-    _print(rows, format, out)
+    _table(rows, format, out)
 
 
 @click.command()
 @_run("run")
-@click.option("--out", type=PATH, help="Folder; by default figures in the run directory.")
+@click.option("--out", type=PATH, metavar="DIR", help="By default figures in the run directory.")
 @click.option(
     "--format", "formats", multiple=True, metavar="NAME", help="png, svg, pdf; repeatable."
 )
@@ -102,6 +102,7 @@ def report(run: Path, out: Path | None, no_certificates: bool, plugins: tuple[st
     The page loads nothing from elsewhere. It needs the extra report. Rules of plug-ins are
     certified if --plugin names their files: a run directory executes nothing by itself.
     """
+    from plausibench.bench.folders import write_text
     from plausibench.bench.store import Run
     from plausibench.kernels.errors import InputError
 
@@ -154,11 +155,7 @@ def cite(run: Path, out: Path | None) -> None:
     from plausibench.bench.store import Run
     from plausibench.bench.sweep import units
 
-    text = bibtex(cited(units(Run.open(run).spec)))
-    if out is None:
-        click.echo(text, nl=False)
-    else:
-        write_text(out, text)
+    _print(bibtex(cited(units(Run.open(run).spec))), out)
 
 
 @click.command()
@@ -194,7 +191,7 @@ def compare(
     frames = [Run.open(run).frame for run in (run_a, run_b)]
     found = compared(*frames, columns=_names(columns), projection=projection, rate=rate)
     names = (str(run_a), str(run_b))
-    _print(difference_table(found, every=every, rate=rate, names=names), format, out)
+    _table(difference_table(found, every=every, rate=rate, names=names), format, out)
 
 
 @click.command()
@@ -219,8 +216,14 @@ def _names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",")]
 
 
-def _print(table: "Table", form: str, out: Path | None) -> None:
+def _table(table: "Table", form: str, out: Path | None) -> None:
+    _print(table.render(form, text_width() if out is None else None), out)
+
+
+def _print(text: str, out: Path | None) -> None:
+    from plausibench.bench.folders import write_text
+
     if out is None:
-        click.echo(table.render(form, text_width()), nl=False)
+        click.echo(text, nl=False)
     else:
-        write_text(out, table.render(form))
+        write_text(out, text)

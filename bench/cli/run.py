@@ -46,7 +46,11 @@ def _number(option: str, text: str) -> Callable[[Any], Any]:
 @_components("architecture")
 @_components("objective")
 @_components("rule")
-@click.option("--pairing", metavar="NAME", help="The first supported pair of a rule, or all.")
+@click.option(
+    "--pairing",
+    metavar="NAME",
+    help="first: the first supported pair of each rule; all: every pair.",
+)
 @click.option("--hidden", metavar="SIZES", help="Sizes of hidden layers, such as 32-32.")
 @_names("--protocols", "Weights to measure at: shared, own")
 @click.option("--checkpoints", multiple=True, type=int, help="Training steps; repeatable.")
@@ -71,7 +75,12 @@ def _number(option: str, text: str) -> Callable[[Any], Any]:
     metavar="FILE",
     help="Python file that defines further components; repeatable.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Run directory.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Run directory, or folder of results.",
+)
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
@@ -122,28 +131,26 @@ def run(
         raise InputError("all: only the experiment figure2 places every rule; give --rules here")
     if experiment != "identification" and given.pop("neurons") is not None:
         raise InputError("neurons: only the experiment identification records neurons")
-    if experiment == "figure2":
-        from plausibench.bench.cli.figure2 import run_figure2
-        from plausibench.bench.cli.planning import RESULTS
-
-        given |= {"budget": budget, "resume": resume, "shard": shard, "scheduler": scheduler}
-        pictures = () if no_pictures else _formats(format)
-        own = RESULTS / experiment if out is None else out
-        run_figure2(given, everything, own, workers(jobs), pictures, dry_run)
-        return
     if experiment in EXPERIMENTS:
-        from plausibench.bench.cli.experiment import run_study
         from plausibench.bench.cli.planning import RESULTS
 
         given |= {"budget": budget, "resume": resume, "shard": shard, "scheduler": scheduler}
         pictures = () if no_pictures else _formats(format)
         own = RESULTS / experiment if out is None else out
-        run_study(experiment, given, own, workers(jobs), pictures, dry_run)
+        if experiment == "figure2":
+            from plausibench.bench.cli.figure2 import run_figure2
+
+            run_figure2(given, everything, own, workers(jobs), pictures, dry_run)
+        else:
+            from plausibench.bench.cli.experiment import run_study
+
+            run_study(experiment, given, own, workers(jobs), pictures, dry_run)
         return
     from plausibench.bench import sweep
-    from plausibench.bench.cli.planning import check_folder, read_spec, refuse_idle, run_folder
+    from plausibench.bench.cli.planning import read_spec, refuse_idle, run_folder
     from plausibench.bench.cli.probe import probe_units
     from plausibench.bench.cli.progress import progress
+    from plausibench.bench.folders import check_folder
     from plausibench.bench.precision import seconds
     from plausibench.bench.spec import FINEST
     from plausibench.kernels.errors import number
@@ -170,8 +177,8 @@ def run(
         number("precision", goal, least=FINEST)
         spec = spec.with_values(precision=goal, samples_of={})
     folder = run_folder(resume, out, spec)
+    check_folder(folder, tried=not dry_run)
     if not dry_run:
-        check_folder(folder)
         probe_units(units, spec)
     if asked:
         spec = _resolved(spec, limit)

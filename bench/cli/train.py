@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from plausibench.bench.cli.manners import columns, complete, plugin_option, write_text
+from plausibench.bench.cli.manners import columns, complete, plugin_option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +62,7 @@ def _component(kind: str, text: str, default: str | None = None) -> Callable[[An
     type=click.Path(path_type=Path),
     default=Path("results/train"),
     show_default=True,
+    metavar="DIR",
     help="Folder of learning_curves.csv and its picture.",
 )
 def train(
@@ -82,9 +83,10 @@ def train(
 ) -> None:
     """Train a network with each RULE, print how it ends and write the learning curves."""
     from plausibench.bench import sweep
-    from plausibench.bench.cli.planning import check_folder, make_folder, read_spec, refuse_idle
+    from plausibench.bench.cli.planning import read_spec, refuse_idle
     from plausibench.bench.cli.probe import probe_units
     from plausibench.bench.cli.progress import progress
+    from plausibench.bench.folders import check_folder, make_folder
     from plausibench.kernels.errors import integer
 
     spec = read_spec(
@@ -110,7 +112,7 @@ def train(
         spec = spec.with_values(learning_rates={})
     integer("steps", steps, least=0)
     integer("evaluate_every", evaluate_every, least=1)
-    check_folder(out)
+    check_folder(out, tried=True)
     units = sweep.units(spec)
     refuse_idle(units, spec)
     probe_units(units, spec)
@@ -159,6 +161,7 @@ def _last(unit: "Unit", training: "Training") -> tuple[str, ...]:
 
 def _write(trained: "list[tuple[Unit, Training]]", out: Path) -> None:
     """Write the curves as a tidy table and as a picture."""
+    from plausibench.bench.folders import write_text
     from plausibench.bench.report.curves import learning_curves
 
     frame = _frame(trained)

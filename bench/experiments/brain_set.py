@@ -26,15 +26,15 @@ import numpy as np
 
 from plausibench.architectures.network import Network
 from plausibench.bench.experiments.altered import Altered
+from plausibench.bench.experiments.cells import runnable
 from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.experiments.worlds import Field, Forecast, World
 from plausibench.bench.optimisers import Adam
-from plausibench.bench.penalties import obstacle
 from plausibench.bench.registry import make
 from plausibench.bench.selectors import select
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training import trajectory
-from plausibench.kernels.errors import Divergence, InputError, integer
+from plausibench.kernels.errors import Divergence, integer
 from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.rules.rule import Rule
@@ -184,9 +184,7 @@ def _check(rules: list[str]) -> None:
             task = altered(item, architecture, CONTROLS[0])
             network = build(item, architecture, task, 0)
             for rule in rules:
-                reason = obstacle(select("rule", rule).make(), network, objective)
-                if reason is not None:
-                    raise InputError(f"rules: {reason}")
+                runnable(rule, network, objective)
 
 
 def rows_of(place: int, biased: bool, control: str, rule: str, steps: int, seed: int) -> Rows:

@@ -1,4 +1,4 @@
-"""The network and the objective with which a study runs a rule: the first that it supports."""
+"""Rules of a study, with the first network and objective that they support or with given ones."""
 
 from collections.abc import Sequence
 
@@ -11,6 +11,21 @@ from plausibench.rules.rule import Rule
 
 ARCHITECTURES = ("mlp", "dendritic", "hopfield")
 OBJECTIVES = ("cross_entropy", "mean_squared_error", "expected_reward")
+
+
+def runnable(rule: str, network: Network, objective: Objective) -> Rule:
+    """Make a rule that a study runs on one network with one objective.
+
+    Raises
+    ------
+    InputError
+        If the selector is not allowed, or the rule cannot run there.
+    """
+    made: Rule = select("rule", rule).make()
+    reason = obstacle(made, network, objective)
+    if reason is not None:
+        raise InputError(f"rules: {rule} cannot run in this study ({reason})")
+    return made
 
 
 def first_cell(
@@ -44,4 +59,4 @@ def first_cell(
             if why is None:
                 return made, network, objective
             reason = why if reason is None else reason
-    raise InputError(f"rules: {rule} runs on no feed-forward network of this study: {reason}")
+    raise InputError(f"rules: {rule} cannot run in this study ({reason})")

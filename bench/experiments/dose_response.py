@@ -35,15 +35,15 @@ import numpy as np
 from plausibench.architectures.network import Activity, Network
 from plausibench.bench.draws import WITHIN, prepare
 from plausibench.bench.exact import closed_form
+from plausibench.bench.experiments.cells import runnable
 from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.measurement import Measurement, measure
 from plausibench.bench.optimisers import Sgd
-from plausibench.bench.penalties import obstacle
 from plausibench.bench.selectors import select
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training import evaluate, trajectory
 from plausibench.bench.unit import build_network
-from plausibench.kernels.errors import Divergence, InputError, integer, refusal
+from plausibench.kernels.errors import Divergence, integer, refusal
 from plausibench.kernels.streams import generator, stream
 from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
@@ -278,11 +278,7 @@ def parts(
         raise refusal("rules", list(rules), "a list of at least two rules")
     network = build_network(ARCHITECTURE, select("task", TASK).make(), HIDDEN, 0)
     for name in names:
-        reason = obstacle(
-            select("rule", name).make(), network, select("objective", OBJECTIVE).make()
-        )
-        if reason is not None:
-            raise InputError(f"rules: {reason}")
+        runnable(name, network, select("objective", OBJECTIVE).make())
     # Half of the list away, so that the rule of the null is of another kind.
     others = [names[(place + len(names) // 2) % len(names)] for place in range(len(names))]
     return [

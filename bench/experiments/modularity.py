@@ -29,6 +29,7 @@ from plausibench.architectures.recurrent import RecurrentNetwork
 from plausibench.architectures.spatial import SpatialNetwork
 from plausibench.architectures.spatial_rnn import SpatialRnn
 from plausibench.bench import modules
+from plausibench.bench.experiments.cells import runnable
 from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.optimisers import Adam
 from plausibench.bench.selectors import select
@@ -254,14 +255,14 @@ def _objective(arm: Arm, strength: float) -> Objective:
 
 def _refuse(rule: str) -> None:
     """Refuse a rule that does not run here, or whose state cannot follow its neurons."""
-    made: Any = select("rule", rule).make()
     network = _built(_task(TASKS, 0), 0)
-    reason = made.refusal(network, MeanSquaredError())
-    if reason is not None:
-        raise InputError(f"rules: {reason}")
+    made = runnable(rule, network, MeanSquaredError())
     silent = set(made.initial_state(network, 0)) - set(made.state_axes(network))
     if silent:
-        raise InputError(f"rules: {rule} does not say whose its state {sorted(silent)[0]} is")
+        raise InputError(
+            f"rules: {rule} cannot run in this study (it does not say which neurons its state "
+            f"{sorted(silent)[0]} belongs to)"
+        )
 
 
 def _learned(

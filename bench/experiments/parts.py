@@ -28,18 +28,23 @@ class Part:
     work
         A function of a module; its result depends on the arguments alone.
     arguments
-        Values whose ``repr`` says all about them.
+        Values, whose ``repr`` says all about them unless ``depends`` does.
+    depends
+        Text of everything that the rows depend on; by default the sources of the package, the
+        function and its arguments.
     """
 
     label: str
     work: Callable[..., Rows]
     arguments: tuple[Any, ...] = ()
+    depends: str = ""
 
     @property
     def key(self) -> str:
         """Digest of everything that the rows depend on."""
         called = f"{self.work.__module__}.{self.work.__qualname__}{self.arguments!r}"
-        return hashlib.sha256(f"{source_digest()} {called}".encode()).hexdigest()[:32]
+        depends = self.depends or f"{source_digest()} {called}"
+        return hashlib.sha256(depends.encode()).hexdigest()[:32]
 
     def rows(self) -> Rows:
         """Compute."""
@@ -51,6 +56,7 @@ def collect(
     jobs: int = 1,
     on_done: Callable[[str, int, int], None] | None = None,
     kept: Path | None = None,
+    plugins: tuple[str, ...] = (),
 ) -> Rows:
     """Rows of all parts, in their order, whatever the number of processes.
 
@@ -65,13 +71,15 @@ def collect(
     kept
         JSON lines, one for each part, written as each is done; what stands there already is not
         computed again.
+    plugins
+        Plug-in files that the parts need.
     """
     integer("jobs", jobs, least=1)
     keys = [part.key for part in todo]
     found = {} if kept is None else _read(kept)
     missing = [part for part, key in zip(todo, keys, strict=True) if key not in found]
     done = len(todo) - len(missing)
-    with closing(_computed(missing, jobs)) as results:
+    with closing(_computed(missing, jobs, plugins)) as results:
         for part, rows in results:
             found[part.key] = rows
             if kept is not None:
@@ -99,13 +107,15 @@ def _keep(path: Path, record: dict[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def _computed(todo: list[Part], jobs: int) -> Generator[tuple[Part, Rows], None, None]:
+def _computed(
+    todo: list[Part], jobs: int, plugins: tuple[str, ...]
+) -> Generator[tuple[Part, Rows], None, None]:
     """Each part with its rows, as it is done."""
     if jobs == 1 or len(todo) < 2:
         for part in todo:
             yield part, part.rows()
         return
-    with reliable_workers(jobs) as pool:
+    with reliable_workers(jobs, plugins) as pool:
         futures: dict[Future[Rows], Part] = {pool.submit(part.rows): part for part in todo}
         for future in as_completed(futures):
             yield futures[future], future.result()

@@ -32,9 +32,9 @@ import numpy as np
 
 from plausibench.architectures.convolutional import Convolutional
 from plausibench.architectures.network import Network
+from plausibench.bench.experiments.cells import runnable
 from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.optimisers import make_optimiser
-from plausibench.bench.penalties import obstacle
 from plausibench.bench.selectors import select
 from plausibench.bench.tasks.gratings import Gratings, grating
 from plausibench.bench.tasks.task import Task
@@ -153,10 +153,7 @@ def parts(
     integer("coarse_steps", coarse_steps, least=1)
     todo = []
     for rule in rules:
-        made: Rule = select("rule", rule).make()
-        reason = obstacle(made, SHAPE.build(0), ExpectedReward())
-        if reason is not None:
-            raise InputError(f"rules: {reason}")
+        runnable(rule, SHAPE.build(0), ExpectedReward())
         rate = RATES.get(rule, OTHER_RATE) if learning_rate is None else learning_rate
         make_optimiser(optimiser, rate)
         todo += [

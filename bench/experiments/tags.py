@@ -119,14 +119,16 @@ def cell(rule: str, seed: int) -> tuple[Rule, Network, Objective]:
     """
     made: Rule = select("rule", rule).make()
     if not isinstance(made, AttentionGated | Augment | Brainprop | Reinforce):
-        raise InputError(f"rules: {rule} does not learn from a choice of one action")
+        raise InputError(
+            f"rules: {rule} cannot run in this study (it does not learn from a choice of an action)"
+        )
     network = two_pathways(seed)
     for name in OBJECTIVES:
         objective: Objective = select("objective", name).make()
         reason = obstacle(made, network, objective)
         if reason is None:
             return made, network, objective
-    raise InputError(f"rules: {reason}")
+    raise InputError(f"rules: {rule} cannot run in this study ({reason})")
 
 
 def two_pathways(seed: int) -> Network:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from plausibench.bench.folders import make_folder
 from plausibench.bench.report import style
 from plausibench.bench.report.aggregate import settings
 from plausibench.bench.report.along import along_training
@@ -72,7 +73,7 @@ def save_all(
         If a format is unknown or the folder cannot be written.
     """
     wanted = [choose("format", kind, style.FORMATS) for kind in formats]
-    folder = style.writable(folder)
+    make_folder(Path(folder))
     return [path for picture in pictures(frame, units) for path in picture.save(folder, wanted)]
 
 

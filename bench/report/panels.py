@@ -149,7 +149,7 @@ def select(
     for step in steps or ():
         if step not in known:
             listed = ", ".join(map(str, known))
-            raise InputError(f"steps: {show(step)} is not a checkpoint; choose from {listed}")
+            raise InputError(f"steps: {show(step)} is not a checkpoint; choose one of {listed}")
     if steps is not None:
         chosen &= frame["step"].isin(list(steps))
     return aggregate(frame[chosen])

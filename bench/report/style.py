@@ -19,7 +19,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextToPath
 
-from plausibench.kernels.errors import InputError, choose
+from plausibench.bench.folders import make_folder, writing
+from plausibench.kernels.errors import choose
 
 COLUMN = 3.4
 """Width of a picture in one column of a paper, inches."""
@@ -134,39 +135,18 @@ class Picture:
         InputError
             If a format is unknown or the folder cannot be written.
         """
-        folder = writable(folder)
+        folder = Path(folder)
+        make_folder(folder)
         undated: dict[str, dict[str, Any]] = {
             "png": {"Software": None},
             "svg": {"Date": None},
             "pdf": {"CreationDate": None},
         }
         paths = [folder / f"{self.name}.{choose('format', kind, FORMATS)}" for kind in formats]
-        try:
-            with theme():
-                for path in paths:
-                    self.figure.savefig(path, metadata=undated[path.suffix[1:]])
-        except OSError as error:
-            raise _unwritable(folder, error) from error
+        with writing(folder), theme():
+            for path in paths:
+                self.figure.savefig(path, metadata=undated[path.suffix[1:]])
         return paths
-
-
-def writable(folder: Path | str) -> Path:
-    """Make a folder if it is not there.
-
-    Raises
-    ------
-    InputError
-        If that is not possible.
-    """
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    return Path(folder)
-
-
-def _unwritable(folder: Path | str, error: OSError) -> InputError:
-    return InputError(f"folder: {folder} cannot be written ({error.strerror})")
 
 
 def styles(rules: Iterable[str]) -> dict[str, Style]:

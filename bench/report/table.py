@@ -121,7 +121,9 @@ def _only(
         for value in wanted or ():
             if value not in known:
                 listed = ", ".join(map(_text, known))
-                raise InputError(f"{field}s: {show(value)} is not in the run; choose from {listed}")
+                raise InputError(
+                    f"{field}s: {show(value)} is not in the run; choose one of {listed}"
+                )
         if wanted is not None:
             rows = rows[rows[field].isin(list(wanted))]
     return rows.reset_index(drop=True)

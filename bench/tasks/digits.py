@@ -61,5 +61,7 @@ def _file() -> Path:
     """The table of scikit-learn, whose import takes a second and a half in every process."""
     found = find_spec("sklearn")
     if found is None or found.origin is None:
-        raise InputError("task: digits needs scikit-learn, with which they come")
+        raise InputError(
+            "task: digits ship with scikit-learn, which is not installed; pip install scikit-learn"
+        )
     return Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz"

@@ -94,14 +94,14 @@ def _recording(number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     package = find_spec("nitime")
     if package is None or not package.submodule_search_locations:
         raise InputError(
-            "grasshopper_receptor: the recordings ship with nitime, which is not installed; "
-            "install plausibench[data]"
+            "task: the recordings of grasshopper_receptor ship with nitime, which is not installed"
+            "; pip install 'plausibench[data]'"
         )
     home = Path(package.submodule_search_locations[0], "data")
     sound = _numbers(home / f"grasshopper_stimulus{number}.txt", 2)
     spikes = _numbers(home / f"grasshopper_spike_times{number}.txt", 1)
     if len(sound) != DURATION // STEP:
-        raise InputError(f"grasshopper_receptor: {home} holds a recording of another length")
+        raise InputError(f"task: {home} holds a grasshopper recording of another length")
     return sound[:, 1], spikes[:, 0]
 
 
@@ -110,7 +110,7 @@ def _numbers(path: Path, columns: int) -> NDArray[np.float64]:
         text = path.read_text(encoding="utf-8")
         found = np.loadtxt(StringIO(text), comments="#", ndmin=2)
     except (OSError, ValueError) as error:
-        raise InputError(f"grasshopper_receptor: {path} cannot be read") from error
+        raise InputError(f"task: {path} cannot be read ({error})") from error
     if found.shape[1] != columns:
-        raise InputError(f"grasshopper_receptor: {path} has {found.shape[1]} columns")
+        raise InputError(f"task: {path} has {found.shape[1]} columns, not {columns}")
     return found

@@ -64,4 +64,4 @@ def _content(path: Path) -> bytes:
         return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
     except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"path: {path} cannot be read: {reason}") from error
+        raise InputError(f"path: {path} cannot be read ({reason})") from error

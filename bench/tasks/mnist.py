@@ -150,7 +150,7 @@ def _read_npz(path: Path) -> list[_Arrays]:
         arrays = [np.load(BytesIO(content), allow_pickle=False) for content in contents]
     except Exception as error:  # a damaged archive can raise almost anything
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise InputError(f"path: {path} cannot be read: {reason}") from error
+        raise InputError(f"path: {path} cannot be read ({reason})") from error
     if not found:
         raise InputError(
             f"path: {path} holds {show(sorted(members))}, not the arrays "

