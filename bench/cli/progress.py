@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 
@@ -46,9 +46,10 @@ def progress(total: int, what: str) -> Iterator[Callable[[str, int, int], None]]
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
     )
-    with _heeded() as interrupted, bar:
+    # Elsewhere some versions leave an empty line.
+    shown = bar if console.is_terminal else nullcontext()
+    with _heeded() as interrupted, shown:
         task = bar.add_task(what, total=total)
 
         def advance(name: str, done: int, total: int) -> None:
