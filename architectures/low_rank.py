@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -108,6 +108,8 @@ class ModeSynapse(Synapse):
     """
 
     neurons: int
+
+    axes: ClassVar[tuple[str, ...]] = ("target", "source")
 
     @property
     def _full(self) -> DenseSynapse:
