@@ -151,7 +151,7 @@ class ThreeFactor(Rule):
         self, objective: Objective, batch: Batch, passed: Activity, clean: Activity, state: State
     ) -> Array:
         """Losses above the baseline, ``(..., T, B)``: of every step, as it counts for its trial."""
-        targets, weights = in_rows(passed.output, batch)
+        targets, weights = in_rows(passed.output, objective.in_time(batch))
         losses = objective.losses(passed.output, targets)
         if self.baseline == "clean":
             above = losses - objective.losses(clean.output, targets)
