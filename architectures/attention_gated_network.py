@@ -9,7 +9,7 @@ import numpy as np
 
 from plausibench.architectures.architecture import Architecture
 from plausibench.architectures.network import CONSTANT, INPUT, Network, Population, Projection
-from plausibench.architectures.neurons import Pointwise
+from plausibench.architectures.neurons import ACTIVATIONS, Pointwise
 from plausibench.architectures.synapses import BiasSynapse, DenseSynapse, Synapse
 from plausibench.kernels.errors import choose, flag, integer, refusal, sizes
 from plausibench.kernels.streams import generator
@@ -121,7 +121,7 @@ class AttentionGatedNetwork(Architecture):
         if self.cue >= self.inputs:
             raise refusal("cue", self.cue, f"a number below that of inputs, {self.inputs}")
         for field in ("activation", "gate", "output"):
-            choose(field, getattr(self, field), ("identity", "tanh", "sigmoid", "relu", "softplus"))
+            choose(field, getattr(self, field), ACTIVATIONS)
         flag("bias", self.bias)
 
     def build(self, seed: int = 0) -> Network:

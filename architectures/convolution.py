@@ -13,11 +13,11 @@ import numpy as np
 
 from plausibench.architectures.architecture import Architecture
 from plausibench.architectures.network import CONSTANT, INPUT, Network, Population, Projection
-from plausibench.architectures.neurons import Pointwise
+from plausibench.architectures.neurons import ACTIVATIONS, Pointwise
 from plausibench.architectures.synapses import BiasSynapse, DenseSynapse, Synapse
 from plausibench.kernels.buffers import empty
 from plausibench.kernels.compiled import kernel
-from plausibench.kernels.errors import InputError, flag, integer, refusal, sizes
+from plausibench.kernels.errors import InputError, choose, flag, integer, refusal, sizes
 from plausibench.kernels.streams import generator
 
 Array = np.ndarray
@@ -415,8 +415,8 @@ class Vision(Architecture):
         integer("padding", self.padding, least=0)
         integer("outputs", self.outputs, least=1)
         flag("bias", self.bias)
-        Pointwise(self.activation)
-        Pointwise(self.output)
+        for field in ("activation", "output"):
+            choose(field, getattr(self, field), ACTIVATIONS)
         self.windows()
 
     def synapse(self, windows: Windows, channels: int) -> ReceptiveFields:

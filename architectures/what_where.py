@@ -17,12 +17,13 @@ from plausibench.architectures.convolution import (
 from plausibench.architectures.network import Network
 from plausibench.architectures.neurons import Pointwise
 from plausibench.architectures.synapses import BiasSynapse, DenseSynapse, Synapse
-from plausibench.kernels.errors import choose, positive, refusal
+from plausibench.kernels.errors import choose, number, positive, refusal
 from plausibench.kernels.streams import generator
 
 Array = np.ndarray
 
 READOUTS = ("factorised", "dense", "fixed_mask")
+PLACES = "a row and a column for each output"
 
 
 @dataclass(frozen=True)
@@ -178,9 +179,13 @@ class WhatWhere(Vision):
         super().__post_init__()
         choose("readout", self.readout, READOUTS)
         positive("width", self.width)
-        places = np.asarray(self.places, dtype=float)
-        if places.size and places.shape != (self.outputs, 2):
-            raise refusal("places", self.places, "a row and a column for each output")
+        try:
+            places = tuple(tuple(number("places", one) for one in each) for each in self.places)
+        except TypeError as error:
+            raise refusal("places", self.places, PLACES) from error
+        if places and [len(each) for each in places] != [2] * self.outputs:
+            raise refusal("places", self.places, PLACES)
+        object.__setattr__(self, "places", places)
 
     def build(self, seed: int = 0) -> Network:
         layers, last = self.core(), self.windows()[-1]
@@ -203,7 +208,7 @@ class WhatWhere(Vision):
 
     def _masks(self, rows: int, columns: int, seed: int) -> Array:
         """Gaussians on the map that sum to 1, ``(N, P)``."""
-        places = np.asarray(self.places, dtype=float)
+        places = np.array(self.places)
         if not places.size:
             drawn = generator(seed, "init", "places").uniform(0, 1, (self.outputs, 2))
             places = drawn * (rows - 1, columns - 1)

@@ -407,7 +407,8 @@ def test_a_mask_of_width_zero_reads_one_pixel_where_it_is_told():
     (synapse,) = [p.synapse for p in network.projections if p.name == "readout.weights"]
     np.testing.assert_allclose(synapse.masks[[0, 1, 2], [0, 11, 6]], 1, rtol=1e-12)
     np.testing.assert_allclose(synapse.masks.sum(axis=1), 1, rtol=1e-12)
-    with pytest.raises(InputError, match="places"):
-        bench.make("architecture", "what_where", places=[(0, 0)], readout="fixed_mask", outputs=2)
+    for wrong in ([(0, 0)], [(0,), (1, 2)], [(0, 0), (0, np.nan)], [1, 2], 3, "ab"):
+        with pytest.raises(InputError, match=r"^architecture what_where: places: "):
+            bench.make("architecture", "what_where", places=wrong, outputs=2)
     with pytest.raises(InputError, match="readout"):
         bench.make("architecture", "what_where", readout="gaussian")
