@@ -102,6 +102,10 @@ class Network:
         """All populations but the output."""
         return self.populations[:-1]
 
+    def population(self, name: str) -> Population:
+        """The population of this name."""
+        return next(each for each in self.populations if each.name == name)
+
     @property
     def dynamics(self) -> str:
         """How activity comes about.
@@ -307,11 +311,11 @@ class Network:
 
     def respond(self, clean: Activity, name: str, drive: Array) -> Activity:
         """A pass in which a population has another drive; all else is held but its activity."""
-        (neurons,) = (each.neurons for each in self.populations if each.name == name)
+        activity = self.population(name).neurons.activate(drive)
         return replace(
             clean,
             drive={**clean.drive, name: drive},
-            activity={**clean.activity, name: neurons.activate(drive)},
+            activity={**clean.activity, name: activity},
         )
 
     def tangent(

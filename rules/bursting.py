@@ -14,6 +14,7 @@ from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, outers
 from plausibench.rules.logistic import logistic, logistic_change
 from plausibench.rules.noise import Noise
+from plausibench.rules.random_feedback import transposed
 from plausibench.rules.rule import Rule, State, Step
 
 Array = np.ndarray
@@ -61,13 +62,13 @@ class Bursting(Rule):
         return change
 
     def initial_state(self, network: Network, seed: int) -> State:
+        if self.feedback == "symmetric":
+            return transposed(network)
         state = {}
         for p in network.returning:
-            weights = p.synapse.transpose(network.parameters[p.name])
-            if self.feedback == "random":
-                draw = generator(seed, "feedback", p.name).standard_normal(weights.shape)
-                weights = (draw / sum(weights.shape) ** 0.5).astype(network.dtype)
-            state[p.name] = weights.copy()
+            shape = p.synapse.transpose(network.parameters[p.name]).shape
+            draw = generator(seed, "feedback", p.name).standard_normal(shape)
+            state[p.name] = (draw / sum(shape) ** 0.5).astype(network.dtype)
         return state
 
     def state_axes(self, network: Network) -> Axes:
@@ -75,21 +76,21 @@ class Bursting(Rule):
 
     def advance(self, state: State, step: Step) -> State:
         """Symmetric feedback follows the weights; random feedback stays."""
-        if self.feedback == "random":
-            return state
-        weights, returning = step.network.parameters, step.network.returning
-        return {p.name: p.synapse.transpose(weights[p.name]).copy() for p in returning}
+        return state if self.feedback == "random" else transposed(step.network)
 
     def unsupported(self, network: Network, objective: Objective) -> str | None:
         needed = network.hidden if self.inhibition == "ideal" else network.populations
         for population in needed:
             if lowest(population) is None:
                 return (
-                    f"burstprop counts events from the lowest activity, and {population.name} has "
-                    f"none: use one of {', '.join(LOWEST)}"
+                    f"{type(self).__name__} counts events from the lowest activity, and "
+                    f"{population.name} has none: use one of {', '.join(LOWEST)}"
                 )
         if layers_above(network) is None:
-            return "burstprop needs layers: all paths from a population to the output equally long"
+            return (
+                f"{type(self).__name__} needs layers: all paths from a population to the output "
+                "equally long"
+            )
         return None
 
     def estimate(

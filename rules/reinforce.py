@@ -181,7 +181,7 @@ def posts(
     """Post factors ``(S, B, N)`` of passes with drawn units, drawn actions ``(S, B)``, or both."""
     if actions is None:
         advantage = -objective.losses(passed.output, batch.targets) - baseline
-        arriving = objective.error(passed.output, batch.targets) / batch.size
+        arriving = objective.batch_error(passed.output, batch)
     else:
         outputs = network.output.size
         chosen = np.arange(outputs) == actions[..., None]
