@@ -149,6 +149,3 @@ class ModeSynapse(Synapse):
 
     def pre_gram(self, pre: Array) -> Array:
         return self._full.pre_gram(pre)
-
-    def project(self, weights: Any, pre: Array) -> Array:
-        return self.drive(weights, pre)

@@ -22,6 +22,9 @@ Array = np.ndarray
 INPUT = "input"
 CONSTANT = "constant"
 
+ENUMERABLE = 12
+"""Most random units whose outcomes are enumerated: 4096 patterns of spikes."""
+
 
 @dataclass(frozen=True)
 class Population:
@@ -121,7 +124,18 @@ class Network:
 
     def intractable(self) -> str | None:
         """Why the loss and its gradient cannot be computed here; None if they can."""
-        return None
+        units = sum(population.size for population in self.stochastic)
+        if units <= ENUMERABLE:
+            return None
+        return (
+            f"network: the loss expected over draws is enumerated for up to {ENUMERABLE} random "
+            f"units, and this one has {units}; use fewer hidden units"
+        )
+
+    @cached_property
+    def stochastic(self) -> tuple[Population, ...]:
+        """Populations that draw what they do; none by default."""
+        return ()
 
     def remarks(self, inputs: Array) -> tuple[str, ...]:
         """What makes the activity on these inputs unfit to learn from; nothing by default."""

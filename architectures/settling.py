@@ -152,6 +152,7 @@ def _compiled(
     )
     constant, z, a = (in_rows(arrays, names, shape) for arrays in (outside, drive, activity))
     kind, wanted = _kind(nudge), np.empty((*shape, 0))
+    assert kind is not None, "known to compiled sweeps"
     if targets is not None:
         goals = one_hot(targets, sizes[-1], constant.dtype)
         wanted = np.ascontiguousarray(np.broadcast_to(goals, (*shape, sizes[-1])))

@@ -47,7 +47,7 @@ class Synapse(ABC):
 
     @abstractmethod
     def drive(self, weights: Array, pre: Array) -> Array:
-        """Postsynaptic drive."""
+        """Postsynaptic drive: ``<post, drive(weights, pre)> = <outer(post, pre), weights>``."""
 
     @abstractmethod
     def feedback(self, weights: Array, post: Array) -> Array:
@@ -81,10 +81,6 @@ class Synapse(ABC):
 
         The mean over neurons where they have different presynaptic neurons.
         """
-
-    @abstractmethod
-    def project(self, weights: Array, pre: Array) -> Array:
-        """Factor R such that ``<outer(post, pre), weights> = <post, R>``, ``(..., B, N_out)``."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +132,6 @@ class DenseSynapse(Synapse):
     def pre_gram(self, pre: Array) -> Array:
         return pre @ pre.swapaxes(-1, -2)
 
-    def project(self, weights: Array, pre: Array) -> Array:
-        return self.drive(weights, pre)
-
 
 @dataclass(frozen=True)
 class BiasSynapse(Synapse):
@@ -176,9 +169,6 @@ class BiasSynapse(Synapse):
 
     def pre_gram(self, pre: Array) -> Array:
         return pre @ pre.swapaxes(-1, -2)
-
-    def project(self, weights: Array, pre: Array) -> Array:
-        return self.drive(weights, pre)
 
 
 @dataclass(frozen=True)
@@ -220,6 +210,3 @@ class OneToOneSynapse(Synapse):
 
     def pre_gram(self, pre: Array) -> Array:
         return pre @ pre.swapaxes(-1, -2) / self.neurons
-
-    def project(self, weights: Array, pre: Array) -> Array:
-        return self.drive(weights, pre)

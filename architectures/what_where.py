@@ -7,16 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from plausibench.architectures.convolution import (
-    ConvolutionalSynapse,
-    Layer,
-    Vision,
-    Windows,
-    stacked,
-)
+from plausibench.architectures.architecture import Layer, stacked
+from plausibench.architectures.convolution import ConvolutionalSynapse, Windows
 from plausibench.architectures.network import Network
 from plausibench.architectures.neurons import Pointwise
 from plausibench.architectures.synapses import BiasSynapse, DenseSynapse, Synapse
+from plausibench.architectures.vision import Vision
 from plausibench.kernels.errors import choose, number, positive, refusal
 from plausibench.kernels.streams import generator
 
@@ -71,9 +67,6 @@ class WhereSynapse(Synapse):
 
     def pre_gram(self, pre: Array) -> Array:
         return pre @ pre.swapaxes(-1, -2) / self.neurons
-
-    def project(self, weights: Array, pre: Array) -> Array:
-        return self.drive(weights, pre)
 
     def _maps(self, pre: Array) -> Array:
         return pre.reshape(*pre.shape[:-1], self.positions, self.neurons)
@@ -137,9 +130,6 @@ class FixedMaskSynapse(Synapse):
         rows = seen.reshape(*seen.shape[:-2], -1)
         return rows @ rows.swapaxes(-1, -2) / len(self.masks)
 
-    def project(self, weights: Array, pre: Array) -> Array:
-        return self.drive(weights, pre)
-
     def _seen(self, pre: Array) -> Array:
         """Features through each mask, ``(..., B, N, K)``."""
         maps = pre.reshape(*pre.shape[:-1], -1, self.channels)
@@ -153,7 +143,7 @@ class WhatWhere(Vision):
     The factorised readout of neuron n is ``sum_p M[p, n] sum_k V[k, n] A[p, k]``: features mixed
     by V at every position (the population ``what``), then summed over positions by M (the
     population ``where``). For the other options see
-    :class:`~plausibench.architectures.convolution.Vision`.
+    :class:`~plausibench.architectures.vision.Vision`.
 
     Parameters
     ----------

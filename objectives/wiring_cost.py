@@ -89,7 +89,7 @@ class WiringCost(Penalty):
 
     def _cost(self, lengths: Array | None, weights: Array) -> Array:
         if lengths is None:
-            return np.full(weights.shape, float(self.uniform))
+            return np.full(weights.shape, self.uniform)
         return self.base + self.distance * lengths
 
     def _on_grid(self, matrices: Mapping[str, Array], shape: Sequence[int]) -> dict[str, Array]:

@@ -15,9 +15,9 @@ from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, Outer
+from plausibench.rules.microcircuit import settle
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, RuleCard, State, Step
-from plausibench.rules.settling import settle
 from plausibench.rules.theory import Claim, Law, Situation, Slope
 
 Array = np.ndarray
@@ -52,7 +52,7 @@ class Circuit:
 
 
 class Wiring(NamedTuple):
-    """The circuit as the kernel wants it; see :func:`plausibench.rules.settling.settle`."""
+    """The circuit as the kernel wants it; see :func:`plausibench.rules.microcircuit.settle`."""
 
     sizes: Array
     codes: Array

@@ -130,7 +130,7 @@ class Reinforce(Rule):
         """Enumerated over the states of up to 12 Bernoulli units, and over actions."""
         passed, chance, needed = clean, np.ones((1, batch.size)), set()
         if isinstance(network, StochasticNetwork):
-            if not (network.spikes and network.enumerable()):
+            if not network.spikes:
                 return None
             passed, chance = network.outcomes(batch.inputs)
             needed.add("spike")

@@ -131,7 +131,7 @@ class SurrogateGradient(Rule):
         redrawn: frozenset[str],
     ) -> ClosedForm | None:
         """Enumerated over the states of up to 12 Bernoulli units."""
-        if not (isinstance(network, StochasticNetwork) and network.enumerable()):
+        if not isinstance(network, StochasticNetwork):
             return None
         passed, chance = network.outcomes(batch.inputs)
         post = posts(self._sloped(network), objective, batch, passed)
