@@ -6,11 +6,11 @@ import numpy as np
 
 from plausibench.architectures.chain import (
     by_layer,
-    in_rows,
     is_plain,
     layout,
     receivers,
     senders,
+    side_by_side,
 )
 from plausibench.architectures.network import CONSTANT, INPUT, Activity, Network, Population
 from plausibench.architectures.sweeps import DIFFERENCE, NOTHING, REWARD, SOFTMAX, sweep
@@ -150,7 +150,7 @@ def _compiled(
         *(activity[name].shape[:-1] for name in names),
         *((len(array), 1) for array in stacked),
     )
-    constant, z, a = (in_rows(arrays, names, shape) for arrays in (outside, drive, activity))
+    constant, z, a = (side_by_side(arrays, names, shape) for arrays in (outside, drive, activity))
     kind, wanted = _kind(nudge), np.empty((*shape, 0))
     assert kind is not None, "known to compiled sweeps"
     if targets is not None:

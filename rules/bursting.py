@@ -8,13 +8,12 @@ from plausibench.architectures.network import Activity, Network, Population
 from plausibench.architectures.neurons import Pointwise, TwoCompartment
 from plausibench.architectures.permutation import Axes, feedback_axes
 from plausibench.kernels.errors import choose, number, positive
-from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, outers
 from plausibench.rules.logistic import logistic, logistic_change
 from plausibench.rules.noise import Noise
-from plausibench.rules.random_feedback import transposed
+from plausibench.rules.random_feedback import layerwise_matrices, transposed
 from plausibench.rules.rule import Rule, State, Step
 
 Array = np.ndarray
@@ -62,14 +61,8 @@ class Bursting(Rule):
         return change
 
     def initial_state(self, network: Network, seed: int) -> State:
-        if self.feedback == "symmetric":
-            return transposed(network)
-        state = {}
-        for p in network.returning:
-            shape = p.synapse.transpose(network.parameters[p.name]).shape
-            draw = generator(seed, "feedback", p.name).standard_normal(shape)
-            state[p.name] = (draw / sum(shape) ** 0.5).astype(network.dtype)
-        return state
+        symmetric = self.feedback == "symmetric"
+        return transposed(network) if symmetric else layerwise_matrices(network, seed)
 
     def state_axes(self, network: Network) -> Axes:
         return feedback_axes(network)

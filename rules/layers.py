@@ -1,4 +1,4 @@
-"""What rules that settle or aim at targets ask of a network."""
+"""What rules that settle or aim at targets share: what they ask of a network, and contrasts."""
 
 import numpy as np
 

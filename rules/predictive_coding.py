@@ -9,11 +9,11 @@ import numpy as np
 
 from plausibench.architectures.chain import (
     by_layer,
-    in_rows,
     is_plain,
     layout,
     receivers,
     senders,
+    side_by_side,
 )
 from plausibench.architectures.network import CONSTANT, INPUT, Activity, Network
 from plausibench.kernels.errors import Divergence, InputError, choose, flag, integer, positive
@@ -388,7 +388,7 @@ def _relaxed(
         for name, projections in network.incoming.items()
     }
     shape = clean.output.shape[:-1]
-    outside, v = in_rows(constant, names, shape), in_rows(values, names, shape)
+    outside, v = side_by_side(constant, names, shape), side_by_side(values, names, shape)
     activity, errors = np.empty_like(v), np.empty_like(v)
     relax(
         sizes,

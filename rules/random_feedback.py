@@ -149,6 +149,16 @@ def chain(at: Situation, hidden: Sequence[int], activation: str) -> Network:
     return layered("mlp", sizes, neurons, True, at.seed)
 
 
+def layerwise_matrices(network: Network, seed: int) -> State:
+    """Matrix of variance ``1 / (N_in + N_out)`` for each projection between layers."""
+    state = {}
+    for p in network.returning:
+        shape = p.synapse.transpose(network.parameters[p.name]).shape
+        draw = generator(seed, "feedback", p.name).standard_normal(shape)
+        state[p.name] = (draw / sum(shape) ** 0.5).astype(network.dtype)
+    return state
+
+
 def broadcast_matrices(
     network: Network, populations: Iterable[Population], seed: int, scale: float
 ) -> State:

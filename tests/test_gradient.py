@@ -148,7 +148,7 @@ def test_a_pass_over_changed_weights_reaches_only_what_is_downstream():
 @pytest.mark.parametrize("name", sorted(registry.entries("architecture")))
 def test_functions_of_neurons_are_refused_by_the_name_of_their_option(name):
     options = {field.name for field in fields(registry.find("architecture", name))}
-    given = {"sizes": [4, 3, 2]} if "sizes" in options else {}
+    given = {"sizes": [4, 4, 2]} if "sizes" in options else {}
     for option in options & {"activation", "output", "gate", "surrogate"}:
         said = rf"^architecture {name}: {option}: 'step' is not known"
         with pytest.raises(InputError, match=said):
