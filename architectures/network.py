@@ -23,7 +23,7 @@ INPUT = "input"
 CONSTANT = "constant"
 
 ENUMERABLE = 12
-"""Most random units whose outcomes are enumerated: 4096 patterns of spikes."""
+"""Most stochastic units whose outcomes are enumerated: 4096 patterns of spikes."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ class Network:
         if units <= ENUMERABLE:
             return None
         return (
-            f"network: the loss expected over draws is enumerated for up to {ENUMERABLE} random "
-            f"units, and this one has {units}; use fewer hidden units"
+            f"network: the loss expected over draws is enumerated for up to {ENUMERABLE} "
+            f"stochastic units, and this one has {units}; use fewer hidden units"
         )
 
     @cached_property

@@ -92,7 +92,7 @@ class TestSpikingNetwork:
     def test_refuses_to_enumerate_more_than_twelve_units(self):
         network = spiking([3, 7, 6, 2])
         with pytest.raises(
-            InputError, match=r"^network: .* up to 12 random units, and this one has 13"
+            InputError, match=r"^network: .* up to 12 stochastic units, and this one has 13"
         ):
             network.gradient(CROSS_ENTROPY, classes(network))
 
