@@ -18,6 +18,8 @@ Array = np.ndarray
 class Synapse(ABC):
     """A bilinear map ``(weights, pre) -> drive`` with its adjoint and its outer product.
 
+    So ``<post, drive(weights, pre)> = <outer(post, pre), weights>``.
+
     ``weights`` may carry a leading sample axis S; ``pre`` and ``post`` are ``(..., B, N)``.
     """
 
@@ -47,7 +49,7 @@ class Synapse(ABC):
 
     @abstractmethod
     def drive(self, weights: Array, pre: Array) -> Array:
-        """Postsynaptic drive: ``<post, drive(weights, pre)> = <outer(post, pre), weights>``."""
+        """Postsynaptic drive, in a new array."""
 
     @abstractmethod
     def feedback(self, weights: Array, post: Array) -> Array:

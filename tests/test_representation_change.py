@@ -139,7 +139,7 @@ def test_command(tmp_path, monkeypatch):
         ({"checkpoints": (4, 8)}, "checkpoints: 2 numbers"),
         *(({"coarse_steps": steps}, "coarse_steps") for steps in (0, -1, 1.5)),
         ({"optimiser": "adagrad"}, "optimiser"),
-        ({"rules": ("oja",)}, "rules: oja needs dense synapses"),
+        ({"rules": ("oja",)}, "rules: Oja's rule needs dense synapses"),
     ],
 )
 def test_refusals(options, message):
