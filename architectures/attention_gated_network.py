@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
 
-from plausibench.architectures.architecture import Architecture
-from plausibench.architectures.network import CONSTANT, INPUT, Network, Population, Projection
-from plausibench.architectures.neurons import Pointwise
-from plausibench.architectures.synapses import BiasSynapse, DenseSynapse, Synapse
+from plausibench.architectures.architecture import Architecture, Layer, stacked
+from plausibench.architectures.network import INPUT, Network
+from plausibench.architectures.neurons import ACTIVATIONS, Pointwise
+from plausibench.architectures.synapses import BiasSynapse, DenseSynapse
 from plausibench.kernels.errors import choose, flag, integer, refusal, sizes
-from plausibench.kernels.streams import generator
 
 Array = np.ndarray
 
@@ -121,41 +121,30 @@ class AttentionGatedNetwork(Architecture):
         if self.cue >= self.inputs:
             raise refusal("cue", self.cue, f"a number below that of inputs, {self.inputs}")
         for field in ("activation", "gate", "output"):
-            choose(field, getattr(self, field), ("identity", "tanh", "sigmoid", "relu", "softplus"))
+            choose(field, getattr(self, field), ACTIVATIONS)
         flag("bias", self.bias)
 
     def build(self, seed: int = 0) -> Network:
         seen, first = self.inputs - self.cue, self.hidden[0]
-        below, names = [*self.hidden], [f"layer{n}" for n in range(2, len(self.hidden) + 2)]
-        layers: list[tuple[str, str, str, Synapse]] = [
-            (GATE, self.gate, INPUT, PartialSynapse(first, self.cue, seen, self.inputs)),
-            (GATED, self.activation, INPUT, PartialSynapse(first, seen, 0, self.inputs)),
+        layers = [
+            self._layer(GATE, self.gate, PartialSynapse(first, self.cue, seen, self.inputs)),
+            self._layer(GATED, self.activation, PartialSynapse(first, seen, 0, self.inputs), INPUT),
         ]
-        source = GATED
-        for name, units, outputs in zip(
-            names, below, [*self.hidden[1:], self.outputs], strict=True
-        ):
-            last = name == names[-1]
+        for number, (below, units) in enumerate(pairwise([*self.hidden, self.outputs]), start=2):
+            last = number == len(self.hidden) + 1
             activation = self.output if last else self.activation
-            layers.append((name, activation, source, DenseSynapse(outputs, units)))
-            source = name
-        populations, projections, parameters = [], [], {}
-        for name, activation, source, synapse in layers:
-            outputs, inflow = synapse.shape
-            neurons = Pointwise(activation)
-            populations.append(Population(name, outputs, neurons))
-            weights = f"{name}.weights"
-            projections.append(Projection(weights, source, name, synapse))
-            draw = generator(seed, "init", weights).standard_normal(synapse.shape)
-            parameters[weights] = draw * (neurons.gain / np.sqrt(inflow))
-            if self.bias:
-                bias = f"{name}.bias"
-                projections.append(Projection(bias, CONSTANT, name, BiasSynapse(outputs)))
-                parameters[bias] = np.zeros(outputs)
+            layers.append(self._layer(f"layer{number}", activation, DenseSynapse(units, below)))
+        plain = stacked("attention_gated_network", self.inputs, layers, seed)
         return GatedNetwork(
-            "attention_gated_network",
-            self.inputs,
-            tuple(populations),
-            tuple(projections),
-            parameters,
+            plain.architecture,
+            plain.inputs,
+            plain.populations,
+            plain.projections,
+            plain.parameters,
         )
+
+    def _layer(
+        self, name: str, activation: str, synapse: DenseSynapse, source: str | None = None
+    ) -> Layer:
+        bias = BiasSynapse(synapse.outputs) if self.bias else None
+        return Layer(name, Pointwise(activation), synapse, synapse.inputs, bias, source)

@@ -36,14 +36,14 @@ def layout(network: Network) -> tuple[list[str], Array, Array]:
     return names, np.array([p.size for p in network.populations]), np.array(codes)
 
 
-def in_rows(arrays: Mapping[str, Array], names: list[str], shape: tuple[int, ...]) -> Array:
+def side_by_side(arrays: Mapping[str, Array], names: list[str], shape: tuple[int, ...]) -> Array:
     """Arrays ``(..., N)`` of the layers side by side, ``(*shape, U)``, C-contiguous."""
     parts = [np.broadcast_to(arrays[name], (*shape, arrays[name].shape[-1])) for name in names]
     return np.ascontiguousarray(np.concatenate(parts, axis=-1))
 
 
 def by_layer(rows: Array, names: list[str], sizes: Array) -> dict[str, Array]:
-    """Undo :func:`in_rows`."""
+    """Undo :func:`side_by_side`."""
     ends = np.cumsum(sizes)
     return {
         name: np.ascontiguousarray(rows[..., end - size : end])

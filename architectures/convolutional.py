@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from plausibench.architectures.convolution import Layered
+from plausibench.architectures.vision import Layered
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class Convolutional(Layered):
 
     All positions share weights, and the neurons of a channel their bias. Inputs are flat images
     ``(B, height * width * channels)``. For the options see
-    :class:`~plausibench.architectures.convolution.Vision`, and ``hidden`` for the units of
+    :class:`~plausibench.architectures.vision.Vision`, and ``hidden`` for the units of
     dense layers in between.
     """
 

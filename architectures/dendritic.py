@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from plausibench.architectures.architecture import Architecture, layered
 from plausibench.architectures.network import Network
-from plausibench.architectures.neurons import TwoCompartment
-from plausibench.kernels.errors import flag, number, positive, sizes
+from plausibench.architectures.neurons import ACTIVATIONS, TwoCompartment
+from plausibench.kernels.errors import choose, flag, number, positive, sizes
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Dendritic(Architecture):
         positive("apical", self.apical)
         flag("loads", self.loads)
         flag("bias", self.bias)
-        self._neurons(self.activation, top=False)
-        self._neurons(self.output, top=True)
+        for field in ("activation", "output"):
+            choose(field, getattr(self, field), ACTIVATIONS)
 
     def _neurons(self, activation: str, top: bool) -> TwoCompartment:
         return TwoCompartment(

@@ -8,9 +8,17 @@ import numpy as np
 
 from plausibench.architectures.architecture import Architecture, layered
 from plausibench.architectures.network import Activity, Network
-from plausibench.architectures.neurons import Pointwise
+from plausibench.architectures.neurons import ACTIVATIONS, Pointwise
 from plausibench.architectures.settling import settle
-from plausibench.kernels.errors import Divergence, InputError, flag, integer, positive, sizes
+from plausibench.kernels.errors import (
+    Divergence,
+    InputError,
+    choose,
+    flag,
+    integer,
+    positive,
+    sizes,
+)
 
 Array = np.ndarray
 
@@ -187,8 +195,8 @@ class Hopfield(Architecture):
     def __post_init__(self) -> None:
         object.__setattr__(self, "sizes", sizes("sizes", self.sizes, fewest=2))
         flag("bias", self.bias)
-        Pointwise(self.activation)
-        Pointwise(self.output)
+        for field in ("activation", "output"):
+            choose(field, getattr(self, field), ACTIVATIONS)
         positive("tolerance", self.tolerance)
         integer("steps", self.steps, least=1)
 

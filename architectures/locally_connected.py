@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from plausibench.architectures.convolution import (
-    Layered,
     LocallyConnectedSynapse,
     ReceptiveFields,
     Windows,
 )
 from plausibench.architectures.synapses import BiasSynapse, Synapse
+from plausibench.architectures.vision import Layered
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class LocallyConnected(Layered):
 
     No synapse shares its weight, so updates can be local. Inputs are flat images
     ``(B, height * width * channels)``. For the options see
-    :class:`~plausibench.architectures.convolution.Vision`, and ``hidden`` for the units of
+    :class:`~plausibench.architectures.vision.Vision`, and ``hidden`` for the units of
     dense layers in between.
     """
 

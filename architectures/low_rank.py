@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -109,6 +109,8 @@ class ModeSynapse(Synapse):
 
     neurons: int
 
+    axes: ClassVar[tuple[str, ...]] = ("target", "source")
+
     @property
     def _full(self) -> DenseSynapse:
         return DenseSynapse(self.neurons, self.neurons)
@@ -147,6 +149,3 @@ class ModeSynapse(Synapse):
 
     def pre_gram(self, pre: Array) -> Array:
         return self._full.pre_gram(pre)
-
-    def project(self, weights: Any, pre: Array) -> Array:
-        return self.drive(weights, pre)

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from plausibench.architectures.architecture import Architecture, layered
 from plausibench.architectures.network import Network
-from plausibench.architectures.neurons import Pointwise
-from plausibench.kernels.errors import flag, sizes
+from plausibench.architectures.neurons import ACTIVATIONS, Pointwise
+from plausibench.kernels.errors import choose, flag, sizes
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Mlp(Architecture):
     def __post_init__(self) -> None:
         object.__setattr__(self, "sizes", sizes("sizes", self.sizes, fewest=2))
         flag("bias", self.bias)
-        Pointwise(self.activation)
-        Pointwise(self.output)
+        for field in ("activation", "output"):
+            choose(field, getattr(self, field), ACTIVATIONS)
 
     def build(self, seed: int = 0) -> Network:
         depth = len(self.sizes) - 1

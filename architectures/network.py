@@ -22,6 +22,9 @@ Array = np.ndarray
 INPUT = "input"
 CONSTANT = "constant"
 
+ENUMERABLE = 12
+"""Most stochastic units whose outcomes are enumerated: 4096 patterns of spikes."""
+
 
 @dataclass(frozen=True)
 class Population:
@@ -102,6 +105,10 @@ class Network:
         """All populations but the output."""
         return self.populations[:-1]
 
+    def population(self, name: str) -> Population:
+        """The population of this name."""
+        return next(each for each in self.populations if each.name == name)
+
     @property
     def dynamics(self) -> str:
         """How activity comes about.
@@ -117,7 +124,18 @@ class Network:
 
     def intractable(self) -> str | None:
         """Why the loss and its gradient cannot be computed here; None if they can."""
-        return None
+        units = sum(population.size for population in self.stochastic)
+        if units <= ENUMERABLE:
+            return None
+        return (
+            f"network: the loss expected over draws is enumerated for up to {ENUMERABLE} "
+            f"stochastic units, and this one has {units}; use fewer hidden units"
+        )
+
+    @cached_property
+    def stochastic(self) -> tuple[Population, ...]:
+        """Populations that draw what they do; none by default."""
+        return ()
 
     def remarks(self, inputs: Array) -> tuple[str, ...]:
         """What makes the activity on these inputs unfit to learn from; nothing by default."""
@@ -307,11 +325,11 @@ class Network:
 
     def respond(self, clean: Activity, name: str, drive: Array) -> Activity:
         """A pass in which a population has another drive; all else is held but its activity."""
-        (neurons,) = (each.neurons for each in self.populations if each.name == name)
+        activity = self.population(name).neurons.activate(drive)
         return replace(
             clean,
             drive={**clean.drive, name: drive},
-            activity={**clean.activity, name: neurons.activate(drive)},
+            activity={**clean.activity, name: activity},
         )
 
     def tangent(

@@ -13,6 +13,9 @@ from plausibench.kernels.errors import choose, flag, number, positive
 
 Array = np.ndarray
 
+ACTIVATIONS = tuple(elementwise.CODES)
+"""Names of the functions f of a drive."""
+
 
 class Neurons(ABC):
     """The input-output function of a population, its adjoint and its tangent.
@@ -62,7 +65,7 @@ class Pointwise(Neurons):
     activation: str = "tanh"
 
     def __post_init__(self) -> None:
-        choose("activation", self.activation, tuple(elementwise.CODES))
+        choose("activation", self.activation, ACTIVATIONS)
 
     @property
     def gain(self) -> float:
@@ -123,7 +126,7 @@ class TwoCompartment(Neurons):
     loads: bool = True
 
     def __post_init__(self) -> None:
-        choose("activation", self.activation, tuple(elementwise.CODES))
+        choose("activation", self.activation, ACTIVATIONS)
         for field in ("leak", "basal", "apical"):
             number(field, getattr(self, field), least=0)
         flag("loads", self.loads)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from plausibench.architectures.network import Network
+from plausibench.architectures.network import Network, Projection
 from plausibench.kernels.errors import InputError, choose
 
 Array = np.ndarray
@@ -15,17 +15,18 @@ Axes = dict[str, tuple[str | None, ...]]
 
 def parameter_axes(network: Network) -> Axes:
     """Populations of the axes of every parameter."""
-    return {
-        p.name: tuple({"target": p.target, "source": p.source}[end] for end in p.synapse.axes)
-        or (None,) * len(p.synapse.shape)
-        for p in network.projections
-    }
+    return {p.name: _axes(p) for p in network.projections}
 
 
 def feedback_axes(network: Network) -> Axes:
-    """Populations of the axes of weights in the layout of the way back, per projection."""
-    axes = parameter_axes(network)
-    return {p.name: axes[p.name][::-1] for p in network.returning}
+    """Populations of the axes of weights in the layout of the way back, per path."""
+    return {p.name: _axes(p)[::-1] for p in network.returning}
+
+
+def _axes(p: Projection) -> tuple[str | None, ...]:
+    """Populations of the axes of its weights."""
+    ends = {"target": p.target, "source": p.source}
+    return tuple(ends[end] for end in p.synapse.axes) or (None,) * len(p.synapse.shape)
 
 
 def permuted(

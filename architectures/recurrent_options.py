@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plausibench.architectures.architecture import Architecture
-from plausibench.architectures.integrate_and_fire import IntegrateAndFire, Surrogate
-from plausibench.architectures.neurons import Neurons, Pointwise
+from plausibench.architectures.integrate_and_fire import SHAPES, IntegrateAndFire, Surrogate
+from plausibench.architectures.neurons import ACTIVATIONS, Neurons, Pointwise
 from plausibench.architectures.temporal import Leaky
-from plausibench.kernels.errors import flag, number, sizes
+from plausibench.kernels.errors import choose, flag, number, sizes
 
 
 @dataclass(frozen=True)
@@ -19,17 +19,18 @@ class RateLayers(Architecture):
     sizes
         Units from inputs over recurrent layers to outputs, for example ``[4, 50, 2]``.
     activation
-        Of the recurrent layers: tanh, relu, softplus, identity or sigmoid.
+        Of the recurrent layers: identity, tanh, sigmoid, relu or softplus.
     output
         Activation of the readout.
     leak
-        Share of a rate that a step replaces: the time step over the time constant; 1 has no leak.
+        Share of a rate that a step replaces: the time step over the time constant; 1 forgets
+        everything.
     leaking
         ``rate``, h_t = (1 - k) h_(t-1) + k f(u_t), or ``potential``, f of the leaking drive.
     recurrence
         Strength of the first recurrent weights: their spectral radius, roughly.
     initial
-        First recurrent weights: by default ``gaussian``, ``orthogonal`` or ``identity``.
+        First recurrent weights: ``gaussian``, ``orthogonal`` or ``identity``.
     readout
         Leak of the readout; 1 reads out the present step alone.
     bias
@@ -53,7 +54,7 @@ class RateLayers(Architecture):
         object.__setattr__(self, "sizes", sizes("sizes", self.sizes, fewest=2))
         flag("bias", self.bias)
         number("readout", self.readout, above=0, most=1)
-        Pointwise(self.output)
+        choose("output", self.output, ACTIVATIONS)
         # Refuses what does not fit, before any network is asked for.
         self.build()
 
@@ -123,6 +124,7 @@ class SpikingLayers(Architecture):
     def __post_init__(self) -> None:
         object.__setattr__(self, "sizes", sizes("sizes", self.sizes, fewest=2))
         flag("bias", self.bias)
+        choose("surrogate", self.surrogate, SHAPES)
         number("readout", self.readout, above=0, most=1)
         # Refuses what does not fit, before any network is asked for.
         self.build()

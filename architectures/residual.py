@@ -7,9 +7,9 @@ import numpy as np
 
 from plausibench.architectures.architecture import Architecture, layered
 from plausibench.architectures.network import Network, Projection
-from plausibench.architectures.neurons import Pointwise
+from plausibench.architectures.neurons import ACTIVATIONS, Pointwise
 from plausibench.architectures.synapses import OneToOneSynapse
-from plausibench.kernels.errors import flag, integer
+from plausibench.kernels.errors import choose, flag, integer
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Residual(Architecture):
         for field in ("inputs", "width", "blocks", "outputs"):
             integer(field, getattr(self, field), least=1)
         flag("bias", self.bias)
-        Pointwise(self.activation)
-        Pointwise(self.output)
+        for field in ("activation", "output"):
+            choose(field, getattr(self, field), ACTIVATIONS)
 
     def build(self, seed: int = 0) -> Network:
         layers = 1 + 2 * self.blocks

@@ -6,11 +6,11 @@ import numpy as np
 
 from plausibench.architectures.chain import (
     by_layer,
-    in_rows,
     is_plain,
     layout,
     receivers,
     senders,
+    side_by_side,
 )
 from plausibench.architectures.network import CONSTANT, INPUT, Activity, Network, Population
 from plausibench.architectures.sweeps import DIFFERENCE, NOTHING, REWARD, SOFTMAX, sweep
@@ -23,12 +23,12 @@ from plausibench.objectives.objective import Objective, one_hot
 Array = np.ndarray
 
 HELP = "weaker feedback, smaller weights or a bounded activation help"
-NUDGES: Mapping[type[Objective], int] = {
-    MeanSquaredError: DIFFERENCE,
-    CrossEntropy: SOFTMAX,
-    ExpectedReward: REWARD,
-}
-"""Objectives whose nudge compiled sweeps know."""
+NUDGES: tuple[tuple[Objective, int], ...] = (
+    (MeanSquaredError(), DIFFERENCE),
+    (CrossEntropy(), SOFTMAX),
+    (ExpectedReward(), REWARD),
+)
+"""Objectives, with these options, whose nudge compiled sweeps know."""
 
 
 def settle(
@@ -107,8 +107,8 @@ def settle(
         for population in network.populations
     }
     rest = (weights, outside, feedback, nudge, targets, nudging, tolerance, steps)
-    known = nudge is None or type(nudge) in NUDGES
-    find = _compiled if known and is_plain(network) else _population_by_population
+    known = _kind(nudge) is not None and is_plain(network)
+    find = _compiled if known else _population_by_population
     moved = find(network, free, drive, activity, *rest)
     if not np.isfinite(moved):
         raise Divergence(f"{network.architecture}: activity grows without end; {HELP}")
@@ -118,6 +118,13 @@ def settle(
             f"{HELP}"
         )
     return Activity(drive, activity, activity[top])
+
+
+def _kind(nudge: Objective | None) -> int | None:
+    """Name of a nudge in compiled sweeps; None if they do not know it."""
+    if nudge is None:
+        return NOTHING
+    return next((kind for objective, kind in NUDGES if objective == nudge), None)
 
 
 def _compiled(
@@ -143,10 +150,11 @@ def _compiled(
         *(activity[name].shape[:-1] for name in names),
         *((len(array), 1) for array in stacked),
     )
-    constant, z, a = (in_rows(arrays, names, shape) for arrays in (outside, drive, activity))
-    kind, wanted = NOTHING, np.empty((*shape, 0))
-    if nudge is not None and targets is not None:
-        kind, goals = NUDGES[type(nudge)], one_hot(targets, sizes[-1], constant.dtype)
+    constant, z, a = (side_by_side(arrays, names, shape) for arrays in (outside, drive, activity))
+    kind, wanted = _kind(nudge), np.empty((*shape, 0))
+    assert kind is not None, "known to compiled sweeps"
+    if targets is not None:
+        goals = one_hot(targets, sizes[-1], constant.dtype)
         wanted = np.ascontiguousarray(np.broadcast_to(goals, (*shape, sizes[-1])))
     # Samples with weights of their own one by one; else all rows alike.
     for sample in range(len(stacked[0])) if stacked else (...,):

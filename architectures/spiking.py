@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import product
 
 import numpy as np
 
-from plausibench.architectures.network import CONSTANT, INPUT, Activity, Network
+from plausibench.architectures.network import CONSTANT, INPUT, Activity, Network, Population
 from plausibench.architectures.neurons import Neurons
 from plausibench.kernels.elementwise import SIGMOID, activate
 from plausibench.kernels.errors import InputError, number, positive
@@ -18,8 +18,6 @@ Array = np.ndarray
 
 Step = tuple[str, Array, Array, Array, Array]
 
-ENUMERABLE = 12
-"""Most spiking units whose spikes are enumerated: 4096 patterns."""
 NODES = 32
 """Values of the common noise: an error of 1e-9 where it is as large as the spread."""
 
@@ -122,14 +120,9 @@ class SpikingNetwork(Network):
     def dynamics(self) -> str:
         return "spiking"
 
-    def intractable(self) -> str | None:
-        units = sum(population.size for population in self.hidden)
-        if units <= ENUMERABLE:
-            return None
-        return (
-            f"network: {units} spiking units have too many patterns of spikes; the expected loss "
-            f"and its gradient are enumerated up to {ENUMERABLE} units"
-        )
+    @cached_property
+    def stochastic(self) -> tuple[Population, ...]:
+        return self.hidden
 
     def loss(self, objective: Objective, batch: Batch) -> float:
         """Mean over the batch of the loss expected over spikes.
@@ -175,7 +168,7 @@ class SpikingNetwork(Network):
             value = chances @ value
         return {p.name: found[p.name].astype(self.dtype, copy=False) for p in self.projections}
 
-    def _patterns(self, batch: Batch) -> "tuple[list[Step], Array, Array]":
+    def _patterns(self, batch: Batch) -> tuple[list[Step], Array, Array]:
         """Each layer's patterns; those of the last ``(K, N)``; their chances times 1/B ``(B, K)``.
 
         A step is the name of a population, the patterns sent to it, the probability of each for

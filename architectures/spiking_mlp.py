@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from plausibench.architectures.architecture import Architecture, layered
-from plausibench.architectures.neurons import Neurons, Pointwise
+from plausibench.architectures.neurons import ACTIVATIONS, Neurons, Pointwise
 from plausibench.architectures.spiking import SpikingNetwork, Threshold
-from plausibench.kernels.errors import flag, sizes
+from plausibench.kernels.errors import choose, flag, sizes
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class SpikingMlp(Architecture):
         object.__setattr__(self, "sizes", sizes("sizes", self.sizes, fewest=2))
         flag("bias", self.bias)
         Threshold(self.threshold, self.spread, self.common)
-        Pointwise(self.output)
+        choose("output", self.output, ACTIVATIONS)
 
     def build(self, seed: int = 0) -> SpikingNetwork:
         hidden = Threshold(self.threshold, self.spread, self.common)

@@ -22,9 +22,6 @@ from plausibench.objectives.objective import Objective
 
 Array = np.ndarray
 
-MOST = 12
-"""Stochastic units whose outcomes are enumerated."""
-
 
 @dataclass(frozen=True)
 class Sample(Activity):
@@ -53,18 +50,8 @@ class StochasticNetwork(Network):
     def dynamics(self) -> str:
         return "stochastic"
 
-    def intractable(self) -> str | None:
-        if self.enumerable():
-            return None
-        size = sum(population.size for population in self.stochastic)
-        return (
-            f"network: the expectation over draws is enumerated for up to {MOST} stochastic "
-            f"units, and this one has {size}; use fewer hidden units"
-        )
-
     @cached_property
     def stochastic(self) -> tuple[Population, ...]:
-        """Populations that draw their activity."""
         return tuple(each for each in self.populations if isinstance(each.neurons, Stochastic))
 
     @cached_property
@@ -98,10 +85,6 @@ class StochasticNetwork(Network):
                 activity[name] = neurons.activate(drive[name])
         return Sample(drive, activity, activity[self.output.name], score)
 
-    def enumerable(self) -> bool:
-        """Whether there are few enough stochastic units for ``outcomes``."""
-        return sum(population.size for population in self.stochastic) <= MOST
-
     def outcomes(self, inputs: Array) -> tuple[Sample, Array]:
         """All outcomes of the draws, ``(K, B, N)``, and their weights ``(K, B)``.
 
@@ -111,7 +94,7 @@ class StochasticNetwork(Network):
         Raises
         ------
         InputError
-            With more than 12 stochastic units.
+            If there are too many units to enumerate.
         """
         sizes = [population.size for population in self.stochastic]
         reason = self.intractable()

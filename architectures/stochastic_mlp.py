@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from plausibench.architectures.architecture import Architecture, layered
-from plausibench.architectures.neurons import Bernoulli, Gaussian, Pointwise, Stochastic
+from plausibench.architectures.neurons import (
+    ACTIVATIONS,
+    Bernoulli,
+    Gaussian,
+    Pointwise,
+    Stochastic,
+)
 from plausibench.architectures.stochastic import StochasticNetwork
 from plausibench.kernels.errors import choose, flag, sizes
 
@@ -50,7 +56,7 @@ class StochasticMlp(Architecture):
         choose("units", self.units, ("bernoulli", "gaussian"))
         flag("bias", self.bias)
         Gaussian(self.activation, self.sigma)
-        Pointwise(self.output)
+        choose("output", self.output, ACTIVATIONS)
 
     def build(self, seed: int = 0) -> StochasticNetwork:
         hidden: Stochastic = (

@@ -19,6 +19,8 @@ Array = np.ndarray
 class Synapse(ABC):
     """A bilinear map ``(weights, pre) -> drive`` with its adjoint and its outer product.
 
+    So ``<post, drive(weights, pre)> = <outer(post, pre), weights>``.
+
     ``weights`` may carry a leading sample axis S; ``pre`` and ``post`` are ``(..., B, N)``.
     """
 
@@ -83,10 +85,6 @@ class Synapse(ABC):
         The mean over neurons where they have different presynaptic neurons.
         """
 
-    @abstractmethod
-    def project(self, weights: Array, pre: Array) -> Array:
-        """Factor R such that ``<outer(post, pre), weights> = <post, R>``, ``(..., B, N_out)``."""
-
 
 @dataclass(frozen=True)
 class DenseSynapse(Synapse):
@@ -137,9 +135,6 @@ class DenseSynapse(Synapse):
     def pre_gram(self, pre: Array) -> Array:
         return pre @ pre.swapaxes(-1, -2)
 
-    def project(self, weights: Array, pre: Array) -> Array:
-        return self.drive(weights, pre)
-
 
 @dataclass(frozen=True)
 class BiasSynapse(Synapse):
@@ -177,9 +172,6 @@ class BiasSynapse(Synapse):
 
     def pre_gram(self, pre: Array) -> Array:
         return pre @ pre.swapaxes(-1, -2)
-
-    def project(self, weights: Array, pre: Array) -> Array:
-        return self.drive(weights, pre)
 
 
 @dataclass(frozen=True)
@@ -221,6 +213,3 @@ class OneToOneSynapse(Synapse):
 
     def pre_gram(self, pre: Array) -> Array:
         return pre @ pre.swapaxes(-1, -2) / self.neurons
-
-    def project(self, weights: Array, pre: Array) -> Array:
-        return self.drive(weights, pre)

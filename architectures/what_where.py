@@ -7,22 +7,19 @@ from typing import ClassVar
 
 import numpy as np
 
-from plausibench.architectures.convolution import (
-    ConvolutionalSynapse,
-    Layer,
-    Vision,
-    Windows,
-    stacked,
-)
+from plausibench.architectures.architecture import Layer, stacked
+from plausibench.architectures.convolution import ConvolutionalSynapse, Windows
 from plausibench.architectures.network import Network
 from plausibench.architectures.neurons import Pointwise
 from plausibench.architectures.synapses import BiasSynapse, DenseSynapse, Synapse
-from plausibench.kernels.errors import choose, positive, refusal
+from plausibench.architectures.vision import Vision
+from plausibench.kernels.errors import choose, number, positive, refusal
 from plausibench.kernels.streams import generator
 
 Array = np.ndarray
 
 READOUTS = ("factorised", "dense", "fixed_mask")
+PLACES = "a row and a column for each output"
 
 
 @dataclass(frozen=True)
@@ -70,9 +67,6 @@ class WhereSynapse(Synapse):
 
     def pre_gram(self, pre: Array) -> Array:
         return pre @ pre.swapaxes(-1, -2) / self.neurons
-
-    def project(self, weights: Array, pre: Array) -> Array:
-        return self.drive(weights, pre)
 
     def _maps(self, pre: Array) -> Array:
         return pre.reshape(*pre.shape[:-1], self.positions, self.neurons)
@@ -136,9 +130,6 @@ class FixedMaskSynapse(Synapse):
         rows = seen.reshape(*seen.shape[:-2], -1)
         return rows @ rows.swapaxes(-1, -2) / len(self.masks)
 
-    def project(self, weights: Array, pre: Array) -> Array:
-        return self.drive(weights, pre)
-
     def _seen(self, pre: Array) -> Array:
         """Features through each mask, ``(..., B, N, K)``."""
         maps = pre.reshape(*pre.shape[:-1], -1, self.channels)
@@ -152,7 +143,7 @@ class WhatWhere(Vision):
     The factorised readout of neuron n is ``sum_p M[p, n] sum_k V[k, n] A[p, k]``: features mixed
     by V at every position (the population ``what``), then summed over positions by M (the
     population ``where``). For the other options see
-    :class:`~plausibench.architectures.convolution.Vision`.
+    :class:`~plausibench.architectures.vision.Vision`.
 
     Parameters
     ----------
@@ -178,9 +169,13 @@ class WhatWhere(Vision):
         super().__post_init__()
         choose("readout", self.readout, READOUTS)
         positive("width", self.width)
-        places = np.asarray(self.places, dtype=float)
-        if places.size and places.shape != (self.outputs, 2):
-            raise refusal("places", self.places, "a row and a column for each output")
+        try:
+            places = tuple(tuple(number("places", one) for one in each) for each in self.places)
+        except TypeError as error:
+            raise refusal("places", self.places, PLACES) from error
+        if places and [len(each) for each in places] != [2] * self.outputs:
+            raise refusal("places", self.places, PLACES)
+        object.__setattr__(self, "places", places)
 
     def build(self, seed: int = 0) -> Network:
         layers, last = self.core(), self.windows()[-1]
@@ -203,7 +198,7 @@ class WhatWhere(Vision):
 
     def _masks(self, rows: int, columns: int, seed: int) -> Array:
         """Gaussians on the map that sum to 1, ``(N, P)``."""
-        places = np.asarray(self.places, dtype=float)
+        places = np.array(self.places)
         if not places.size:
             drawn = generator(seed, "init", "places").uniform(0, 1, (self.outputs, 2))
             places = drawn * (rows - 1, columns - 1)

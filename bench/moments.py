@@ -69,7 +69,7 @@ class Factors:
             reference,
             pre,
             synapse.pre_gram(wide).reshape(-1) if known else np.empty(0),
-            synapse.project(reference, wide).reshape(-1),
+            synapse.drive(reference, wide).reshape(-1),
             float((reference * reference).sum()),
             pays,
         )

@@ -9,7 +9,7 @@ Array = np.ndarray
 
 @kernel
 def add_product(vector: Array, matrix: Array, out: Array) -> None:
-    """Add ``vector @ matrix`` to ``out``; the matrix is flat."""
+    """Add ``vector @ matrix`` to ``out``: ``(N,)``, the rows of ``(N, M)`` flat, ``(M,)``."""
     columns, rows = out.size, vector.size
     # Four rows at a time, summed in order, so that ``out`` is read and written less often.
     blocked = rows - rows % 4

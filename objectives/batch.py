@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plausibench.kernels.errors import InputError
+from plausibench.kernels.errors import InputError, refusal
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -154,7 +154,7 @@ def _mask(values: ArrayLike | None, inputs: NDArray[Any]) -> NDArray[Any] | None
         )
     weights = _finite("mask", array, inputs.dtype)
     if weights.min() < 0:
-        raise InputError(f"mask: {weights.min()} is below 0")
+        raise refusal("mask", weights.min(), "a weight of at least 0")
     return weights
 
 

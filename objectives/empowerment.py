@@ -43,7 +43,7 @@ class Empowerment(CoupledObjective):
         channel = softmax(output).astype(np.float64)
         weights = capacity(channel, self.tolerance)[1][..., None]
         # The best weights are stationary, so their own change does not count.
-        surprise = np.log(channel) - np.log((weights * channel).sum(axis=-2, keepdims=True))
+        surprise = _log(channel) - _log((weights * channel).sum(axis=-2, keepdims=True))
         told = (channel * surprise).sum(axis=-1, keepdims=True)
         found = -output.shape[-2] * weights * channel * (surprise - told)
         return found.astype(output.dtype, copy=False)
@@ -77,12 +77,11 @@ def capacity(channel: Array, tolerance: float = 1e-12, steps: int = 100_000) -> 
     lead, size = channel.shape[:-2], channel.shape[-2]
     capacities, weights = np.empty(lead).reshape(-1), np.empty((*lead, size)).reshape(-1, size)
     left, channels = np.arange(len(weights)), channel.reshape(-1, *channel.shape[-2:])
-    known = (channels * np.log(np.where(channels > 0, channels, 1))).sum(axis=-1)
+    known = (channels * _log(channels)).sum(axis=-1)
     now = np.full(weights.shape, 1 / size)
     for _ in range(steps):
         reached = (now[:, None] @ channels)[:, 0]
-        rest = np.log(np.where(reached > 0, reached, 1))
-        told = known - (channels @ rest[..., None])[..., 0]
+        told = known - (channels @ _log(reached)[..., None])[..., 0]
         scaled = now * np.exp(told)
         total = scaled.sum(axis=-1)
         done = told.max(axis=-1) - np.log(total) <= tolerance
@@ -94,6 +93,11 @@ def capacity(channel: Array, tolerance: float = 1e-12, steps: int = 100_000) -> 
                 return capacities.reshape(lead), weights.reshape(*lead, size)
         now = scaled / total[:, None]
     raise Divergence(f"empowerment: no capacity to {tolerance:g} after {steps} steps")
+
+
+def _log(chance: Array) -> Array:
+    """Logarithm of probabilities, and 0 for those that are 0, which count for nothing."""
+    return np.log(np.where(chance > 0, chance, 1))
 
 
 def grid(rows: int, columns: int, row: int, column: int, steps: int = 1) -> Array:

@@ -15,6 +15,7 @@ class ExpectedReward(Objective):
     """
 
     summary: ClassVar[str] = "minus the expected reward of a softmax policy"
+    cites: ClassVar[str] = "Williams 1992"
     equation: ClassVar[str] = "F = -mean_b sum_s softmax(a_b)_s r_bs"
 
     def losses(self, output: Array, targets: Array) -> Array:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from plausibench.kernels.errors import InputError, integer
+from plausibench.kernels.errors import integer, refusal
 from plausibench.objectives.objective import Array, Objective, real_targets, softmax
 
 
@@ -51,7 +51,7 @@ class InformationGain(Objective):
     def check(self, targets: Array, outputs: int) -> None:
         real_targets(targets, "counts of outcomes", outputs * self.outcomes)
         if targets.min() <= 0:
-            raise InputError(f"targets: {targets.min()} is no count of a Dirichlet, above 0")
+            raise refusal("targets", targets.min(), "a count of a Dirichlet, above 0")
 
 
 def information_gain(counts: Array) -> Array:

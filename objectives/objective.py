@@ -61,6 +61,10 @@ class Objective(ABC):
         """
         return {}
 
+    def in_time(self, batch: Batch) -> Batch:
+        """The batch as the losses of single steps read it; the same by default."""
+        return batch
+
     def batch_losses(self, output: Array, batch: Batch) -> Array:
         """Loss of every example of a batch, ``(..., B)``, over time where the output has time.
 
@@ -69,7 +73,7 @@ class Objective(ABC):
         the last step alone where the target belongs to the whole trial and there is no mask, and
         of all steps else.
         """
-        targets, weights = in_rows(output, batch)
+        targets, weights = in_rows(output, self.in_time(batch))
         losses = self.losses(output, targets)
         if weights is None:
             return losses
@@ -84,7 +88,7 @@ class Objective(ABC):
 
     def batch_error(self, output: Array, batch: Batch) -> Array:
         """Derivative of the batch's mean loss with respect to the output, one row per row."""
-        targets, weights = in_rows(output, batch)
+        targets, weights = in_rows(output, self.in_time(batch))
         error = self.error(output, targets)
         if weights is None:
             return error / batch.size

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from plausibench.kernels.errors import InputError, choose, number
+from plausibench.kernels.errors import choose, number, refusal
 from plausibench.objectives.objective import Array, Objective, real_targets
 
 
@@ -47,4 +47,4 @@ class Poisson(Objective):
     def check(self, targets: Array, outputs: int) -> None:
         real_targets(targets, "counts", outputs)
         if targets.min() < 0:
-            raise InputError(f"targets: {targets.min()} is no count, which is at least 0")
+            raise refusal("targets", targets.min(), "a count of at least 0")

@@ -53,13 +53,7 @@ class ScaledLogProbability(Objective):
         taken = np.arange(output.shape[-1]) == actions[:, None]
         return (returns - self.baseline)[:, None] * (softmax(output) - taken)
 
-    def batch_losses(self, output: Array, batch: Batch) -> Array:
-        return super().batch_losses(output, self._with_returns(batch))
-
-    def batch_error(self, output: Array, batch: Batch) -> Array:
-        return super().batch_error(output, self._with_returns(batch))
-
-    def _with_returns(self, batch: Batch) -> Batch:
+    def in_time(self, batch: Batch) -> Batch:
         """The batch with returns in place of rewards, where it has time."""
         if batch.targets.ndim != 3:
             return batch

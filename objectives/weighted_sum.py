@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from plausibench.kernels.errors import choose, number, refusal
+from plausibench.kernels.errors import InputError, choose, number, refusal
 from plausibench.objectives import BUILTIN
+from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Array, Objective, Penalty, coupled
 
 FORM = "a sum such as cross_entropy+0.01*weight_decay, or pairs of a weight and an objective"
@@ -64,6 +65,23 @@ class WeightedSum(Objective):
         if len(found) == 1 and found[0][0] == 1:
             return found[0][1].data
         return WeightedSum(found) if 0 < len(found) < len(self._pairs) else self
+
+    def in_time(self, batch: Batch) -> Batch:
+        """The batch as its terms read it, one of which may read it in a way of its own.
+
+        Raises
+        ------
+        InputError
+            If more than one does.
+        """
+        read = [term.in_time(batch) for _, term in self._activity]
+        own = [one for one in read if one is not batch]
+        if len(own) > 1:
+            raise InputError(
+                f"terms: {len(own)} take returns of rewards over time, each in its own way; "
+                "allowed is one"
+            )
+        return own[0] if own else batch
 
     def losses(self, output: Array, targets: Array) -> Array:
         if self.couples_examples:

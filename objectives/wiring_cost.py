@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from plausibench.kernels.errors import InputError, flag, number, sizes
+from plausibench.kernels.errors import InputError, flag, number, refusal, sizes
 from plausibench.kernels.places import INPUT_EDGE, OUTPUT_EDGE, distances, edge, grid, grid_shape
 from plausibench.objectives.objective import Array, Penalty
 
@@ -56,8 +56,10 @@ class WiringCost(Penalty):
             number(name, getattr(self, name), least=0)
         flag("edges", self.edges)
         if self.grid is not None:
-            shape = sizes("grid", self.grid, fewest=2)
-            object.__setattr__(self, "grid", grid_shape("grid", shape, int(np.prod(shape))))
+            shape = sizes("grid", self.grid)
+            if len(shape) != 2:
+                raise refusal("grid", self.grid, "a pair of rows and columns")
+            object.__setattr__(self, "grid", shape)
         elif self.edges:
             raise InputError("edges: inputs and outputs lie on edges of a grid; name the grid too")
 
@@ -89,7 +91,7 @@ class WiringCost(Penalty):
 
     def _cost(self, lengths: Array | None, weights: Array) -> Array:
         if lengths is None:
-            return np.full(weights.shape, float(self.uniform))
+            return np.full(weights.shape, self.uniform)
         return self.base + self.distance * lengths
 
     def _on_grid(self, matrices: Mapping[str, Array], shape: Sequence[int]) -> dict[str, Array]:

@@ -70,7 +70,7 @@ class ActivityNodePerturbation(Perturbation):
         """
         if network.hidden:
             return None
-        error = objective.error(clean.output, batch.targets) / batch.size
+        error = objective.batch_error(clean.output, batch)
         signal = network.credit(clean, {network.output.name: error})[network.output.name]
         lengths = (signal**2).sum(axis=-1)
         variance = {
@@ -107,6 +107,6 @@ def along_tangent(
 ) -> Estimates:
     """Estimate for vanishing noise, from the tangent of the forward pass."""
     tangent = network.tangent(clean, drive=xi)
-    error = objective.error(clean.output, batch.targets) / batch.size
+    error = objective.batch_error(clean.output, batch)
     change = (error * tangent.output).sum(axis=-1)
     return outers(network, clean, normalised(change, tangent.drive))

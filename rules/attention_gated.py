@@ -14,7 +14,7 @@ from plausibench.objectives.objective import Objective, softmax
 from plausibench.rules.estimate import Estimates
 from plausibench.rules.rule import RuleCard, SampledAction, State
 from plausibench.rules.theory import Claim, Law, Limit, Situation
-from plausibench.rules.winner import apart, classes, enumerated, winners
+from plausibench.rules.winner import apart, classes, enumerated, of_chosen, winners
 
 Array = np.ndarray
 
@@ -52,9 +52,7 @@ class AttentionGated(SampledAction):
     def respond(
         self, network: Network, batch: Batch, clean: Activity, state: State, actions: Array
     ) -> Estimates:
-        chance = np.take_along_axis(softmax(clean.output)[None], actions[..., None], axis=-1)[
-            ..., 0
-        ]
+        chance = of_chosen(self.policy(clean), actions)
         rewarded = actions == classes(batch, "attention_gated")
         signal = np.where(rewarded, (1 - chance) / chance, -1.0)
         return winners(network, clean, actions, -signal.astype(network.dtype) / batch.size)

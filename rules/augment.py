@@ -14,7 +14,7 @@ from plausibench.rules.estimate import Estimates
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Expected, Law, Limit, Situation
-from plausibench.rules.winner import POLICIES, classes, exploring, winners
+from plausibench.rules.winner import POLICIES, classes, exploring, of_chosen, winners
 
 Array = np.ndarray
 
@@ -107,7 +107,7 @@ class Augment(Rule):
     ) -> Estimates:
         rewarded, order = classes(batch, "augment"), _order(batch)
         actions = noise.actions(self.policy(clean))
-        value = np.take_along_axis(clean.output[None], actions[..., None], axis=-1)[..., 0]
+        value = of_chosen(clean.output, actions)
         # What follows value[t]; nothing follows the last.
         following = np.zeros_like(value)
         following[:, order[:-1]] = value[:, order[1:]]
@@ -236,8 +236,7 @@ def _by_return(discount: float) -> Expected:
         network, batch, rule = at.network, at.batch, at.rule
         assert isinstance(rule, Augment)
         clean = network.forward(batch.inputs)
-        drawn = Noise(at.seed, np.zeros(1, np.int64), batch.keys, network.dtype)
-        actions = drawn.actions(rule.policy(clean))[0]
+        actions = at.noise().actions(rule.policy(clean))[0]
         error, to_come = np.zeros_like(clean.output), 0.0
         for row in _order(batch)[::-1]:
             to_come = float(actions[row] == batch.targets[row]) + discount * to_come

@@ -19,6 +19,7 @@ from plausibench.rules.winner import (
     classes,
     enumerated,
     exploring,
+    of_chosen,
     winners,
 )
 
@@ -52,7 +53,6 @@ class Brainprop(SampledAction):
         variance_law="uniform policy, output weights: |a|^2 (sum_s e_s^2 / n - |e|^2 / n^2)",
         synapse_knows="pre, slope, feedback of the winner through transposed weights, global r - q",
         reference="gradient of the squared error weighted by the policy, policy held",
-        expected=None,
         forward_passes=3.0,
         cites="Pozzi, Bohte & Roelfsema 2018, 2020",
         phases="forward, then choice and outcome, then feedback from the choice",
@@ -69,7 +69,7 @@ class Brainprop(SampledAction):
     def respond(
         self, network: Network, batch: Batch, clean: Activity, state: State, actions: Array
     ) -> Estimates:
-        value = np.take_along_axis(clean.output[None], actions[..., None], axis=-1)[..., 0]
+        value = of_chosen(clean.output, actions)
         reward = (actions == classes(batch, "brainprop")).astype(network.dtype)
         return winners(network, clean, actions, (value - reward) / batch.size)
 
@@ -88,18 +88,16 @@ class Brainprop(SampledAction):
 
         return (
             Law("uniform policy: n E = gradient of the squared error: relative error", uniform),
-            Limit("a single action: not the squared error's gradient", _same, 0.1, _whole, False),
+            Limit(
+                "a single action: not the squared error's gradient",
+                lambda at: at,
+                tolerance=0.1,
+                expected=lambda at: at.network.gradient(MeanSquaredError(), at.batch),
+                holds=False,
+            ),
         )
 
     def unsupported(self, network: Network, objective: Objective) -> str | None:
         if isinstance(objective, MeanSquaredError):
             return None
         return "brainprop learns action values by their squared error; use mean_squared_error"
-
-
-def _same(at: Situation) -> Situation:
-    return at
-
-
-def _whole(at: Situation) -> dict[str, Array]:
-    return at.network.gradient(MeanSquaredError(), at.batch)

@@ -8,12 +8,12 @@ from plausibench.architectures.network import Activity, Network, Population
 from plausibench.architectures.neurons import Pointwise, TwoCompartment
 from plausibench.architectures.permutation import Axes, feedback_axes
 from plausibench.kernels.errors import choose, number, positive
-from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, outers
 from plausibench.rules.logistic import logistic, logistic_change
 from plausibench.rules.noise import Noise
+from plausibench.rules.random_feedback import layerwise_matrices, transposed
 from plausibench.rules.rule import Rule, State, Step
 
 Array = np.ndarray
@@ -61,35 +61,29 @@ class Bursting(Rule):
         return change
 
     def initial_state(self, network: Network, seed: int) -> State:
-        state = {}
-        for p in network.returning:
-            weights = p.synapse.transpose(network.parameters[p.name])
-            if self.feedback == "random":
-                draw = generator(seed, "feedback", p.name).standard_normal(weights.shape)
-                weights = (draw / sum(weights.shape) ** 0.5).astype(network.dtype)
-            state[p.name] = weights.copy()
-        return state
+        symmetric = self.feedback == "symmetric"
+        return transposed(network) if symmetric else layerwise_matrices(network, seed)
 
     def state_axes(self, network: Network) -> Axes:
         return feedback_axes(network)
 
     def advance(self, state: State, step: Step) -> State:
         """Symmetric feedback follows the weights; random feedback stays."""
-        if self.feedback == "random":
-            return state
-        weights, returning = step.network.parameters, step.network.returning
-        return {p.name: p.synapse.transpose(weights[p.name]).copy() for p in returning}
+        return state if self.feedback == "random" else transposed(step.network)
 
     def unsupported(self, network: Network, objective: Objective) -> str | None:
         needed = network.hidden if self.inhibition == "ideal" else network.populations
         for population in needed:
             if lowest(population) is None:
                 return (
-                    f"burstprop counts events from the lowest activity, and {population.name} has "
-                    f"none: use one of {', '.join(LOWEST)}"
+                    f"{type(self).__name__} counts events from the lowest activity, and "
+                    f"{population.name} has none: use one of {', '.join(LOWEST)}"
                 )
         if layers_above(network) is None:
-            return "burstprop needs layers: all paths from a population to the output equally long"
+            return (
+                f"{type(self).__name__} needs layers: all paths from a population to the output "
+                "equally long"
+            )
         return None
 
     def estimate(

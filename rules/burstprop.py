@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from plausibench.rules.bursting import Bursting
+from plausibench.rules.random_feedback import symmetric
 from plausibench.rules.rule import RuleCard
 from plausibench.rules.theory import Claim, Limit, Situation, Slope
 
@@ -90,11 +91,7 @@ class Burstprop(Bursting):
             return ()
 
         def at(situation: Situation, nudging: float) -> Situation:
-            symmetric = {
-                p.name: p.synapse.transpose(situation.network.parameters[p.name]).copy()
-                for p in situation.network.returning
-            }
-            return replace(situation, rule=replace(self, nudging=nudging), state=symmetric)
+            return replace(symmetric(situation), rule=replace(self, nudging=nudging))
 
         def random(situation: Situation) -> Situation:
             rule = replace(self, feedback="random")

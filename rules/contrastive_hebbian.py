@@ -12,7 +12,7 @@ from plausibench.kernels.errors import InputError, number
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Dense, Estimates
-from plausibench.rules.layers import in_double, no_chain
+from plausibench.rules.layers import contrast, in_double, no_chain
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Expected, Limit, Situation, Slope
@@ -109,11 +109,8 @@ class ContrastiveHebbian(Rule):
             factor /= self.feedback
         found: Estimates = {}
         for p in network.projections:
-            post, pre = clamped.activity[p.target], clamped.presynaptic(p)
-            # As a sum of products with differences, which loses no digits.
-            moved = p.synapse.outer(post - free.activity[p.target], pre)
-            moved += p.synapse.outer(free.activity[p.target], pre - free.presynaptic(p))
-            found[p.name] = Dense((factors[p.target] * moved).astype(dtype, copy=False))
+            moved = factors[p.target] * contrast(p, clamped, free)
+            found[p.name] = Dense(moved.astype(dtype, copy=False))
         return found
 
     def theory(self) -> tuple[Claim, ...]:

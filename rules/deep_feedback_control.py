@@ -11,7 +11,7 @@ from plausibench.kernels.errors import Divergence, choose, positive
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
-from plausibench.rules.estimate import Estimates, Outer
+from plausibench.rules.estimate import Estimates, Outer, form, outers
 from plausibench.rules.layers import gated, in_double
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, RuleCard, State, Step
@@ -185,17 +185,14 @@ class DeepFeedbackControl(Rule):
         def with_slopes(at: Situation) -> Arrays:
             """The gradient, with the slope of each neuron once more."""
             network, clean = at.network, at.network.forward(at.batch.inputs)
-            error = at.objective.error(clean.output, at.batch.targets) / at.batch.size
+            error = at.objective.batch_error(clean.output, at.batch)
             signals = network.credit(clean, {network.output.name: error})
             for population in network.populations:
                 name = population.name
                 signals[name] = population.neurons.adjoint(
                     clean.drive[name], clean.activity[name], signals[name]
                 )
-            return {
-                p.name: p.synapse.outer(signals[p.target], clean.presynaptic(p))
-                for p in network.projections
-            }
+            return form(network, outers(network, clean, signals))
 
         def reached(at: Situation) -> tuple[float, float, float]:
             at = matched(at, 1e-11)

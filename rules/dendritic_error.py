@@ -15,9 +15,10 @@ from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, Outer
+from plausibench.rules.microcircuit import settle
 from plausibench.rules.noise import Noise
+from plausibench.rules.random_feedback import layerwise_matrices
 from plausibench.rules.rule import Rule, RuleCard, State, Step
-from plausibench.rules.settling import settle
 from plausibench.rules.theory import Claim, Law, Situation, Slope
 
 Array = np.ndarray
@@ -52,7 +53,7 @@ class Circuit:
 
 
 class Wiring(NamedTuple):
-    """The circuit as the kernel wants it; see :func:`plausibench.rules.settling.settle`."""
+    """The circuit as the kernel wants it; see :func:`plausibench.rules.microcircuit.settle`."""
 
     sizes: Array
     codes: Array
@@ -190,12 +191,7 @@ class DendriticError(Rule):
         return frozenset(name for name, drawn in sources.items() if drawn)
 
     def initial_state(self, network: Network, seed: int) -> State:
-        state = {}
-        if self.feedback == "random":
-            for p in network.returning:
-                shape = p.synapse.transpose(network.parameters[p.name]).shape
-                draw = generator(seed, "feedback", p.name).standard_normal(shape)
-                state[p.name] = (draw / sum(shape) ** 0.5).astype(network.dtype)
+        state = layerwise_matrices(network, seed) if self.feedback == "random" else {}
         return self._with_mismatch(self._self_predicting(state, network), network, seed)
 
     def _with_mismatch(self, state: State, network: Network, seed: int) -> State:

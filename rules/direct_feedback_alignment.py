@@ -71,7 +71,7 @@ class DirectFeedbackAlignment(Rule):
         noise: Noise,
     ) -> Estimates:
         top = network.output.name
-        error = objective.error(clean.output, batch.targets) / batch.size
+        error = objective.batch_error(clean.output, batch)
         delta = network.credit(clean, {top: error}, feedback={})[top]
         arriving = {name: delta @ matrix.T for name, matrix in state.items()}
         signals = network.credit(clean, {top: error, **arriving}, feedback={})
@@ -93,7 +93,7 @@ class DirectFeedbackAlignment(Rule):
         redrawn: frozenset[str],
     ) -> ClosedForm | None:
         """Over B, whose entries are independent with mean 0 and variance scale^2 / (3 N_l)."""
-        error = objective.error(clean.output, batch.targets) / batch.size
+        error = objective.batch_error(clean.output, batch)
         top = network.credit(clean, {network.output.name: error}, feedback={})
         output = top[network.output.name] @ top[network.output.name].T
         inner = {network.output.name: output}
@@ -107,7 +107,9 @@ class DirectFeedbackAlignment(Rule):
 def single(at: Situation) -> Situation:
     """Refuse a network that has not one hidden layer."""
     if len(at.network.hidden) != 1:
-        raise InputError(f"one hidden layer, not {len(at.network.hidden)}")
+        raise InputError(
+            f"network: the limit is claimed for one hidden layer, not {len(at.network.hidden)}"
+        )
     return at
 
 
@@ -115,7 +117,7 @@ def by_projections(at: Situation) -> dict[str, Array]:
     """Feedback alignment with the same matrices, which run against the output's projection."""
     network, batch = at.network, at.batch
     clean = network.forward(batch.inputs)
-    error = at.objective.error(clean.output, batch.targets) / batch.size
+    error = at.objective.batch_error(clean.output, batch)
     feedback = {p.name: p.synapse.untranspose(at.state[p.source]) for p in network.returning}
     signals = network.credit(clean, {network.output.name: error}, feedback)
     return form(network, outers(network, clean, signals))
@@ -124,7 +126,9 @@ def by_projections(at: Situation) -> dict[str, Array]:
 def products(at: Situation) -> Situation:
     """Make the network linear, and the matrices its transposed products."""
     if type(at.network) is not Network:
-        raise InputError(f"a network whose neurons say all, not {at.network.architecture}")
+        raise InputError(
+            f"network: the limit is claimed for plain layers, not {at.network.architecture}"
+        )
     identity = Pointwise("identity")
     network = replace(
         at.network,

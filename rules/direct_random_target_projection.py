@@ -80,7 +80,7 @@ class DirectRandomTargetProjection(Rule):
         noise: Noise,
     ) -> Estimates:
         target = _targets(network, batch) / batch.size
-        error = objective.error(clean.output, batch.targets) / batch.size
+        error = objective.batch_error(clean.output, batch)
         arriving = {name: target @ matrix.T for name, matrix in state.items()}
         signals = network.credit(clean, {network.output.name: error, **arriving}, feedback={})
         return outers(network, clean, signals)
@@ -94,7 +94,7 @@ class DirectRandomTargetProjection(Rule):
         redrawn: frozenset[str],
     ) -> ClosedForm | None:
         """Over B, whose entries are independent with mean 0 and variance scale^2 / (3 N_l)."""
-        error = objective.error(clean.output, batch.targets) / batch.size
+        error = objective.batch_error(clean.output, batch)
         target = _targets(network, batch) / batch.size
         inner = {}
         for population in network.hidden:

@@ -27,8 +27,8 @@ class EProp(LearningSignal):
     The gradient is a sum over time of an eligibility trace, which knows the neuron's own past,
     times the total derivative of the loss by the neuron's activity. e-prop puts the error of the
     same step in place of the latter: what activity does by way of other neurons is left out. A
-    rate neuron's synapse onto itself belongs to its own past, and so do its leak, its synaptic
-    filter, its adaptation and, unless the neurons detach it, its reset.
+    neuron's synapse onto itself belongs to its own past, and so do its leak, its synaptic filter,
+    its adaptation and, unless the neurons detach it, its reset.
 
     Parameters
     ----------

@@ -77,5 +77,5 @@ def posts(
     network: Network, objective: Objective, batch: Batch, passed: Activity
 ) -> dict[str, Array]:
     """Post factors of a pass with spikes."""
-    error = objective.error(passed.output, batch.targets) / batch.size
+    error = objective.batch_error(passed.output, batch)
     return network.credit(passed, {network.output.name: error})

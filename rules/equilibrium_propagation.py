@@ -13,7 +13,7 @@ from plausibench.kernels.errors import choose, number
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Dense, Estimates
-from plausibench.rules.layers import in_double
+from plausibench.rules.layers import contrast, in_double
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Law, Limit, Situation, Slope
@@ -154,11 +154,8 @@ class EquilibriumPropagation(Rule):
         )
         found = {}
         for p in network.projections:
-            post, pre = rest.activity[p.target], rest.presynaptic(p)
-            # As a sum of products with differences, which loses no digits.
-            moved = p.synapse.outer(post - clean.activity[p.target], pre)
-            moved += p.synapse.outer(clean.activity[p.target], pre - clean.presynaptic(p))
-            found[p.name] = (-moved / (nudging * batch.size)).astype(dtype, copy=False)
+            moved = -contrast(p, rest, clean) / (nudging * batch.size)
+            found[p.name] = moved.astype(dtype, copy=False)
         return found
 
     def theory(self) -> tuple[Claim, ...]:

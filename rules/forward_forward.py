@@ -12,6 +12,7 @@ from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, Outer
 from plausibench.rules.layers import gated
+from plausibench.rules.logistic import logistic
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Law, Limit, Situation
@@ -111,10 +112,10 @@ class ForwardForward(Rule):
 
     def unsupported(self, network: Network, objective: Objective) -> str | None:
         if network.output.size < 2:
-            return "forward-forward needs at least two labels, one of them wrong"
+            return "forward_forward needs at least two labels, one of them wrong"
         if network.inputs < network.output.size:
             return (
-                f"forward-forward writes one of {network.output.size} labels over the first "
+                f"forward_forward writes one of {network.output.size} labels over the first "
                 f"inputs, and there are {network.inputs}"
             )
         return gated(network, "forward_forward")
@@ -122,7 +123,7 @@ class ForwardForward(Rule):
     def present(self, network: Network, batch: Batch, shift: Array, right: bool) -> "Pass":
         """A pass with the labels that come ``shift`` after the targets, ``(..., B)``."""
         if batch.targets.ndim != 1:
-            raise InputError("targets: forward-forward needs integer classes (B,) to write labels")
+            raise InputError("targets: forward_forward needs integer classes (B,) to write labels")
         outputs = network.output.size
         labels = np.eye(outputs, dtype=network.dtype)[(batch.targets + shift) % outputs]
         shape = (*labels.shape[:-1], network.inputs)
@@ -140,7 +141,7 @@ class ForwardForward(Rule):
             goodness[name] = squares[..., 0] - self.threshold * population.size
             # The slope of log(1 + exp(x)) is a sigmoid.
             sign = -1 if right else 1
-            slope = sign * (1 + np.tanh(sign * goodness[name] / 2)) / 2
+            slope = sign * logistic(sign * goodness[name])
             arriving = slope[..., None] * 2 * activity / batch.size
             post[name] = neurons.adjoint(drive, activity, arriving)
             length = np.sqrt(np.maximum(squares, np.finfo(network.dtype).tiny))
@@ -203,7 +204,7 @@ def _readout(
 ) -> dict[str, Outer]:
     """The objective's gradient at the synapses onto the output."""
     top = network.output.name
-    error = objective.error(clean.output, batch.targets) / batch.size
+    error = objective.batch_error(clean.output, batch)
     delta = network.credit(clean, {top: error}, feedback={})[top]
     return {p.name: Outer(delta, clean.presynaptic(p)) for p in network.incoming[top]}
 
@@ -222,8 +223,7 @@ def _differences(at: Situation) -> tuple[float, float, float]:
     handed = [rule.present(network, batch, *which).pre for which in passes]
 
     def loss(name: str, parameters: Arrays) -> float:
-        population = next(p for p in network.hidden if p.name == name)
-        total = 0.0
+        population, total = network.population(name), 0.0
         for pre, sign in zip(handed, (-1, 1), strict=True):
             drive = sum(
                 p.synapse.drive(parameters[p.name], pre[p.source]) for p in network.incoming[name]

@@ -100,8 +100,7 @@ class ForwardGradient(Rule):
 def adjoint(at: Situation) -> tuple[float, float, float]:
     """Directional derivative forwards, and as an inner product with the gradient."""
     clean = at.network.forward(at.batch.inputs)
-    noise = Noise(at.seed, np.zeros(1, dtype=np.int64), at.batch.keys, at.network.dtype)
-    xi = noise.parameters(at.network.parameters)
+    xi = at.noise().parameters(at.network.parameters)
     error = at.objective.batch_error(clean.output, at.batch)
     forwards = float((error * at.network.tangent(clean, parameters=xi).output).sum())
     exact = at.network.pull(clean, error)

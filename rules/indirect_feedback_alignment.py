@@ -56,7 +56,7 @@ class IndirectFeedbackAlignment(Rule):
         synapse_knows="pre, slope of its neuron, the signals below through the forward weights",
         forward_passes=3.0,
         cites="Nokland 2016",
-        notes="J_l, the Jacobian of the drive of layer l with respect to a_1, times f_1'",
+        notes="J_l is the Jacobian of the activity a_l with respect to the drive z_1",
         unverified="the scale of B in the paper: the default is ours",
     )
 
@@ -79,7 +79,7 @@ class IndirectFeedbackAlignment(Rule):
         noise: Noise,
     ) -> Estimates:
         top = network.output.name
-        error = objective.error(clean.output, batch.targets) / batch.size
+        error = objective.batch_error(clean.output, batch)
         delta = network.credit(clean, {top: error}, feedback={})[top]
         arriving = {name: delta @ matrix.T for name, matrix in state.items()}
         return outers(network, clean, {**_ascend(network, clean, arriving), top: delta})
@@ -97,7 +97,7 @@ class IndirectFeedbackAlignment(Rule):
         The post factors of examples b and c in layer l have the expected inner product
         ``s^2 <J_l^b, J_l^c> (delta_L^b . delta_L^c)``.
         """
-        error = objective.error(clean.output, batch.targets) / batch.size
+        error = objective.batch_error(clean.output, batch)
         top = network.credit(clean, {network.output.name: error}, feedback={})
         output = top[network.output.name] @ top[network.output.name].T
         inner = {name: np.zeros_like(output) for name in (p.name for p in network.hidden)}

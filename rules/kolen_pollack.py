@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import LayerwiseFeedback, symmetric, transposed
 from plausibench.rules.rule import RuleCard, State, Step
 from plausibench.rules.theory import Claim, Law, Limit, Situation
@@ -92,7 +91,6 @@ def _shrinkage(rule: KolenPollack, at: Situation, steps: int, decay: float) -> f
         network = network.with_parameters(
             {name: (1 - decay) * w + applied[name] for name, w in network.parameters.items()}
         )
-        noise = Noise(at.seed, np.zeros(1, np.int64), at.batch.keys, network.dtype)
-        step = Step(network, at.objective, at.batch, clean, applied, decay, noise)
+        step = Step(network, at.objective, at.batch, clean, applied, decay, at.noise())
         state = rule.advance(state, step)
     return distance() / (before * (1 - decay) ** steps)

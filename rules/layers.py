@@ -1,8 +1,8 @@
-"""What rules that settle or aim at targets ask of a network."""
+"""What rules that settle or aim at targets share: what they ask of a network, and contrasts."""
 
 import numpy as np
 
-from plausibench.architectures.network import CONSTANT, INPUT, Activity, Network
+from plausibench.architectures.network import CONSTANT, INPUT, Activity, Network, Projection
 from plausibench.objectives.batch import Batch
 
 Array = np.ndarray
@@ -21,11 +21,10 @@ def no_chain(network: Network, rule: str) -> str | None:
 
 def gated(network: Network, rule: str) -> str | None:
     """Why a rule that computes what neurons do from their drive cannot run; None if it can."""
-    for name, gate in network.modulating.items():
-        return (
-            f"{rule} needs activity that follows from drive, and {gate} multiplies that of {name}"
-        )
-    return None
+    if not network.modulating:
+        return None
+    name, gate = next(iter(network.modulating.items()))
+    return f"{rule} needs activity that follows from drive, and {gate} multiplies that of {name}"
 
 
 def in_double(network: Network, batch: Batch, clean: Activity) -> tuple[Network, Batch, Activity]:
@@ -34,3 +33,12 @@ def in_double(network: Network, batch: Batch, clean: Activity) -> tuple[Network,
         return network, batch, clean
     network, batch = network.astype("float64"), batch.astype("float64")
     return network, batch, network.forward(batch.inputs)
+
+
+def contrast(p: Projection, after: Activity, before: Activity) -> Array:
+    """Change of post times pre between two phases, ``(*shape,)``, summed over examples."""
+    post, pre = after.activity[p.target], after.presynaptic(p)
+    # As a sum of products with differences, which loses no digits.
+    moved = p.synapse.outer(post - before.activity[p.target], pre)
+    moved += p.synapse.outer(before.activity[p.target], pre - before.presynaptic(p))
+    return moved

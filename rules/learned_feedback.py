@@ -11,7 +11,6 @@ from plausibench.architectures.permutation import Axes
 from plausibench.kernels.errors import positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
-from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import LayerwiseFeedback, learned, returned, symmetric
 from plausibench.rules.rule import RuleCard, State, Step
 from plausibench.rules.theory import Claim, Law, Limit, Situation
@@ -174,8 +173,7 @@ class LearnedFeedback(LayerwiseFeedback):
         """Of one example; the noise is gaussian and all hidden neurons have it at once."""
         rule = replace(self, sigma=1e-4)
         batch, network = _repeated(at.batch.take([0]), 100_000), at.network
-        clean = network.forward(batch.inputs)
-        noise = Noise(at.seed, np.zeros(1, np.int64), batch.keys, network.dtype)
+        clean, noise = network.forward(batch.inputs), replace(at, batch=batch).noise()
         step = Step(network, at.objective, batch, clean, {}, 0.0, noise)
         change, xi = rule.perturbed(step, clean)
         error = at.objective.error(clean.output[:1], batch.targets[:1])

@@ -81,7 +81,7 @@ class Oja(Rule):
     def unsupported(self, network: Network, objective: Objective) -> str | None:
         for p in network.projections:
             if not isinstance(p.synapse, DenseSynapse | BiasSynapse):
-                return f"Oja's rule needs dense synapses, and {p.name} is not"
+                return f"Oja's rule needs dense synapses, and {p.name} has others"
         return None
 
     def theory(self) -> tuple[Claim, ...]:

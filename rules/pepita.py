@@ -137,7 +137,7 @@ def _first_order(at: Situation) -> dict[str, Array]:
     network, batch, rule = at.network, at.batch, at.rule
     assert isinstance(rule, Pepita)
     clean, top = network.forward(batch.inputs), network.output.name
-    error = at.objective.error(clean.output, batch.targets) / batch.size
+    error = at.objective.batch_error(clean.output, batch)
     tangent = {INPUT: _on_drive(at, error) @ at.state[INPUT].T}
     found = {}
     for population in network.populations:

@@ -193,8 +193,8 @@ def first_draw(
 
     def expected(at: Situation) -> dict[str, Array]:
         network, clean = at.network, at.network.forward(at.batch.inputs)
-        one = Noise(at.seed, np.zeros(1, dtype=np.int64), at.batch.keys, network.dtype)
-        estimates = rule(network, at.objective, at.batch, clean, noise(one, network, clean))
+        xi = noise(at.noise(), network, clean)
+        estimates = rule(network, at.objective, at.batch, clean, xi)
         return {name: array[0] for name, array in form(network, estimates).items()}
 
     return expected

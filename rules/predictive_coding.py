@@ -9,11 +9,11 @@ import numpy as np
 
 from plausibench.architectures.chain import (
     by_layer,
-    in_rows,
     is_plain,
     layout,
     receivers,
     senders,
+    side_by_side,
 )
 from plausibench.architectures.network import CONSTANT, INPUT, Activity, Network
 from plausibench.kernels.errors import Divergence, InputError, choose, flag, integer, positive
@@ -26,10 +26,14 @@ from plausibench.rules.linear_chain import linear_chain
 from plausibench.rules.noise import Noise
 from plausibench.rules.relaxation import relax
 from plausibench.rules.rule import Rule, RuleCard, State
-from plausibench.rules.theory import Claim, Law, Limit, Situation, Slope
+from plausibench.rules.theory import Claim, Law, Limit, Situation, Slope, differences_of
 
 Array = np.ndarray
 Arrays = dict[str, Array]
+
+REST, TURNS = 1e-11, 200
+"""Largest change of errors at rest, relative to the largest error, and number of turns: small
+errors of strong activity end at rounding, some 1e-13 of them."""
 
 STRICT = RuleCard(
     summary="values relax with the output clamped; errors of prediction drive plasticity",
@@ -55,9 +59,6 @@ STRICT = RuleCard(
         "configuration)"
     ),
 )
-REST, TURNS = 1e-11, 200
-"""Largest change of errors at rest, relative to the largest error, and number of turns: small
-errors of strong activity end at rounding, some 1e-13 of them."""
 CARDS = {
     "strict": STRICT,
     "fixed_prediction": replace(
@@ -387,7 +388,7 @@ def _relaxed(
         for name, projections in network.incoming.items()
     }
     shape = clean.output.shape[:-1]
-    outside, v = in_rows(constant, names, shape), in_rows(values, names, shape)
+    outside, v = side_by_side(constant, names, shape), side_by_side(values, names, shape)
     activity, errors = np.empty_like(v), np.empty_like(v)
     relax(
         sizes,
@@ -483,18 +484,7 @@ def equilibrium_energy(network: Network, batch: Batch) -> float:
 
 def equilibrium_gradient(at: Situation) -> Arrays:
     """Gradient of the equilibrium energy by central differences."""
-    gradient, h = {}, 1e-5
-    for name, weights in at.network.parameters.items():
-        gradient[name] = np.empty_like(weights)
-        for index in np.ndindex(weights.shape):
-            energies = []
-            for move in (h, -h):
-                moved = weights.copy()
-                moved[index] += move
-                network = at.network.with_parameters({**at.network.parameters, name: moved})
-                energies.append(equilibrium_energy(network, at.batch))
-            gradient[name][index] = (energies[0] - energies[1]) / (2 * h)
-    return gradient
+    return differences_of(at.network, lambda network: equilibrium_energy(network, at.batch))
 
 
 def _clamped(network: Network, objective: Objective, batch: Batch, clean: Activity) -> Arrays:

@@ -81,7 +81,7 @@ class LayerwiseFeedback(Rule):
         The mean is 0 below the output. Between examples b and c, the expected inner products of
         post factors follow ``C_l = s^2 (f_l'^b . f_l'^c) C_(l+1)``.
         """
-        error = objective.error(clean.output, batch.targets) / batch.size
+        error = objective.batch_error(clean.output, batch)
         top = network.credit(clean, {network.output.name: error}, feedback={})
         inner = {network.output.name: top[network.output.name] @ top[network.output.name].T}
         for population in reversed(network.hidden):
@@ -102,8 +102,8 @@ def returned(network: Network, clean: Activity, error: Array, state: State) -> d
 
 def resting(network: Network, population: str) -> Array:
     """Drive ``(1, N)`` of a population by its biases alone."""
-    size = next(each.size for each in network.populations if each.name == population)
-    total, ones = np.zeros((1, size), network.dtype), np.ones((1, 1), network.dtype)
+    total = np.zeros((1, network.population(population).size), network.dtype)
+    ones = np.ones((1, 1), network.dtype)
     for p in network.incoming[population]:
         if p.source == CONSTANT:
             total = total + p.synapse.drive(network.parameters[p.name], ones)
@@ -127,9 +127,19 @@ def learned(at: Situation, steps: int) -> State:
     clean = network.forward(batch.inputs)
     held = {name: np.zeros_like(array) for name, array in network.parameters.items()}
     for step in range(steps):
-        noise = Noise(at.seed, np.array([step], np.int64), batch.keys, network.dtype)
+        noise = at.noise(first=step)
         state = at.rule.advance(state, Step(network, at.objective, batch, clean, held, 0.0, noise))
     return state
+
+
+def least_cosine(state: State, goals: State) -> float:
+    """Cosine between a matrix of the state and its goal, where it is smallest."""
+
+    def cosine(found: Array, goal: Array) -> float:
+        lengths = float(np.linalg.norm(found) * np.linalg.norm(goal))
+        return float(np.sum(found * goal)) / lengths
+
+    return min(cosine(state[name], goal) for name, goal in goals.items())
 
 
 def chain(at: Situation, hidden: Sequence[int], activation: str) -> Network:
@@ -137,6 +147,16 @@ def chain(at: Situation, hidden: Sequence[int], activation: str) -> Network:
     neurons = [*[Pointwise(activation)] * len(hidden), Pointwise("identity")]
     sizes = [at.network.inputs, *hidden, at.network.output.size]
     return layered("mlp", sizes, neurons, True, at.seed)
+
+
+def layerwise_matrices(network: Network, seed: int) -> State:
+    """Matrix of variance ``1 / (N_in + N_out)`` for each projection between layers."""
+    state = {}
+    for p in network.returning:
+        shape = p.synapse.transpose(network.parameters[p.name]).shape
+        draw = generator(seed, "feedback", p.name).standard_normal(shape)
+        state[p.name] = (draw / sum(shape) ** 0.5).astype(network.dtype)
+    return state
 
 
 def broadcast_matrices(

@@ -199,7 +199,7 @@ class RegressionDiscontinuity(Rule):
 
 
 def _threshold(network: Network, name: str) -> Threshold:
-    neurons = next(p.neurons for p in network.populations if p.name == name)
+    neurons = network.population(name).neurons
     assert isinstance(neurons, Threshold)
     return neurons
 

@@ -14,6 +14,7 @@ from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import (
     LayerwiseFeedback,
     learned,
+    least_cosine,
     resting,
     symmetric,
     transposed,
@@ -121,19 +122,22 @@ class RegressionDiscontinuityFeedback(LayerwiseFeedback):
     def unsupported(self, network: Network, objective: Objective) -> str | None:
         for p in network.returning:
             if not p.synapse.separable:
-                return f"{type(self).__name__} learns whole matrices, which {p.name} has not"
+                return (
+                    "regression_discontinuity_feedback learns whole matrices, which "
+                    f"{p.name} has not"
+                )
         return super().unsupported(network, objective)
 
     def advance(self, state: State, step: Step) -> State:
         network, new = step.network, {}
-        populations = {population.name: population for population in network.populations}
         for p in network.returning:
-            x = self._drawn(step.noise, p, populations[p.source].size)
+            x = self._drawn(step.noise, p, network.population(p.source).size)
             sent = self.amplitude * (x >= 0)
             response = p.synapse.drive(network.parameters[p.name], sent)
             if self.response == "activity":
                 at_rest = resting(network, p.target)
-                response = populations[p.target].neurons.activate(response + at_rest)
+                neurons = network.population(p.target).neurons
+                response = neurons.activate(response + at_rest)
             # Both sides lose the same constant, and the sums keep their digits.
             response = (response - response.mean(axis=0)) / self.amplitude
             weights, fitted = jump_weights(x[None], self.window, self.regression)
@@ -214,19 +218,15 @@ class RegressionDiscontinuityFeedback(LayerwiseFeedback):
 
     def _direction(self, at: Situation) -> tuple[float, float, float]:
         rule = RegressionDiscontinuityFeedback(trials=100_000, rate=1.0, regression="local_linear")
-        state, cosines = learned(replace(at, rule=rule), 1), []
-        for name, goal in rule.goals(at.network).items():
-            lengths = float(np.linalg.norm(state[name]) * np.linalg.norm(goal))
-            cosines.append(float(np.sum(state[name] * goal)) / lengths)
-        return min(cosines), 1.0, 1e-2
+        state = learned(replace(at, rule=rule), 1)
+        return least_cosine(state, rule.goals(at.network)), 1.0, 1e-2
 
     def goals(self, network: Network) -> State:
         """What B tends to as window and amplitude get small: W^T, times slopes at rest."""
-        populations = {population.name: population for population in network.populations}
         goals = transposed(network)
         for p in network.returning:
             if self.response == "activity":
-                neurons, at_rest = populations[p.target].neurons, resting(network, p.target)
+                neurons, at_rest = network.population(p.target).neurons, resting(network, p.target)
                 goals[p.name] = goals[p.name] * neurons.slope(at_rest, neurons.activate(at_rest))
         return goals
 

@@ -130,7 +130,7 @@ class Reinforce(Rule):
         """Enumerated over the states of up to 12 Bernoulli units, and over actions."""
         passed, chance, needed = clean, np.ones((1, batch.size)), set()
         if isinstance(network, StochasticNetwork):
-            if not (network.spikes and network.enumerable()):
+            if not network.spikes:
                 return None
             passed, chance = network.outcomes(batch.inputs)
             needed.add("spike")
@@ -181,7 +181,7 @@ def posts(
     """Post factors ``(S, B, N)`` of passes with drawn units, drawn actions ``(S, B)``, or both."""
     if actions is None:
         advantage = -objective.losses(passed.output, batch.targets) - baseline
-        arriving = objective.error(passed.output, batch.targets) / batch.size
+        arriving = objective.batch_error(passed.output, batch)
     else:
         outputs = network.output.size
         chosen = np.arange(outputs) == actions[..., None]

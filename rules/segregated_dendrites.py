@@ -8,13 +8,13 @@ import numpy as np
 
 from plausibench.architectures.network import Activity, Network
 from plausibench.architectures.permutation import Axes
-from plausibench.kernels.errors import choose, number
-from plausibench.kernels.streams import generator
+from plausibench.kernels.errors import choose, positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, form, outers
 from plausibench.rules.logistic import logistic_change
 from plausibench.rules.noise import Noise
+from plausibench.rules.random_feedback import broadcast_matrices
 from plausibench.rules.rule import Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Limit, Situation, Slope
 
@@ -88,18 +88,12 @@ class SegregatedDendrites(Rule):
     )
 
     def __post_init__(self) -> None:
-        number("nudging", self.nudging, above=0)
-        number("spread", self.spread, above=0)
+        positive("nudging", self.nudging)
+        positive("spread", self.spread)
         choose("scale", self.scale, SCALES)
 
     def initial_state(self, network: Network, seed: int) -> State:
-        state = {}
-        for population in network.hidden:
-            shape = (population.size, network.output.size)
-            bound = self.spread / population.size**0.5
-            draw = generator(seed, "feedback", population.name).uniform(-bound, bound, shape)
-            state[population.name] = draw.astype(network.dtype)
-        return state
+        return broadcast_matrices(network, network.hidden, seed, self.spread)
 
     def state_axes(self, network: Network) -> Axes:
         return {each.name: (each.name, network.output.name) for each in network.hidden}
@@ -135,7 +129,7 @@ class SegregatedDendrites(Rule):
             """Gradient with Y for the forward weights, no output slope, and the plateaus' gain."""
             network, batch = situation.network, situation.batch
             clean = network.forward(batch.inputs)
-            error = situation.objective.error(clean.output, batch.targets) / batch.size
+            error = situation.objective.batch_error(clean.output, batch)
             arriving = {
                 name: (error @ weights.T) / np.cosh(0.5 * clean.output @ weights.T) ** 2
                 for name, weights in situation.state.items()

@@ -114,7 +114,7 @@ class SignSymmetry(Rule):
                 if p.name in drawn:
                     magnitude = magnitude * drawn[p.name]
             feedback[p.name] = magnitude * np.sign(weights[p.name])
-        error = objective.error(clean.output, batch.targets) / batch.size
+        error = objective.batch_error(clean.output, batch)
         signals = network.credit(clean, {network.output.name: error}, feedback)
         return outers(network, clean, signals)
 

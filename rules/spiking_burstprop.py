@@ -170,8 +170,8 @@ class SpikingBurstprop(Bursting):
         network, batch = at.network, at.batch
         clean = network.forward(batch.inputs)
         options = {field.name: getattr(rule, field.name) for field in fields(Bursting)}
-        silent = Noise(at.seed, np.zeros(1, np.int64), batch.keys, network.dtype)
-        given = Bursting(**options).estimate(network, at.objective, batch, clean, at.state, silent)
+        plain = Bursting(**options)
+        given = plain.estimate(network, at.objective, batch, clean, at.state, at.noise())
         rates = form(network, given)
         drawn = replace(at, rule=rule).draws(samples)
         top = network.output

@@ -64,8 +64,7 @@ class StraightThrough(Rule):
         redrawn: frozenset[str],
     ) -> ClosedForm | None:
         """Enumerated over the states of up to 12 units."""
-        if not (isinstance(network, StochasticNetwork) and network.enumerable()):
-            return None
+        assert isinstance(network, StochasticNetwork)
         passed, chance = network.outcomes(batch.inputs)
         return over_outcomes(network, passed, posts(network, objective, batch, passed), chance)
 

@@ -101,8 +101,10 @@ class SurrogateGradient(Rule):
                     if isinstance(each.neurons, IntegrateAndFire)
                 },
             )
+            # Slopes are taken as spikes are made: the same spikes, with those of the rule.
+            sloped = changed.forward(batch.inputs)
             error = {network.output.name: objective.batch_error(clean.output, batch)}
-            return outers(network, clean, changed.credit(clean, error))
+            return outers(network, clean, changed.credit(sloped, error))
         assert isinstance(network, StochasticNetwork)
         arrays = {each.name: clean.drive[each.name] for each in network.stochastic}
         passed = network.sample(batch.inputs, noise.spikes(arrays))
@@ -129,7 +131,7 @@ class SurrogateGradient(Rule):
         redrawn: frozenset[str],
     ) -> ClosedForm | None:
         """Enumerated over the states of up to 12 Bernoulli units."""
-        if not (isinstance(network, StochasticNetwork) and network.enumerable()):
+        if not isinstance(network, StochasticNetwork):
             return None
         passed, chance = network.outcomes(batch.inputs)
         post = posts(self._sloped(network), objective, batch, passed)

@@ -7,13 +7,12 @@ from typing import ClassVar
 import numpy as np
 
 from plausibench.architectures.network import Activity, Network, Projection
-from plausibench.architectures.neurons import Neurons
 from plausibench.architectures.permutation import Axes, feedback_axes
 from plausibench.kernels.errors import number, positive
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
-from plausibench.rules.estimate import Estimates, outers
+from plausibench.rules.estimate import Estimates, form, outers
 from plausibench.rules.layers import no_chain
 from plausibench.rules.linear_chain import linear_chain
 from plausibench.rules.noise import Noise
@@ -69,7 +68,7 @@ class Targets(Rule):
             shape = p.synapse.transpose(network.parameters[p.name]).shape
             draw = generator(seed, "feedback", p.name).standard_normal(shape)
             state[p.name] = (draw / shape[-1] ** 0.5).astype(network.dtype)
-            state[_bias(p)] = np.zeros(_size(network, p), dtype=network.dtype)
+            state[_bias(p)] = np.zeros(network.population(p.source).size, network.dtype)
         return state
 
     def state_axes(self, network: Network) -> Axes:
@@ -78,7 +77,7 @@ class Targets(Rule):
 
     def advance(self, state: State, step: Step) -> State:
         """Feedback after one step down the error of reconstruction."""
-        network, layers = step.network, _neurons(step.network)
+        network = step.network
         names = {p.source: f"{p.source}.reconstruction" for p in network.returning}
         drawn = step.noise.examples(
             {stream: step.clean.activity[name] for name, stream in names.items()}
@@ -90,10 +89,10 @@ class Targets(Rule):
             for q in network.incoming[p.target]:
                 pre = below if q is p else step.clean.activity[q.source]
                 total = total + q.synapse.drive(network.parameters[q.name], pre)
-            above = layers[p.target].activate(total)
-            drive = _drive(state, p, above)
-            back = layers[p.source].activate(drive)
-            signal = layers[p.source].adjoint(drive, back, back - below)
+            above = network.population(p.target).neurons.activate(total)
+            drive, neurons = _drive(state, p, above), network.population(p.source).neurons
+            back = neurons.activate(drive)
+            signal = neurons.adjoint(drive, back, back - below)
             share = self.feedback_rate / ((above**2).sum() + len(above))
             change = p.synapse.transpose(p.synapse.outer(above, signal))
             advanced[p.name] = state[p.name] - share * change
@@ -109,18 +108,20 @@ class Targets(Rule):
         state: State,
         noise: Noise,
     ) -> Estimates:
-        layers, error = _neurons(network), objective.error(clean.output, batch.targets)
+        error = objective.error(clean.output, batch.targets)
         targets = {network.output.name: clean.output - self.target_step * error}
         for p in reversed(network.returning):
-            back = layers[p.source].activate(_drive(state, p, targets[p.target]))
+            neurons = network.population(p.source).neurons
+            back = neurons.activate(_drive(state, p, targets[p.target]))
             if self.corrected:
-                seen = layers[p.source].activate(_drive(state, p, clean.activity[p.target]))
+                seen = neurons.activate(_drive(state, p, clean.activity[p.target]))
                 back = clean.activity[p.source] + (back - seen)
             targets[p.source] = back
         signals = {}
         for name, target in targets.items():
             away = (clean.activity[name] - target) / (self.target_step * batch.size)
-            signals[name] = layers[name].adjoint(clean.drive[name], clean.activity[name], away)
+            neurons = network.population(name).neurons
+            signals[name] = neurons.adjoint(clean.drive[name], clean.activity[name], away)
         return outers(network, clean, signals)
 
     def theory(self) -> tuple[Claim, ...]:
@@ -160,48 +161,33 @@ def inverted(network: Network) -> State:
     for p in network.returning:
         state[p.name] = np.linalg.inv(network.parameters[p.name])
         biases = [network.parameters[q.name] for q in network.incoming[p.target] if q is not p]
-        state[_bias(p)] = -state[p.name] @ sum(biases, np.zeros(_size(network, p)))
+        total = sum(biases, np.zeros(network.population(p.target).size))
+        state[_bias(p)] = -state[p.name] @ total
     return state
 
 
 def through_inverses(at: Situation) -> dict[str, Array]:
     """Outer products of the output error, times the inverse of all weights above, with pre."""
     network, clean = at.network, at.network.forward(at.batch.inputs)
-    signal = at.objective.error(clean.output, at.batch.targets) / at.batch.size
+    signal = at.objective.batch_error(clean.output, at.batch)
     signals, product = {network.output.name: signal}, np.eye(network.output.size)
     for p in reversed(network.returning):
         product = product @ network.parameters[p.name]
         signals[p.source] = np.linalg.solve(product, signal.T).T
-    return {
-        p.name: p.synapse.outer(signals[p.target], clean.presynaptic(p))
-        for p in network.projections
-    }
+    return form(network, outers(network, clean, signals))
 
 
 def linearised(at: Situation) -> dict[str, Array]:
     """Outer products of the output error, through the derivatives of the paths back, with pre."""
-    network, clean, layers = at.network, at.network.forward(at.batch.inputs), _neurons(at.network)
-    arriving = {
-        network.output.name: at.objective.error(clean.output, at.batch.targets) / at.batch.size
-    }
+    network, clean = at.network, at.network.forward(at.batch.inputs)
+    arriving = {network.output.name: at.objective.batch_error(clean.output, at.batch)}
     for p in reversed(network.returning):
         drive = _drive(at.state, p, clean.activity[p.target])
         back = p.synapse.feedback(p.synapse.untranspose(at.state[p.name]), arriving[p.target])
-        activity = layers[p.source].activate(drive)
-        arriving[p.source] = layers[p.source].adjoint(drive, activity, back)
+        neurons = network.population(p.source).neurons
+        arriving[p.source] = neurons.adjoint(drive, neurons.activate(drive), back)
     signals = network.credit(clean, arriving, feedback={})
-    return {
-        p.name: p.synapse.outer(signals[p.target], clean.presynaptic(p))
-        for p in network.projections
-    }
-
-
-def _neurons(network: Network) -> dict[str, Neurons]:
-    return {population.name: population.neurons for population in network.populations}
-
-
-def _size(network: Network, p: Projection) -> int:
-    return next(one.size for one in network.populations if one.name == p.source)
+    return form(network, outers(network, clean, signals))
 
 
 def _bias(p: Projection) -> str:

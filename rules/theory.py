@@ -27,11 +27,14 @@ class Situation:
     state: State
     seed: int = 0
 
+    def noise(self, first: int = 0, samples: int = 1) -> Noise:
+        """Draws of so many samples, from the first one on."""
+        numbers = np.arange(first, first + samples, dtype=np.int64)
+        return Noise(self.seed, numbers, self.batch.keys, self.network.dtype)
+
     def draws(self, samples: int = 1) -> dict[str, Array]:
         """Samples of the estimate, ``(S, *shape)`` per parameter."""
-        clean = self.network.forward(self.batch.inputs)
-        numbers = np.arange(samples, dtype=np.int64)
-        noise = Noise(self.seed, numbers, self.batch.keys, self.network.dtype)
+        clean, noise = self.network.forward(self.batch.inputs), self.noise(samples=samples)
         formed = form(
             self.network,
             self.rule.estimate(self.network, self.objective, self.batch, clean, self.state, noise),
@@ -134,16 +137,22 @@ def differences(at: Situation, step: float = 1e-5) -> dict[str, Array]:
     """
     if at.network.dynamics == "recurrent spiking":
         raise InputError("spikes have no derivative to take differences of")
+    return differences_of(at.network, lambda network: network.loss(at.objective, at.batch), step)
 
-    def loss(name: str, index: int, change: float) -> float:
-        moved = at.network.parameters[name].copy()
-        moved.reshape(-1)[index] += change
-        network = at.network.with_parameters({**at.network.parameters, name: moved})
-        return network.loss(at.objective, at.batch)
+
+def differences_of(
+    network: Network, value: Callable[[Network], float], step: float = 1e-5
+) -> dict[str, Array]:
+    """Gradient of a function of the network by central differences, one weight at a time."""
+
+    def moved(name: str, index: int, change: float) -> float:
+        array = network.parameters[name].copy()
+        array.reshape(-1)[index] += change
+        return value(network.with_parameters({**network.parameters, name: array}))
 
     return {
         name: np.array(
-            [(loss(name, i, step) - loss(name, i, -step)) / (2 * step) for i in range(w.size)]
+            [(moved(name, i, step) - moved(name, i, -step)) / (2 * step) for i in range(w.size)]
         ).reshape(w.shape)
-        for name, w in at.network.parameters.items()
+        for name, w in network.parameters.items()
     }

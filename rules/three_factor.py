@@ -151,7 +151,7 @@ class ThreeFactor(Rule):
         self, objective: Objective, batch: Batch, passed: Activity, clean: Activity, state: State
     ) -> Array:
         """Losses above the baseline, ``(..., T, B)``: of every step, as it counts for its trial."""
-        targets, weights = in_rows(passed.output, batch)
+        targets, weights = in_rows(passed.output, objective.in_time(batch))
         losses = objective.losses(passed.output, targets)
         if self.baseline == "clean":
             above = losses - objective.losses(clean.output, targets)
@@ -192,7 +192,7 @@ class ThreeFactor(Rule):
             return None
         if network.dynamics == "recurrent":
             return self._law_in_time(network, objective, batch, clean)
-        error = objective.error(clean.output, batch.targets) / batch.size
+        error = objective.batch_error(clean.output, batch)
         signals = network.credit(clean, {network.output.name: error})
         lengths = {name: (signal**2).sum(axis=-1) for name, signal in signals.items()}
         total = sum(lengths.values())
@@ -275,16 +275,12 @@ def _node_perturbation(at: Situation) -> dict[str, Array]:
     network, batch, rule = at.network, at.batch, at.rule
     assert isinstance(rule, ThreeFactor)
     clean = network.forward(batch.inputs)
-    drawn = Noise(at.seed, np.zeros(1, np.int64), batch.keys, network.dtype)
-    xi = drawn.examples(clean.drive, rule.noise)
+    xi = at.noise().examples(clean.drive, rule.noise)
     passed = network.forward(batch.inputs, drive_noise=xi, amplitude=rule.sigma, clean=clean)
     before, after = (at.objective.batch_losses(a.output, batch) for a in (clean, passed))
     change = (after - before)[0] / (rule.sigma * batch.size)
     signals = {name: per_row(change, array[0]) * array[0] for name, array in xi.items()}
-    return {
-        p.name: p.synapse.outer(network.postsynaptic(signals, p), clean.presynaptic(p))
-        for p in network.projections
-    }
+    return form(network, outers(network, clean, signals))
 
 
 def _variance(rule: ThreeFactor) -> Callable[[Situation], tuple[float, float, float]]:

@@ -163,7 +163,7 @@ def _slopes(network: RecurrentNetwork, clean: Course, name: str) -> tuple[Array,
 
 
 def _neurons(network: RecurrentNetwork, name: str) -> Leaky:
-    (neurons,) = (each.neurons for each in network.hidden if each.name == name)
+    neurons = network.population(name).neurons
     assert isinstance(neurons, Leaky)
     return neurons
 

@@ -8,14 +8,21 @@ import numpy as np
 
 from plausibench.architectures.network import Network, Projection
 from plausibench.kernels.errors import choose, flag, integer, number, positive
-from plausibench.rules.noise import Noise
-from plausibench.rules.random_feedback import LayerwiseFeedback, learned, resting, symmetric
+from plausibench.rules.noise import FOURTH_MOMENT, Noise
+from plausibench.rules.random_feedback import (
+    LayerwiseFeedback,
+    learned,
+    least_cosine,
+    resting,
+    symmetric,
+)
 from plausibench.rules.rule import RuleCard, State, Step
 from plausibench.rules.theory import Claim, Law, Limit, Situation
 
 Array = np.ndarray
 
-FOURTH_MOMENT = {"uniform": 1.8, "gaussian": 3.0, "rademacher": 1.0}
+MOMENTS = {"uniform": 1.8, **FOURTH_MOMENT}
+"""Laws of the noise, with E x^4 at variance 1."""
 
 
 @dataclass(frozen=True)
@@ -88,17 +95,16 @@ class WeightMirror(LayerwiseFeedback):
         integer("samples", self.samples, least=2)
         number("rate", self.rate, above=0, most=1)
         positive("amplitude", self.amplitude)
-        choose("noise", self.noise, tuple(FOURTH_MOMENT))
+        choose("noise", self.noise, tuple(MOMENTS))
         flag("bias", self.bias)
 
     def advance(self, state: State, step: Step) -> State:
         network = step.network
-        populations = {population.name: population for population in network.populations}
         mirrored = {}
         for p in network.returning:
-            x = self.amplitude * self._drawn(step.noise, p, populations[p.source].size)
+            x = self.amplitude * self._drawn(step.noise, p, network.population(p.source).size)
             drive = p.synapse.drive(network.parameters[p.name], x) + self._resting(network, p)
-            response = populations[p.target].neurons.activate(drive)
+            response = network.population(p.target).neurons.activate(drive)
             response -= response.mean(axis=0)
             seen = p.synapse.outer(response / ((self.samples - 1) * self.amplitude**2), x)
             mirrored[p.name] = (1 - self.rate) * state[p.name] + self.rate * p.synapse.transpose(
@@ -136,25 +142,21 @@ class WeightMirror(LayerwiseFeedback):
             state = learned(replace(at, rule=rule, seed=seed), 1)
             goals = rule.goals(at.network)
             for p in at.network.returning:
-                law = (p.synapse.factors[1] - 2 + FOURTH_MOMENT[self.noise]) / rule.samples
+                law = (p.synapse.factors[1] - 2 + MOMENTS[self.noise]) / rule.samples
                 found += float(np.sum((state[p.name] - goals[p.name]) ** 2))
                 expected += law * float(np.sum(goals[p.name] ** 2))
         return found / expected, 1.0, 0.2
 
     def _direction(self, at: Situation) -> tuple[float, float, float]:
         rule = replace(self, samples=10_000, rate=1.0)
-        state, cosines = learned(replace(at, rule=rule), 1), []
-        for p, goal in rule.goals(at.network).items():
-            product = float(np.sum(state[p] * goal))
-            cosines.append(product / float(np.linalg.norm(state[p]) * np.linalg.norm(goal)))
-        return min(cosines), 1.0, 1e-3
+        state = learned(replace(at, rule=rule), 1)
+        return least_cosine(state, rule.goals(at.network)), 1.0, 1e-3
 
     def goals(self, network: Network) -> State:
         """What B tends to as the noise gets small: W^T times the slopes of the targets."""
-        populations = {population.name: population for population in network.populations}
         goals = {}
         for p in network.returning:
-            target = populations[p.target]
+            target = network.population(p.target)
             at_rest = np.zeros((1, target.size)) + self._resting(network, p)
             slope = target.neurons.slope(at_rest, target.neurons.activate(at_rest))
             weights = p.synapse.transpose(network.parameters[p.name])

@@ -81,8 +81,7 @@ class WeightPerturbation(Perturbation):
     def theory(self) -> tuple[Claim, ...]:
         def expected(at: Situation) -> dict[str, Array]:
             """(g . xi) xi of the first draw."""
-            one = Noise(at.seed, np.zeros(1, np.int64), at.batch.keys, at.network.dtype)
-            xi = one.parameters(at.network.parameters, self.noise)
+            xi = at.noise().parameters(at.network.parameters, self.noise)
             exact = at.network.gradient(at.objective, at.batch)
             slope = sum(float((g * xi[name][0]).sum()) for name, g in exact.items())
             return {name: slope * drawn[0] for name, drawn in xi.items()}

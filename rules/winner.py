@@ -41,6 +41,11 @@ def classes(batch: Batch, rule: str) -> Array:
     return batch.targets
 
 
+def of_chosen(values: Array, actions: Array) -> Array:
+    """Entries of rows ``(B, A)`` that belong to the actions, ``(S, B)``."""
+    return np.take_along_axis(values[None], actions[..., None], axis=-1)[..., 0]
+
+
 def winners(network: Network, clean: Activity, actions: Array, signal: Array) -> Estimates:
     """Send a signal ``(S, B)`` back from the chosen output unit only."""
     chosen = np.arange(network.output.size) == actions[..., None]

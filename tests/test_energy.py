@@ -245,7 +245,10 @@ class TestSweeps:
                     rest.activity[name], [twin[layer] for twin in twins], rtol=1e-11, atol=1e-13
                 )
 
-    @pytest.mark.parametrize("objective", [None, *OBJECTIVES, "expected_reward"])
+    @pytest.mark.parametrize(
+        "objective",
+        [None, *OBJECTIVES, "expected_reward", ("cross_entropy", {"double_softmax": True})],
+    )
     @pytest.mark.parametrize("clamped", [False, True])
     def test_compiled_and_plain_sweeps_agree(self, monkeypatch, objective, clamped):
         network, batch = cell("hopfield", [6, 5, 4, 3], scale=0.8)
@@ -255,7 +258,8 @@ class TestSweeps:
         if clamped:
             options["clamp"] = np.full((batch.size, 3), 0.3)
         if objective is not None:
-            options["nudge"] = bench.make("objective", objective)
+            name, choice = (objective, {}) if isinstance(objective, str) else objective
+            options["nudge"] = bench.make("objective", name, **choice)
             options |= {"targets": batch.targets, "nudging": 0.4}
         compiled = settle(network, start, **options)
         monkeypatch.setattr(settling, "is_plain", lambda network: False)

@@ -136,8 +136,8 @@ def test_partial_synapse_is_dense_with_zeros(outputs, inputs, first, seed):
     np.testing.assert_allclose(synapse.feedback(weights, post), post @ whole, atol=1e-13)
     expected = (post.swapaxes(-1, -2) @ pre)[..., first : first + inputs]
     np.testing.assert_allclose(synapse.outer(post, pre), expected, atol=1e-12)
-    projected = (post * synapse.project(weights, pre)).sum(axis=(-1, -2))
-    np.testing.assert_allclose((expected * weights).sum(axis=(-1, -2)), projected, atol=1e-11)
+    driven = (post * synapse.drive(weights, pre)).sum(axis=(-1, -2))
+    np.testing.assert_allclose((expected * weights).sum(axis=(-1, -2)), driven, atol=1e-11)
 
 
 def test_every_rule_runs_or_says_why_not():

@@ -1,10 +1,14 @@
 """The exact gradient: against finite differences, an independent autograd, and naive twins."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
 import naive
 from plausibench import bench
+from plausibench.bench import registry
+from plausibench.kernels.errors import InputError
 
 ACTIVATIONS = ["identity", "tanh", "sigmoid", "relu", "softplus"]
 OBJECTIVES = ["mean_squared_error", "cross_entropy", "expected_reward"]
@@ -139,3 +143,13 @@ def test_a_pass_over_changed_weights_reaches_only_what_is_downstream():
         changed = {**network.parameters, "layer2.weights": stacked[sample]}
         alone = network.with_parameters(changed).forward(batch.inputs)
         np.testing.assert_allclose(passed.output[sample], alone.output, rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", sorted(registry.entries("architecture")))
+def test_functions_of_neurons_are_refused_by_the_name_of_their_option(name):
+    options = {field.name for field in fields(registry.find("architecture", name))}
+    given = {"sizes": [4, 4, 2]} if "sizes" in options else {}
+    for option in options & {"activation", "output", "gate", "surrogate"}:
+        said = rf"^architecture {name}: {option}: 'step' is not known"
+        with pytest.raises(InputError, match=said):
+            bench.make("architecture", name, **given, **{option: "step"})

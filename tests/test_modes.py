@@ -366,6 +366,18 @@ class TestParameters:
 
 
 class TestRules:
+    @pytest.mark.parametrize("net", NETWORKS, ids=NAMES)
+    @pytest.mark.parametrize(
+        ("name", "options"),
+        [("rflo", {}), ("e_prop", {"feedback": "random"}), ("random_feedback_through_time", {})],
+    )
+    def test_state_says_whose_it_is(self, name, options, net):
+        rule = bench.make("rule", name, **options)
+        sizes = {each.name: each.size for each in net.populations}
+        axes = rule.state_axes(net)
+        for key, array in rule.initial_state(net, seed=0).items():
+            assert tuple(sizes[population] for population in axes[key]) == array.shape
+
     @pytest.mark.parametrize(("name", "options"), RULES)
     @pytest.mark.parametrize("net", NETWORKS, ids=NAMES)
     def test_estimates_are_those_of_the_matrix_pulled_back(self, name, options, net):

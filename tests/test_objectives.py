@@ -228,6 +228,14 @@ def test_empowerment_in_a_grid_is_the_number_of_places_to_reach(record_figure):
         grid(3, 3, 3, 0)
 
 
+def test_empowerment_of_sure_outcomes_is_at_rest():
+    """Probabilities below the smallest number; the third action tells what the first one does."""
+    output = np.array([[0.0, 1000.0], [1000.0, 0.0], [0.0, 1000.0]])
+    goal, targets = bench.make("objective", "empowerment"), np.zeros(3, int)
+    assert goal.loss(output, targets) == pytest.approx(-np.log(2), abs=1e-8)
+    assert not goal.error(output, targets).any()
+
+
 def test_an_agent_that_maximises_empowerment_tells_its_actions_apart():
     # An action that tells nothing is not taken, and stays so: the start matters.
     output = 0.3 * np.eye(4) + 0.1 * np.random.default_rng(0).standard_normal((4, 4))

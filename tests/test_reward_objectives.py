@@ -10,9 +10,11 @@ from scipy.special import digamma, gammaln
 from plausibench import bench
 from plausibench.kernels.errors import InputError
 from plausibench.objectives.expected_reward import ExpectedReward
+from plausibench.objectives.homeostasis import Homeostasis
 from plausibench.objectives.information_gain import InformationGain, information_gain
 from plausibench.objectives.objective import softmax
 from plausibench.objectives.scaled_log_probability import ScaledLogProbability
+from plausibench.objectives.weighted_sum import WeightedSum
 
 
 def differences(objective, output, targets, h=1e-6):
@@ -169,3 +171,29 @@ def test_a_curious_policy_goes_where_least_is_known():
     for _ in range(400):
         output = output - 5 * objective.error(output, counts)
     assert softmax(output)[0, 1] > 0.95
+
+
+def test_returns_are_taken_in_sums_and_by_rules_that_learn_from_single_steps():
+    """Sums are linear; with all of the trial in its trace a rule is node perturbation."""
+    network = bench.make("architecture", "rate_rnn", sizes=[2, 3, 3], seed=2)
+    draw = np.random.default_rng(0)
+    targets = np.stack([draw.integers(0, 3, (4, 5)), draw.standard_normal((4, 5))], axis=-1)
+    batch = bench.Batch(draw.standard_normal((4, 5, 2)), targets)
+    alone, still = ScaledLogProbability(discount=0.9), Homeostasis()
+    both = WeightedSum([(0.5, alone), (2.0, still)])
+    found = bench.gradient(network, both, batch)
+    parts = [bench.gradient(network, one, batch) for one in (alone, still)]
+    for name, array in found.items():
+        expected = 0.5 * parts[0][name] + 2 * parts[1][name]
+        np.testing.assert_allclose(array, expected, rtol=1e-12, atol=1e-14)
+    assert bench.loss(network, both, batch) == pytest.approx(
+        0.5 * bench.loss(network, alone, batch) + 2 * bench.loss(network, still, batch), rel=1e-12
+    )
+    with pytest.raises(InputError, match="terms: 2 take returns"):
+        bench.loss(network, WeightedSum([(1.0, alone), (1.0, alone)]), batch)
+    step = {"sigma": 1e-3, "noise": "gaussian"}
+    traces = bench.make("rule", "three_factor", delay=5, decay=1.0, **step)
+    nodes = bench.make("rule", "node_perturbation", antithetic=False, **step)
+    one, other = (bench.estimates(r, network, alone, batch, samples=2) for r in (traces, nodes))
+    for name, array in one.items():
+        np.testing.assert_allclose(array, other[name], rtol=1e-9, atol=1e-11)

@@ -91,7 +91,9 @@ class TestSpikingNetwork:
 
     def test_refuses_to_enumerate_more_than_twelve_units(self):
         network = spiking([3, 7, 6, 2])
-        with pytest.raises(InputError, match=r"^network: 13 spiking units"):
+        with pytest.raises(
+            InputError, match=r"^network: .* up to 12 stochastic units, and this one has 13"
+        ):
             network.gradient(CROSS_ENTROPY, classes(network))
 
     def test_twelve_units_are_enumerated(self):
