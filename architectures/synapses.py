@@ -54,7 +54,7 @@ class Synapse(ABC):
 
     @abstractmethod
     def feedback(self, weights: Array, post: Array) -> Array:
-        """Presynaptic signal that ``post`` sends back, a new array; takes any weights of this shape."""
+        """Presynaptic signal that ``post`` sends back, a new array; takes any weights."""
 
     @abstractmethod
     def transpose(self, weights: Array) -> Array:
