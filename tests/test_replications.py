@@ -317,7 +317,10 @@ class TestCommand:
             (("werfel2005", "--data", "."), "data: werfel2005 needs none"),
             (("akrout2019", "--data", "."), "has neither a file train-images-idx3-ubyte"),
             (("werfel2005", "--format", "latex"), "format: 'latex' is not known"),
-            (("werfel2005", "--out", "other"), "out: 'other' holds 'file', which is not from replications"),
+            (
+                ("werfel2005", "--out", "other"),
+                "out: 'other' holds 'file', which is not from replications",
+            ),
             (("werfel2005", "--out", "other/file"), "is a file, not a folder"),
         ],
     )
