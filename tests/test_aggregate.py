@@ -20,9 +20,8 @@ def test_mean_and_interval_over_seeds_by_hand():
     student = 0.95 / math.sqrt(2 * 0.975 * 0.025)  # closed form for 2 degrees of freedom
     half = student * math.sqrt(7 / 3) / math.sqrt(3)
     assert row["value"] == pytest.approx(7 / 3, rel=1e-15)
-    # Quantiles of scipy before 1.17 are right to 2e-11.
-    assert row["low"] == pytest.approx(7 / 3 - half, rel=1e-10)
-    assert row["high"] == pytest.approx(7 / 3 + half, rel=1e-10)
+    assert row["low"] == pytest.approx(7 / 3 - half, rel=1e-12)
+    assert row["high"] == pytest.approx(7 / 3 + half, rel=1e-12)
     assert row["seeds"] == 3
     assert "seed" not in row.index
 

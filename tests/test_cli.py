@@ -300,7 +300,7 @@ RULES = ", ".join(registry.entries("rule"))
 
 REFUSED = {
     ("rn",): "command: 'rn' is not known; choose one of .*; did you mean 'run'?",
-    ("run", "--sampels", "3"): "No such option.*--sampels.*--samples",
+    ("run", "--sampels", "3"): "No such option '--sampels'.*--samples",
     ("run", "nowhere"): "experiment: 'nowhere' is neither a specification file nor one of apical",
     ("run", "--rules", "node_pertubation"): (
         f"rule: 'node_pertubation' is not known; choose one of {RULES}; "
