@@ -96,6 +96,11 @@ def product(left: Array, right: Array) -> Array:
         ``(M, K)``, or with samples before: those are not divided.
     right
         ``(K, N)``, or with samples before.
+
+    Returns
+    -------
+    ndarray
+        ``(M, N)``, with samples before where a factor has some; a new array.
     """
     size = left.size * right.shape[-1]
     if left.ndim > 2 or right.ndim > 2 or size < SMALL:

@@ -143,3 +143,21 @@ def test_single_precision(architecture):
     for name, array in network.astype("float32").gradient(goal, small).items():
         assert array.dtype == np.float32
         np.testing.assert_allclose(array, exact[name], atol=1e-4 * abs(exact[name]).max())
+
+
+@pytest.mark.parametrize("architecture", ["rate_rnn", "spiking_rnn"])
+def test_passes_leave_what_they_are_given_as_it_was(architecture):
+    """Signals and drives take the place of arrays of the network's own alone."""
+    network = bench.make("architecture", architecture, sizes=[3, 8, 2], seed=0)
+    random = np.random.default_rng(0)
+    clean = network.forward(random.standard_normal((5, 12, 3)))
+    drive, arriving = clean.drive["layer1"], random.standard_normal((60, 8))
+    kept = drive.copy(), arriving.copy()
+    network.respond(clean, "layer1", drive)
+    network.credit(clean, {"layer1": arriving})
+    for now, before in zip((drive, arriving), kept, strict=True):
+        np.testing.assert_array_equal(now, before)
+    recurrent = next(p for p in network.projections if p.delay)
+    late = clean.presynaptic(recurrent)
+    assert not late[:5].any()
+    np.testing.assert_array_equal(late[5:], clean.activity["layer1"][:-5])
