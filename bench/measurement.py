@@ -21,17 +21,23 @@ from plausibench.bench.draws import (
     reference_of,
 )
 from plausibench.bench.exact import Exact, closed_form, exact, unavailable
-from plausibench.bench.moments import BLOCK, BlockSums, Moments
+from plausibench.bench.moments import BLOCK, BlockSums, Moments, largest
 from plausibench.bench.statistics import (
     LEAST_DIMENSION,
     LEAST_SAMPLES,
+    NO_GRADIENT,
+    NOT_FINITE,
     QUANTITIES,
+    RELATIVE,
+    Ends,
     GroupSums,
-    combine_scale_free,
     effective_dimension,
     exact_quantities,
-    interval,
+    exact_scale_free,
+    intervals,
     quantities,
+    scale_free,
+    unit,
 )
 from plausibench.kernels.errors import InputError, choose, integer
 from plausibench.kernels.threads import one_blas_thread
@@ -236,6 +242,7 @@ def _blocks(
         return moments.block(drawn, index, valid)
 
     indices = iter(range(-(-samples // BLOCK)))
+    yield one(next(indices))  # before the others, as it chooses the units of the sums
     if threads == 1:
         yield from map(one, indices)
         return
@@ -254,25 +261,33 @@ def from_moments(
     moments: Moments, reference: dict[str, Array], samples: int, about: dict[str, Any]
 ) -> Measurement:
     """Bias and variance from the sums over draws; ``about`` fills the remaining columns."""
-    sums, mean = moments.results()
-    values = {name: quantities(part) for name, part in sums.items()}
-    _combine(values, {name: part.reference for name, part in sums.items()})
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums, mean = moments.results()
+        values = {name: quantities(part) for name, part in sums.items()}
+        ends = {name: intervals(values[name]) for name in values}
+        ends["all"]["scale_free_bias"] = scale_free(
+            {
+                name: (values[name], float(np.ldexp(part.reference, 2 * (part.exponent - power))))
+                for power in [sums["all"].exponent]
+                for name, part in sums.items()
+                if name != "all"
+            }
+        )
+        dimensions = {name: effective_dimension(part) for name, part in sums.items()}
     rows = []
     for name, part in sums.items():
-        dimension = effective_dimension(part)
         extra = {
             "samples": samples,
             **about,
             "method": "sampled",
-            "effective_dimension": dimension,
-            "flag": _flag(part, dimension, samples),
+            "effective_dimension": dimensions[name],
         }
-        for quantity in QUANTITIES:
-            value, low, high = interval(values[name][quantity])
-            row = _row(name, quantity, value, low, high, extra)
-            if not np.isfinite([value, low, high]).all() and row["flag"] != "diverged":
-                row["flag"] = ", ".join(filter(None, [row["flag"], "unresolved"]))
-            rows.append(row)
+        flags = _flags(part, dimensions[name], samples)
+        finite = bool(np.isfinite([part.reference, *part.squares]).all())
+        rows += [
+            _row(name, quantity, ends[name][quantity], part.reference, finite, flags, extra)
+            for quantity in QUANTITIES
+        ]
     return Measurement(rows, reference, mean)
 
 
@@ -285,51 +300,81 @@ def from_exact(answer: Exact, reference: dict[str, Array], about: dict[str, Any]
 
     mean, g = flat(answer.mean), flat(reference)
     variance = {**answer.variance, "all": sum(answer.variance.values())}
-    values = {name: exact_quantities(mean[name], variance[name], g[name]) for name in g}
-    _combine(values, {name: float(array @ array) for name, array in g.items()})
+    powers = {name: unit(max(largest(mean[name]), largest(g[name]))) for name in g}
+    if powers["all"] < 0 and answer.method != "exact":
+        # Squares of such numbers are 0, though nothing says that the variance is.
+        variance = {name: found or np.nan for name, found in variance.items()}
+    values = {
+        name: exact_quantities(mean[name], variance[name], g[name], powers[name]) for name in g
+    }
+    values["all"]["scale_free_bias"] = exact_scale_free(
+        {
+            name: (values[name]["scale_free_bias"], _length(array, powers["all"]))
+            for name, array in g.items()
+            if name != "all"
+        }
+    )
     extra = {
         "samples": answer.outcomes,
         **about,
         "method": answer.method,
         "effective_dimension": float("nan"),
-        "flag": "",
     }
-    rows = [
-        _row(name, quantity, value, value, value, extra)
-        for name in g
-        for quantity in QUANTITIES
-        for value in [float(values[name][quantity][0])]
-    ]
+    rows = []
+    for name, array in g.items():
+        finite = bool(np.isfinite(array).all() and np.isfinite(mean[name]).all())
+        length = _length(array, powers[name])
+        for quantity in QUANTITIES:
+            value = float(values[name][quantity][0])
+            ends = Ends(value, value, value)
+            rows.append(_row(name, quantity, ends, length, finite, [], extra))
     return Measurement(rows, reference, answer.mean)
 
 
+def _length(array: Array, power: int) -> float:
+    """Squared length in the unit ``2**power``."""
+    scaled = np.ldexp(array, -power)
+    return float(scaled @ scaled)
+
+
 def _row(
-    projection: str, quantity: str, value: float, low: float, high: float, extra: dict[str, Any]
+    projection: str,
+    quantity: str,
+    ends: Ends,
+    length: float,
+    finite: bool,
+    flags: list[str],
+    extra: dict[str, Any],
 ) -> dict[str, Any]:
+    """A row with what its interval, or its value, is to be doubted for.
+
+    ``length`` is that of the reference gradient, squared, and ``finite`` says whether estimates
+    and reference are.
+    """
+    if not finite or (extra["method"] != "sampled" and np.isinf(ends.value)):
+        flags = [NOT_FINITE]
+    elif length == 0 and quantity in RELATIVE:
+        flags = [*flags, NO_GRADIENT]
+    elif extra["method"] != "sampled" and np.isnan(ends.value):
+        flags = ["undefined"]
+    elif not ends.resolved:
+        flags = [*flags, "unresolved"]
     return {
         "projection": projection,
         "quantity": quantity,
-        "value": value,
-        "low": low,
-        "high": high,
+        "value": ends.value,
+        "low": ends.low,
+        "high": ends.high,
         **extra,
+        "flag": ", ".join(flags),
     }
 
 
-def _combine(values: dict[str, dict[str, Array]], lengths: dict[str, float]) -> None:
-    parts = {
-        name: (values[name]["scale_free_bias"], lengths[name]) for name in values if name != "all"
-    }
-    values["all"]["scale_free_bias"] = combine_scale_free(parts)
-
-
-def _flag(sums: GroupSums, dimension: float, samples: int) -> str:
+def _flags(sums: GroupSums, dimension: float, samples: int) -> list[str]:
     """Say why the interval of a sampled value may not cover."""
-    if not np.isfinite(sums.squares).all():
-        return "diverged"
     flags = []
     if samples < LEAST_SAMPLES:
         flags.append("few samples")
     if not dimension >= LEAST_DIMENSION:
         flags.append("low dimension")
-    return ", ".join(flags)
+    return flags

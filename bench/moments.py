@@ -1,15 +1,15 @@
 """Streaming sums of the deviations of gradient estimates, without forming them if that pays."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from plausibench.architectures.network import Activity, Network, Projection
 from plausibench.bench.deviations import deviations, sum_posts
-from plausibench.bench.statistics import GROUPS, GroupSums, whole
+from plausibench.bench.statistics import GROUPS, GroupSums, unit, whole
 from plausibench.kernels.buffers import empty
-from plausibench.rules.estimate import Directional, Estimate, Outer, form_one
+from plausibench.rules.estimate import Dense, Directional, Estimate, Outer, form_one
 
 Array = np.ndarray
 
@@ -41,6 +41,8 @@ class Factors:
         ``|reference|^2``.
     pays
         Whether the Gram matrix costs less than forming the outer products.
+    exponent
+        Sums are in the unit ``2**exponent``; 0 unless gradient and estimates are far from 1.
     """
 
     projection: Projection
@@ -50,6 +52,7 @@ class Factors:
     along: Array
     g2: float
     pays: bool
+    exponent: int = 0
 
     @classmethod
     def of(
@@ -93,6 +96,14 @@ class Factors:
         deviations(coefficients, directions, flat, RUN, total, squares, cross)
         return squares, cross, Total((self.projection.name,), total, False)
 
+    def in_unit(self, estimate: Estimate) -> Estimate:
+        """The estimate in the unit of the sums, formed."""
+        if isinstance(estimate, Directional):
+            coefficient = np.asarray(estimate.coefficient, np.float64)
+            return Directional(np.ldexp(coefficient, -self.exponent), estimate.direction)
+        formed = np.asarray(form_one(self.projection.synapse, estimate), np.float64)
+        return Dense(np.ldexp(formed, -self.exponent))
+
     def unformed(self, posts: Array, count: Array) -> tuple[Array, Array, Array]:
         """Inner products of the groups' sums ``posts^T pre - count g``, formed only in all.
 
@@ -118,6 +129,22 @@ class Factors:
         outer = self.projection.synapse.outer(posts.sum(axis=0), self.pre)
         total = (outer - count.sum() * self.reference).reshape(-1)
         return gram, along - count * self.g2, total
+
+
+def magnitude(estimate: Estimate, valid: int) -> tuple[float, bool]:
+    """Bound of the numbers of the first samples, and whether they are squared in float32."""
+    if isinstance(estimate, Outer):
+        bound = largest(estimate.post[:valid]) * largest(estimate.pre) * estimate.post.shape[-2]
+        return bound, estimate.post.dtype == np.float32
+    if isinstance(estimate, Directional):
+        coefficient = largest(np.asarray(estimate.coefficient[:valid]))
+        return coefficient * largest(estimate.direction[:valid]), False
+    return largest(estimate.array[:valid]), False
+
+
+def largest(array: Array) -> float:
+    """Largest absolute value; NaN where there is one."""
+    return float(np.maximum(array.max(), -array.min()))
 
 
 def paying(projection: Projection, clean: Activity) -> bool:
@@ -242,15 +269,26 @@ class Moments:
         self._total: dict[tuple[str, ...], Array] = {}
         self._posts: dict[tuple[str, ...], Array] = {}
         self._together: dict[tuple[str, ...], Together] = {}
+        self._exponents = np.zeros(len(self.factors), np.int64)
+        self.exponent = 0
+        self._measured = False
 
     def block(self, estimates: Mapping[str, Estimate], index: int, valid: int) -> BlockSums:
-        """Sum the first ``valid`` samples of a block; the others are padding."""
+        """Sum the first ``valid`` samples of a block; the others are padding.
+
+        The first block is to be the first: it chooses the units of all sums.
+        """
+        if not self._measured:
+            self._choose_units(estimates, valid)
         squares, cross = np.empty((2, valid, len(self.factors)))
         totals = []
         shared: dict[int, tuple[Array, list[str]]] = {}
         alone = []
         for name, factors in self.factors.items():
             estimate = estimates[name]
+            if factors.exponent:
+                alone.append(name)
+                continue
             # A Gram matrix is that of the clean pass.
             if factors.gram.size and isinstance(estimate, Outer) and estimate.pre is factors.pre:
                 shared.setdefault(id(estimate.post), (estimate.post, []))[1].append(name)
@@ -263,10 +301,12 @@ class Moments:
                 alone.extend(listed)
         for name in alone:
             place = self._place[name]
-            found = self.factors[name].sums(estimates[name], valid)
-            squares[:, place], cross[:, place], total = found
+            factors = self.factors[name]
+            estimate = factors.in_unit(estimates[name]) if factors.exponent else estimates[name]
+            squares[:, place], cross[:, place], total = factors.sums(estimate, valid)
             totals.append(total)
-        crosses = np.concatenate([cross, cross.sum(axis=1, keepdims=True)], axis=1) ** 2
+        common = np.ldexp(cross, 2 * (self._exponents - self.exponent))
+        crosses = np.concatenate([cross, common.sum(axis=1, keepdims=True)], axis=1) ** 2
         starts = np.arange(0, valid, RUN)
         return BlockSums(
             index,
@@ -275,6 +315,24 @@ class Moments:
             np.add.reduceat(crosses, starts),
             totals,
         )
+
+    def _choose_units(self, estimates: Mapping[str, Estimate], valid: int) -> None:
+        """Give every projection a unit in which its squares, and theirs, can be summed."""
+        self._measured = True
+        most: dict[str, float] = {}
+        for name, factors in self.factors.items():
+            found, narrow = magnitude(estimates[name], valid)
+            most[name] = float(np.fmax(largest(factors.reference), found))
+            # Products of post factors are in the type of these.
+            power = unit(most[name], 40 if narrow else 200)
+            if power:
+                reference = np.ldexp(factors.reference, -power)
+                g2 = float((reference * reference).sum())
+                self.factors[name] = replace(
+                    factors, reference=reference, g2=g2, exponent=power, gram=np.empty(0)
+                )
+        self._exponents = np.array([factors.exponent for factors in self.factors.values()])
+        self.exponent = self.factors[max(most, key=lambda name: most[name])].exponent
 
     def _gathered(self, names: tuple[str, ...]) -> Together:
         """Projections with one post factor, gathered once: most rules have the same ones."""
@@ -319,6 +377,9 @@ class Moments:
                 squares=self.squares[used, place],
                 cross_squares=self.cross_squares[used, place],
                 reference=float(g @ g),
+                exponent=factors.exponent,
             )
-            mean[name] = (g + sum_of_all / count.sum()).reshape(factors.reference.shape)
-        return {**parts, "all": whole(parts, self.cross_squares[used, -1])}, mean
+            flat = np.ldexp(g + sum_of_all / count.sum(), factors.exponent)
+            mean[name] = flat.reshape(factors.reference.shape)
+        total = whole(parts, self.cross_squares[used, -1], self.exponent)
+        return {**parts, "all": total}, mean

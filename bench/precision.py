@@ -216,14 +216,14 @@ def pilot(cell: Cell, samples: int = PILOT) -> Pilot:
         times.append(time.perf_counter() - started)
     sums = moments.results()[0]["all"]
     scale = sums.reference**2
-    variance = float(quantities(sums)["absolute_variance"][0])
+    variance = float(quantities(sums)["variance"][0])
     dimension = effective_dimension(sums)
     # Without a dimension, the fewest: more draws than needed rather than too few.
     spread = variance**2 / (dimension if dimension > 1 else 1.0)
     passes = cell.rule.card.forward_passes * cell.batch.size
     return Pilot(
         cell.unit.rule,
-        spread / scale if scale else float("nan"),
+        spread,
         variance_along(sums) / scale if scale else float("nan"),
         float(passes * setting.network.size),
         # The median: the first block compiles, and others may wait for the processor.

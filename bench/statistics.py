@@ -9,6 +9,7 @@ jackknife needs only the inner products between the groups' sums.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,11 @@ RELATIVE = (
 QUANTITIES = (*RELATIVE, "absolute_bias_squared", "absolute_variance")
 LEAST_DIMENSION = 10.0
 LEAST_SAMPLES = 1000
+
+NO_GRADIENT = "no gradient"
+"""Flag of what is relative to a gradient that is 0."""
+NOT_FINITE = "not finite"
+"""Flag of what comes of numbers that are not."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,8 @@ class GroupSums:
         ``sum (d . g)^2``, ``(G,)``.
     reference
         ``|g|^2``.
+    exponent
+        The unit of length is ``2**exponent``: squares of numbers far from 1 would not be numbers.
     """
 
     count: Array
@@ -55,19 +63,42 @@ class GroupSums:
     squares: Array
     cross_squares: Array
     reference: float
+    exponent: int = 0
 
 
-def whole(parts: Mapping[str, GroupSums], cross_squares: Array) -> GroupSums:
-    """Sums for the whole net; ``(d . g)^2`` is not additive over slices and is given."""
+def whole(parts: Mapping[str, GroupSums], cross_squares: Array, exponent: int = 0) -> GroupSums:
+    """Sums for the whole net; ``(d . g)^2`` is not additive over slices and is given.
+
+    It is in the unit ``2**exponent``, which the sums of the slices are brought to.
+    """
     listed = list(parts.values())
+    shifts = [2 * (part.exponent - exponent) for part in listed]
+
+    def added(name: str) -> Array:
+        pairs = zip(listed, shifts, strict=True)
+        return np.sum([np.ldexp(getattr(part, name), shift) for part, shift in pairs], axis=0)
+
     return GroupSums(
         count=listed[0].count,
-        gram=np.sum([p.gram for p in listed], axis=0),
-        cross=np.sum([p.cross for p in listed], axis=0),
-        squares=np.sum([p.squares for p in listed], axis=0),
+        gram=added("gram"),
+        cross=added("cross"),
+        squares=added("squares"),
         cross_squares=cross_squares,
-        reference=float(sum(p.reference for p in listed)),
+        reference=float(
+            sum(np.ldexp(part.reference, shift) for part, shift in zip(listed, shifts, strict=True))
+        ),
+        exponent=exponent,
     )
+
+
+def unit(largest: float, most: int = 200) -> int:
+    """Exponent of a unit in which a number is near 1; 0 if the number is between 2**-/+ ``most``.
+
+    Its squares, and theirs, are then neither 0 nor infinite. Changing to a unit that is a power
+    of 2 leaves every bit of a number as it is.
+    """
+    power = int(np.frexp(largest)[1])
+    return power if np.isfinite(largest) and abs(power) > most else 0
 
 
 def quantities(sums: GroupSums) -> dict[str, Array]:
@@ -75,38 +106,47 @@ def quantities(sums: GroupSums) -> dict[str, Array]:
 
     The estimators are those of a U-statistic: mean squared distance minus V/K. They may be
     negative and are never clipped; where the squared length of the mean comes out negative,
-    what needs its root is NaN.
+    what needs its root is NaN. Without a gradient, what is relative to it is NaN.
 
     Returns
     -------
     dict
-        The quantities of ``QUANTITIES``; element 0 uses all groups.
+        The quantities of ``QUANTITIES``, and ``squared_length`` and ``second_moment``, that is,
+        ``|mu|^2`` and ``E|estimate|^2`` relative to ``|g|^2``; element 0 uses all groups.
     """
     count = _leave_out(sums.count)
+    freedom = np.where(count > 1, count - 1, np.nan)  # a single draw has no variance
     length = _leave_out_gram(sums.gram)
     squares = _leave_out(sums.squares)
     cross = _leave_out(sums.cross)
     cross_squares = _leave_out(sums.cross_squares)
     g2 = sums.reference
-    with np.errstate(divide="ignore", invalid="ignore"):
-        variance = (squares - length / count) / (count - 1)
-        bias = (length - squares) / (count * (count - 1))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        variance = (squares - length / count) / freedom
+        bias = (length - squares) / (count * freedom)
         along = g2 + cross / count
         mean2 = length / count**2 + 2 * cross / count + g2 - variance / count
-        along_variance = (cross_squares - cross**2 / count) / (count - 1)
+        along_variance = (cross_squares - cross**2 / count) / freedom
         along2 = along**2 - along_variance / count
-        return _relative(bias, variance, along, along2, mean2, g2)
+        return _relative(bias, variance, along, along2, mean2, g2, sums.exponent)
 
 
-def exact_quantities(mean: Array, variance: float, reference: Array) -> dict[str, Array]:
-    """Every quantity from the exact mean and total variance of a slice, ``(1,)`` each."""
-    deviation = mean - reference
-    g2 = float(reference @ reference)
-    along = np.array([float(mean @ reference)])
-    bias = np.array([float(deviation @ deviation)])
-    mean2 = np.array([float(mean @ mean)])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = _relative(bias, np.array([variance]), along, along**2, mean2, g2)
+def exact_quantities(
+    mean: Array, variance: float, reference: Array, power: int = 0
+) -> dict[str, Array]:
+    """Every quantity from the exact mean and total variance of a slice, ``(1,)`` each.
+
+    They are computed in the unit ``2**power``.
+    """
+    mean, reference = np.ldexp(mean, -power), np.ldexp(reference, -power)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        spread = np.ldexp(np.array([variance]), -2 * power)
+        deviation = mean - reference
+        g2 = float(reference @ reference)
+        along = np.array([float(mean @ reference)])
+        bias = np.array([float(deviation @ deviation)])
+        mean2 = np.array([float(mean @ mean)])
+        found = _relative(bias, spread, along, along**2, mean2, g2, power)
     if mean2[0] == 0 and g2 > 0:
         # No scalar makes an estimate of nothing better.
         found["scale_free_bias"] = np.ones(1)
@@ -114,28 +154,131 @@ def exact_quantities(mean: Array, variance: float, reference: Array) -> dict[str
 
 
 def _relative(
-    bias: Array, variance: Array, along: Array, along2: Array, mean2: Array, g2: float
+    bias: Array,
+    variance: Array,
+    along: Array,
+    along2: Array,
+    mean2: Array,
+    g2: float,
+    exponent: int,
 ) -> dict[str, Array]:
-    scale = np.float64(g2)
+    scale = np.float64(g2) if g2 > 0 else np.float64(np.nan)
     length = np.sqrt(np.where(mean2 > 0, mean2, np.nan))
+    moment = np.where(mean2 + variance > 0, mean2 + variance, np.nan)
+    # A step along a mean that points uphill, or a multiple of it, is no progress.
+    downhill2 = np.where(along <= 0, 0.0, along2)
     return {
         "bias_squared": bias / scale,
         "variance": variance / scale,
         "direction_bias": 1 - along / (np.sqrt(scale) * length),
         "magnitude_bias": length / np.sqrt(scale) - 1,
-        "scale_free_bias": 1 - along2 / (scale * length**2),
+        "scale_free_bias": 1 - downhill2 / (scale * length**2),
         "gain": along / scale,
-        "progress": along2 / (scale * np.where(mean2 + variance > 0, mean2 + variance, np.nan)),
-        "absolute_bias_squared": bias,
-        "absolute_variance": variance,
+        "progress": downhill2 / (scale * moment),
+        "absolute_bias_squared": np.ldexp(bias, 2 * exponent),
+        "absolute_variance": np.ldexp(variance, 2 * exponent),
+        "squared_length": mean2 / scale,
+        "second_moment": moment / scale,
     }
 
 
-def combine_scale_free(parts: Mapping[str, tuple[Array, float]]) -> Array:
-    """Bias left over with the best scalar for every slice, weighted by ``|g|^2`` of the slice."""
-    total = sum(g2 for _, g2 in parts.values())
+class Ends(NamedTuple):
+    """A value, its interval, and whether the draws resolve it."""
+
+    value: float
+    low: float
+    high: float
+    resolved: bool = True
+
+
+def intervals(values: Mapping[str, Array]) -> dict[str, Ends]:
+    """Value and 95 % interval of every quantity, from those of all groups and without each.
+
+    Most are by the jackknife, as :func:`interval` says, except where it would not hold:
+
+    - ``direction_bias`` and ``magnitude_bias`` are ratios and roots, off by ``-V/(2 K |mu|^2)``
+      with V the variance along the mean: the jackknife takes this away, to first order.
+    - ``progress`` has a square that is smooth only where the gain is told apart from 0. Where it
+      is not, the interval is that of the root, with its sign, squared.
+    - ``scale_free_bias`` is :func:`scale_free` of the slice alone.
+    """
+    found = {name: Ends(*interval(values[name])) for name in QUANTITIES}
+    if _long(values):
+        for name in ("direction_bias", "magnitude_bias"):
+            found[name] = _corrected(values[name])
+    found["progress"] = _progress(values)
+    found["scale_free_bias"] = scale_free({"": (values, 1.0)})
+    return {
+        name: ends._replace(resolved=ends.resolved and bool(np.isfinite(ends[:3]).all()))
+        for name, ends in found.items()
+    }
+
+
+def _progress(values: Mapping[str, Array]) -> Ends:
+    value, low, high = interval(values["progress"])
+    with np.errstate(invalid="ignore"):
+        _, least, most = interval(values["gain"] / np.sqrt(values["second_moment"]))
+    if not least <= 0:
+        return Ends(value, low, high)
+    return Ends(value, min(value, 0.0), max(value, min(max(most, 0.0), 1.0) ** 2))
+
+
+def scale_free(parts: Mapping[str, tuple[Mapping[str, Array], float]]) -> Ends:
+    """Bias left over with the best scalar for every slice, weighted by ``|g|^2`` of the slice.
+
+    What the draws do not tell about a slice widens the interval by its share of ``|g|^2``, and no
+    slice is left out: where the length of its mean is not resolved, all between 0 and 1 is
+    possible, and the value is halfway; where the sign of its gain is not, all that the interval
+    of the cosine allows.
+
+    Parameters
+    ----------
+    parts
+        For every slice its values, as :func:`quantities` gives them, and ``|g|^2``.
+    """
+    told: list[Array] = []
+    possible = np.zeros(3)
+    resolved = True
+    for values, share in parts.values():
+        free = values["scale_free_bias"]
+        if not share > 0:
+            continue  # no gradient that a scalar could bring it nearer to
+        if not _long(values):
+            resolved = False
+            possible += share * np.array([0.5, 0.0, 1.0])
+            continue
+        _, least, most = interval(values["gain"] / np.sqrt(values["squared_length"]))
+        if least <= 0 <= most:
+            low = min(free[0], 1 - min(most, 1.0) ** 2)
+            possible += share * np.array([free[0], low, max(free[0], 1.0)])
+        else:
+            told.append(free * share)
+    total = np.float64(sum(share for _, share in parts.values()))
+    if not total > 0:
+        return Ends(np.nan, np.nan, np.nan, resolved=False)
+    ends = interval(np.sum(told, axis=0) / total) if told else (0.0, 0.0, 0.0)
+    value, low, high = (ends + possible / total).tolist()
+    return Ends(value, low, high, resolved)
+
+
+def exact_scale_free(parts: Mapping[str, tuple[Array, float]]) -> Array:
+    """Bias left over with the best scalar for every slice, from exact values ``(1,)``."""
     weighted = [values * g2 for values, g2 in parts.values() if g2 > 0]
-    return np.sum(weighted, axis=0) / np.float64(total)
+    total = np.float64(sum(g2 for _, g2 in parts.values()))
+    return np.sum(weighted, axis=0) / total if weighted else np.array([np.nan])
+
+
+def _long(values: Mapping[str, Array]) -> bool:
+    """Whether the squared length of the mean is resolved, to half of itself."""
+    value, low, _ = interval(values["squared_length"])
+    return low > value / 2
+
+
+def _corrected(values: Array) -> Ends:
+    """Without its bias of the order 1 / K, as the jackknife sees it."""
+    value, low, high = interval(values)
+    shift = (values.size - 2) * (value - float(values[1:].mean()))
+    return Ends(value + shift, low + shift, high + shift)
 
 
 def interval(values: Array, level: float = 0.95) -> tuple[float, float, float]:

@@ -1,6 +1,7 @@
 """Plain numpy twins of the engine and the rules, readable beside the equations."""
 
 import numpy as np
+from scipy import stats
 
 
 def activation(name):
@@ -94,8 +95,11 @@ def statistics(draws, reference):
     mean2 = mean @ mean - variance / count
     along = draws @ reference
     along2 = along.mean() ** 2 - along.var(ddof=1) / count
+    squared_length = mean2
     if mean2 <= 0:
         mean2 = np.nan  # the length of the mean is not resolved
+    if along.mean() <= 0:
+        along2 = 0  # uphill no scalar and no step helps
     return {
         "bias_squared": bias / g2,
         "variance": variance / g2,
@@ -106,7 +110,67 @@ def statistics(draws, reference):
         "progress": along2 / (g2 * np.sum(draws * draws) / count),
         "absolute_bias_squared": bias,
         "absolute_variance": variance,
+        "squared_length": squared_length / g2,
+        "cosine": along.mean() / np.sqrt(g2 * mean2),
+        "root": along.mean() / np.sqrt(g2 * np.sum(draws * draws) / count),
     }
+
+
+def jackknife(draws, reference, group):
+    """Value, half width of its interval and bias, of every number in ``statistics``."""
+    value, numbers = statistics(draws, reference), np.unique(group)
+    left = [statistics(draws[group != number], reference) for number in numbers]
+    count, found = len(numbers), {}
+    for name in value:
+        each = np.array([one[name] for one in left])
+        error = np.sqrt((count - 1) / count * ((each - each.mean()) ** 2).sum())
+        half = stats.t.ppf(0.975, count - 1) * error
+        found[name] = (value[name], half, (count - 1) * (each.mean() - value[name]))
+    return found
+
+
+def measured(draws, reference, group):
+    """Value and interval (value, low, high) of every quantity, as the definitions say."""
+    found = jackknife(draws, reference, group)
+    ends = {name: (value, value - half, value + half) for name, (value, half, _) in found.items()}
+    value, half, _ = found["squared_length"]
+    if half < value / 2:
+        for name in ("direction_bias", "magnitude_bias"):
+            ends[name] = tuple(end - found[name][2] for end in ends[name])
+        value, (_, low, high) = ends["scale_free_bias"][0], ends["cosine"]
+        if low <= 0 <= high:
+            ends["scale_free_bias"] = (value, min(value, 1 - min(high, 1) ** 2), max(value, 1))
+    else:
+        ends["scale_free_bias"] = (0.5, 0, 1)
+    value, (_, low, high) = ends["progress"][0], ends["root"]
+    if low <= 0:
+        ends["progress"] = (value, min(value, 0), max(value, np.clip(high, 0, 1) ** 2))
+    return ends
+
+
+def scale_free(parts, group):
+    """Value and interval over slices (draws, reference), whose ``|g|^2`` are their weights."""
+    total = sum(g @ g for _, g in parts)
+    told, possible = [], np.zeros(3)
+    for draws, g in parts:
+        share, found = g @ g / total, jackknife(draws, g, group)
+        value, half, _ = found["squared_length"]
+        cosine, wide, _ = found["cosine"]
+        if half >= value / 2 or abs(cosine) <= wide:
+            possible += share * np.array(measured(draws, g, group)["scale_free_bias"])
+        else:
+            told.append((draws, g, share))
+    if not told:
+        return tuple(possible)
+
+    def left_over(keep):
+        each = [share * statistics(draws[keep], g)["scale_free_bias"] for draws, g, share in told]
+        return sum(each)
+
+    left = np.array([left_over(group != number) for number in np.unique(group)])
+    error = np.sqrt((len(left) - 1) / len(left) * ((left - left.mean()) ** 2).sum())
+    half = stats.t.ppf(0.975, len(left) - 1) * error
+    return tuple(possible + left_over(group >= 0) + half * np.array([0, -1, 1]))
 
 
 def batch_forward(network, inputs, noise=None, parameters=None):
