@@ -11,7 +11,8 @@ import numpy as np
 from plausibench.architectures.network import Network
 from plausibench.bench.draws import WITHIN, formed_blocks, prepare, reference_of
 from plausibench.bench.measurement import redraw_set
-from plausibench.bench.statistics import student_quantile
+from plausibench.bench.moments import largest
+from plausibench.bench.statistics import NO_GRADIENT, NOT_FINITE, student_quantile, unit
 from plausibench.bench.vectors import vector, vectors
 from plausibench.kernels.errors import integer
 from plausibench.kernels.threads import one_blas_thread
@@ -60,7 +61,7 @@ def averaging_curve(
     DataFrame
         Columns ``averaged`` (K), ``cosine`` (mean over disjoint runs of K samples), ``low``
         and ``high`` (95 %, Student's t over runs; NaN with fewer than 4 runs), ``runs``,
-        ``redrawn`` and ``reference``.
+        ``redrawn``, ``reference`` and ``flag`` (why there is no cosine).
 
     Raises
     ------
@@ -92,24 +93,35 @@ def averaging_rows(
     with one_blas_thread():
         setting = prepare(rule, network, objective, batch, state, seed)
         name, reference = reference_of(setting)
+        g = vector(network, reference)
         cosines = _cosines(
             (
                 vectors(network, block)
                 for block in formed_blocks(setting, samples if sources else 1, sources)
             ),
-            vector(network, reference),
+            g,
         )
     about = {"redrawn": "+".join(sorted(sources)) or "nothing", "reference": name}
     return [
-        {"averaged": 2**level, **_mean(np.array(values)), **about}
+        {"averaged": 2**level, **_mean(np.array(values)), **about, "flag": _flag(values, g)}
         for level, values in enumerate(cosines)
     ]
+
+
+def _flag(cosines: list[float], g: Array) -> str:
+    """Why there is no mean cosine, if there is none."""
+    if np.isfinite(cosines).all():
+        return ""
+    if not np.isfinite(g).all():
+        return NOT_FINITE
+    return NO_GRADIENT if not g.any() else "no estimate"
 
 
 def _cosines(blocks: Iterable[Array], g: Array) -> list[list[float]]:
     """Sum samples pairwise up a binary tree; memory is one block and one vector per level."""
     waiting: list[Array] = []
     cosines: list[list[float]] = []
+    g = np.ldexp(g, -unit(largest(g)))
     length = np.sqrt(g @ g)
     for block in blocks:
         sums, level = block, 0
@@ -117,9 +129,10 @@ def _cosines(blocks: Iterable[Array], g: Array) -> list[list[float]]:
             if level == len(waiting):
                 waiting.append(sums[:0])
                 cosines.append([])
-            norms = np.sqrt(np.einsum("kp,kp->k", sums, sums))
-            with np.errstate(invalid="ignore", divide="ignore"):
-                cosines[level] += (sums @ g / (norms * length)).tolist()
+            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+                near = np.ldexp(sums, -power) if (power := unit(largest(sums))) else sums
+                norms = np.sqrt(np.einsum("kp,kp->k", near, near))
+                cosines[level] += (near @ g / (norms * length)).tolist()
             listed = np.concatenate([waiting[level], sums])
             paired = len(listed) - len(listed) % 2
             waiting[level] = listed[paired:].copy()

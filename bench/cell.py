@@ -18,7 +18,7 @@ from plausibench.bench.step import progress_rows
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training import Checkpoint, alignment, evaluate, trajectory
 from plausibench.bench.unit import Unit, build_network
-from plausibench.bench.variance_budget import budget_rows
+from plausibench.bench.variance_budget import SWEEP, budget_rows
 from plausibench.kernels.errors import Divergence
 from plausibench.kernels.streams import stream
 from plausibench.kernels.threads import one_blas_thread
@@ -216,7 +216,7 @@ def _averaging(cell: Cell) -> Rows:
         cell.unit.seed,
         state=cell.checkpoint.state,
     )
-    columns = ("low", "high", "redrawn", "reference")
+    columns = ("low", "high", "redrawn", "reference", "flag")
     return [
         {
             "quantity": "cosine",
@@ -237,7 +237,9 @@ def _budget(cell: Cell) -> Rows:
         cell.task,
         cell.checkpoint.network,
         cell.objective,
-        feedbacks=10,
+        feedbacks=SWEEP.feedbacks,
+        batches=SWEEP.batches,
+        samples=SWEEP.samples,
         batch_size=cell.spec.batch_size,
         seed=cell.unit.seed,
     )

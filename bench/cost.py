@@ -9,10 +9,9 @@ from plausibench.bench.moments import BLOCK
 from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
 from plausibench.bench.unit import Unit, build_network
+from plausibench.bench.variance_budget import SWEEP
 from plausibench.rules.rule import Rule
 
-BUDGET = (80, 16)
-"""Cells of the variance budget, and draws in each."""
 STEP = 3 * 64
 """Passes that measure the best step."""
 
@@ -43,8 +42,7 @@ def _draws(rule: Rule, unit: Unit, spec: Spec) -> int:
         spec.averaging_samples if sources else 1
     )
     if unit.protocol == "shared":
-        cells, samples = BUDGET
-        draws += cells * (1 if exact else samples)
+        draws += SWEEP.feedbacks * SWEEP.batches * (1 if exact else SWEEP.samples)
         draws += spec.marginal_samples if "feedback" in rule.randomness() else 0
     return draws
 

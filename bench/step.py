@@ -7,7 +7,7 @@ import numpy as np
 from plausibench.architectures.network import Network
 from plausibench.bench.draws import WITHIN, Setting, formed_blocks, prepare, reference_of
 from plausibench.bench.exact import exact
-from plausibench.bench.statistics import interval, mean_interval
+from plausibench.bench.statistics import NO_GRADIENT, NOT_FINITE, interval, mean_interval
 from plausibench.bench.vectors import vector, vectors
 from plausibench.kernels.errors import Divergence, integer
 from plausibench.kernels.threads import one_blas_thread
@@ -56,10 +56,10 @@ def progress(
     -------
     DataFrame
         Columns ``quantity``, ``value``, ``low``, ``high`` (95 % over draws), ``samples``,
-        ``redrawn``, ``reference`` and ``method``. Quantities: ``best_step`` (0 where the mean
-        estimate points uphill, NaN without positive curvature along the estimates),
-        ``predicted_decrease``, and the means over draws of ``linear_decrease`` (first order)
-        and ``realised_decrease``, both at the best step.
+        ``redrawn``, ``reference``, ``method`` and ``flag`` (why there is no value). Quantities:
+        ``best_step`` (0 where the mean estimate points uphill, NaN without positive curvature
+        along the estimates), ``predicted_decrease``, and the means over draws of
+        ``linear_decrease`` (first order) and ``realised_decrease``, both at the best step.
 
     Raises
     ------
@@ -108,12 +108,23 @@ def progress_rows(
         "linear_decrease": mean_interval(step[0] * slopes),
         "realised_decrease": mean_interval(realised),
     }
-    return [
+    rows = []
+    for quantity, (value, *ends) in found.items():
         # One draw of a deterministic rule says it all.
-        {"quantity": quantity, "value": value, **about}
-        | ({"low": low, "high": high} if sources else {"low": value, "high": value})
-        for quantity, (value, low, high) in found.items()
-    ]
+        low, high = ends if sources else (value, value)
+        flag = "" if np.isfinite([value, low, high]).all() else _reason(g, slopes, curvatures)
+        ends_of = {"low": low, "high": high, "flag": flag}
+        rows.append({"quantity": quantity, "value": value, **about, **ends_of})
+    return rows
+
+
+def _reason(g: Array, slopes: Array, curvatures: Array) -> str:
+    """Why there is no best step, or no decrease by it."""
+    if not g.any():
+        return NO_GRADIENT
+    if not (np.isfinite(slopes).all() and np.isfinite(curvatures).all()):
+        return NOT_FINITE
+    return "no positive curvature" if not curvatures.mean() > 0 else "unresolved"
 
 
 def decrease(setting: Setting, draws: Arrays, step: Array | float) -> Array:

@@ -6,14 +6,15 @@ unbiased mean squares of a nested analysis of variance (Searle, Casella & McCull
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from plausibench.architectures.network import Network
 from plausibench.bench.draws import WITHIN, Setting, formed_blocks, prepare, reference_of
 from plausibench.bench.exact import exact, is_exact
-from plausibench.bench.statistics import GROUPS, interval
+from plausibench.bench.moments import largest
+from plausibench.bench.statistics import GROUPS, NO_GRADIENT, NOT_FINITE, interval, unit
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.vectors import vector, vectors
 from plausibench.kernels.errors import integer
@@ -35,6 +36,18 @@ QUANTITIES = (
     "marginal_bias_squared",
     "conditional_bias_squared",
 )
+
+
+class Sizes(NamedTuple):
+    """Feedback draws, batches in each, and samples in each batch."""
+
+    feedbacks: int
+    batches: int
+    samples: int
+
+
+SWEEP = Sizes(feedbacks=10, batches=4, samples=16)
+"""Of the design that a sweep computes at every checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +114,8 @@ class Design:
     batch_size: int
     seed: int
     reference: Array
+    power: int = 0
+    """Deviations, and their squares, are in the unit ``2**power``."""
 
     def cell(self, state: State, *place: int) -> tuple[Array, float, float]:
         """Mean deviation for one batch, variance within, and variance of the mean."""
@@ -110,13 +125,14 @@ class Design:
         answer = exact(setting, WITHIN)
         if answer is not None:
             mean = vector(self.network, answer.mean)
-            return mean - self.reference, sum(answer.variance.values()), 0.0
+            variance = np.ldexp(sum(answer.variance.values()), -2 * self.power)
+            return np.ldexp(mean - self.reference, -self.power), float(variance), 0.0
         return self._sampled(setting)
 
     def _sampled(self, setting: Setting) -> tuple[Array, float, float]:
         total, squares = np.zeros(self.reference.size), 0.0
         for block in formed_blocks(setting, self.samples, WITHIN):
-            d = vectors(self.network, block) - self.reference
+            d = np.ldexp(vectors(self.network, block) - self.reference, -self.power)
             total += d.sum(axis=0)
             squares += float(np.einsum("kp,kp->", d, d))
         variance = (squares - float(total @ total) / self.samples) / (self.samples - 1)
@@ -189,8 +205,8 @@ def budget(
     -------
     DataFrame
         Columns ``quantity``, ``value``, ``low``, ``high``, ``samples`` (draws in all),
-        ``redrawn``, ``reference`` and ``method``. Relative to ``|g|^2``:
-        ``variance_feedback``, ``variance_data``, ``variance_within``, their sum
+        ``redrawn``, ``reference``, ``method`` and ``flag`` (why there is no value). Relative to
+        ``|g|^2``: ``variance_feedback``, ``variance_data``, ``variance_within``, their sum
         ``variance_total``, ``marginal_bias_squared`` (of the mean over everything) and
         ``conditional_bias_squared`` (mean over feedback draws). Intervals are 95 %, by
         jackknife over groups of the outermost units. A component may come out negative; it is
@@ -237,14 +253,18 @@ def budget_rows(
         whole = prepare(rule, network, objective, task.full(), {}, seed)
         name, reference = reference_of(whole)
         g = vector(network, reference)
-        design = Design(rule, task, network, objective, samples, batch_size, seed, g)
-        if "feedback" in rule.randomness():
-            units = design.feedback_units(feedbacks, batches)
-        else:
-            units = design.batch_units(feedbacks * batches)
-    groups = min(GROUPS, len(units.gram))
-    listed = [units, *(units.without(group, groups) for group in range(groups))]
-    components = [one.components() for one in listed]
+        power = unit(largest(g))
+        design = Design(rule, task, network, objective, samples, batch_size, seed, g, power)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if "feedback" in rule.randomness():
+                units = design.feedback_units(feedbacks, batches)
+            else:
+                units = design.batch_units(feedbacks * batches)
+            groups = min(GROUPS, len(units.gram))
+            listed = [units, *(units.without(group, groups) for group in range(groups))]
+            components = [one.components() for one in listed]
+            scaled = np.ldexp(g, -power)
+            length = scaled @ scaled
     drawn = feedbacks * batches * (1 if is_exact(rule, WITHIN) else samples)
     about = {
         "samples": drawn,
@@ -255,7 +275,10 @@ def budget_rows(
     rows = []
     for quantity in QUANTITIES:
         values = np.array([one[quantity] for one in components])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            value, low, high = interval(values / (g @ g))
-        rows.append({"quantity": quantity, "value": value, "low": low, "high": high, **about})
+        with np.errstate(invalid="ignore", over="ignore"):
+            ends = interval(values / length if length > 0 else np.full(values.shape, np.nan))
+        value, low, high = ends
+        flag = "" if np.isfinite(ends).all() else NOT_FINITE if length else NO_GRADIENT
+        row = {"quantity": quantity, "value": value, "low": low, "high": high}
+        rows.append({**row, **about, "flag": flag})
     return rows

@@ -18,6 +18,9 @@ from plausibench.rules.winner import apart, classes, enumerated, of_chosen, winn
 
 Array = np.ndarray
 
+RAREST = 1e-250
+"""Least probability of an action: its inverse, and what is made of it, is still a number."""
+
 
 @dataclass(frozen=True)
 class AttentionGated(SampledAction):
@@ -47,7 +50,8 @@ class AttentionGated(SampledAction):
     )
 
     def policy(self, clean: Activity) -> Array:
-        return softmax(clean.output)
+        # In float64, and never 0: the rarer the rewarded action, the larger its signal.
+        return np.maximum(softmax(clean.output.astype(np.float64)), RAREST)
 
     def respond(
         self, network: Network, batch: Batch, clean: Activity, state: State, actions: Array
@@ -55,7 +59,9 @@ class AttentionGated(SampledAction):
         chance = of_chosen(self.policy(clean), actions)
         rewarded = actions == classes(batch, "attention_gated")
         signal = np.where(rewarded, (1 - chance) / chance, -1.0)
-        return winners(network, clean, actions, -signal.astype(network.dtype) / batch.size)
+        with np.errstate(over="ignore"):  # of float32
+            signal = signal.astype(network.dtype)
+        return winners(network, clean, actions, -signal / batch.size)
 
     def reference(
         self, network: Network, objective: Objective, batch: Batch, clean: Activity

@@ -64,7 +64,7 @@ def agree(frame, draws, reference):
         if not np.isfinite(twin).all():
             assert "unresolved" in row.flag
         # Relative to the quantity, or to the size of what was subtracted to get it.
-        draw, g = parts[row.projection]
+        g = parts[row.projection][1]
         variance = twins[row.projection]["variance"][0]
         scale = np.nanmax([*abs(twin), variance / samples, 1e-3])
         if row.quantity.startswith("absolute"):
