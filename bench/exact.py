@@ -116,7 +116,7 @@ def _responses(setting: Setting, rule: SampledAction) -> tuple[Array, dict[str, 
     policy = rule.policy(setting.clean).astype(np.float64)
     examples, actions = policy.shape
     chosen = np.repeat(np.arange(actions)[:, None], examples, axis=1)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         found = rule.respond(setting.network, setting.batch, setting.clean, setting.state, chosen)
     assert all(isinstance(response, Outer) for response in found.values())
     return policy, {name: one for name, one in found.items() if isinstance(one, Outer)}

@@ -235,16 +235,19 @@ def scale_free(parts: Mapping[str, tuple[Mapping[str, Array], float]]) -> Ends:
     ----------
     parts
         For every slice its values, as :func:`quantities` gives them, and ``|g|^2``.
+
+    Returns
+    -------
+    Ends
+        Unresolved if more of the interval is owed to this than to the noise of the others.
     """
     told: list[Array] = []
     possible = np.zeros(3)
-    resolved = True
     for values, share in parts.values():
         free = values["scale_free_bias"]
         if not share > 0:
             continue  # no gradient that a scalar could bring it nearer to
         if not _long(values):
-            resolved = False
             possible += share * np.array([0.5, 0.0, 1.0])
             continue
         _, least, most = interval(values["gain"] / np.sqrt(values["squared_length"]))
@@ -257,8 +260,9 @@ def scale_free(parts: Mapping[str, tuple[Mapping[str, Array], float]]) -> Ends:
     if not total > 0:
         return Ends(np.nan, np.nan, np.nan, resolved=False)
     ends = interval(np.sum(told, axis=0) / total) if told else (0.0, 0.0, 0.0)
-    value, low, high = (ends + possible / total).tolist()
-    return Ends(value, low, high, resolved)
+    possible /= total
+    value, low, high = (ends + possible).tolist()
+    return Ends(value, low, high, resolved=possible[2] - possible[1] <= ends[2] - ends[1])
 
 
 def exact_scale_free(parts: Mapping[str, tuple[Array, float]]) -> Array:

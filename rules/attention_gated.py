@@ -19,7 +19,7 @@ from plausibench.rules.winner import apart, classes, enumerated, of_chosen, winn
 Array = np.ndarray
 
 RAREST = 1e-250
-"""Least probability of an action: its inverse, and what is made of it, is still a number."""
+"""Least probability of an action: its inverse times weights is still a number."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,17 @@ class AttentionGated(SampledAction):
     )
 
     def policy(self, clean: Activity) -> Array:
-        # In float64, and never 0: the rarer the rewarded action, the larger its signal.
-        return np.maximum(softmax(clean.output.astype(np.float64)), RAREST)
+        # In float64 never 0: the rarer the rewarded action, the larger its signal.
+        return np.maximum(softmax(clean.output), RAREST)
 
     def respond(
         self, network: Network, batch: Batch, clean: Activity, state: State, actions: Array
     ) -> Estimates:
         chance = of_chosen(self.policy(clean), actions)
         rewarded = actions == classes(batch, "attention_gated")
-        signal = np.where(rewarded, (1 - chance) / chance, -1.0)
-        with np.errstate(over="ignore"):  # of float32
-            signal = signal.astype(network.dtype)
-        return winners(network, clean, actions, -signal / batch.size)
+        with np.errstate(divide="ignore"):  # what is rarer than float32 can say is never drawn
+            signal = np.where(rewarded, (1 - chance) / chance, -1.0)
+        return winners(network, clean, actions, -signal.astype(network.dtype) / batch.size)
 
     def reference(
         self, network: Network, objective: Objective, batch: Batch, clean: Activity
