@@ -67,15 +67,16 @@ class Factors:
         wide = pre.astype(np.float64, copy=False)
         pays = paying(projection, clean)
         known = pays or (paid and synapse.separable)
-        return cls(
-            projection,
-            reference,
-            pre,
-            synapse.pre_gram(wide).reshape(-1) if known else np.empty(0),
-            synapse.drive(reference, wide).reshape(-1),
-            float((reference * reference).sum()),
-            pays,
-        )
+        with np.errstate(over="ignore"):  # of numbers that need another unit
+            return cls(
+                projection,
+                reference,
+                pre,
+                synapse.pre_gram(wide).reshape(-1) if known else np.empty(0),
+                synapse.drive(reference, wide).reshape(-1),
+                float((reference * reference).sum()),
+                pays,
+            )
 
     def sums(self, estimate: Estimate, valid: int) -> tuple[Array, Array, "Total"]:
         """``|d|^2``, ``d . g`` and sums of d = estimate - g, formed.

@@ -203,9 +203,11 @@ def intervals(values: Mapping[str, Array]) -> dict[str, Ends]:
     - ``scale_free_bias`` is :func:`scale_free` of the slice alone.
     """
     found = {name: Ends(*interval(values[name])) for name in QUANTITIES}
-    if _long(values):
-        for name in ("direction_bias", "magnitude_bias"):
+    for name in ("direction_bias", "magnitude_bias"):
+        if _long(values):
             found[name] = _corrected(values[name])
+        else:
+            found[name] = found[name]._replace(resolved=False)
     found["progress"] = _progress(values)
     found["scale_free_bias"] = scale_free({"": (values, 1.0)})
     return {
@@ -226,10 +228,10 @@ def _progress(values: Mapping[str, Array]) -> Ends:
 def scale_free(parts: Mapping[str, tuple[Mapping[str, Array], float]]) -> Ends:
     """Bias left over with the best scalar for every slice, weighted by ``|g|^2`` of the slice.
 
-    What the draws do not tell about a slice widens the interval by its share of ``|g|^2``, and no
-    slice is left out: where the length of its mean is not resolved, all between 0 and 1 is
-    possible, and the value is halfway; where the sign of its gain is not, all that the interval
-    of the cosine allows.
+    Where its mean points uphill no scalar helps, and all is left over. What the draws do not tell
+    about a slice widens the interval by its share of ``|g|^2``, and no slice is left out: where
+    the length of its mean is not resolved, all between 0 and 1 is possible, and the value is
+    halfway; where the sign of its gain is not, all that the interval of the cosine allows.
 
     Parameters
     ----------
@@ -242,22 +244,27 @@ def scale_free(parts: Mapping[str, tuple[Mapping[str, Array], float]]) -> Ends:
         Unresolved if more of the interval is owed to this than to the noise of the others.
     """
     told: list[Array] = []
-    possible = np.zeros(3)
+    possible = np.zeros(3)  # value, low and high of what is not
     for values, share in parts.values():
-        free = values["scale_free_bias"]
         if not share > 0:
             continue  # no gradient that a scalar could bring it nearer to
-        if not _long(values):
+        free = values["scale_free_bias"]
+        gain, _, most_gain = interval(values["gain"])
+        if not np.isfinite(gain):
+            possible += np.nan
+        elif most_gain < 0:
+            possible += share
+        elif not _long(values):
             possible += share * np.array([0.5, 0.0, 1.0])
-            continue
-        _, least, most = interval(values["gain"] / np.sqrt(values["squared_length"]))
-        if least <= 0 <= most:
-            low = min(free[0], 1 - min(most, 1.0) ** 2)
-            possible += share * np.array([free[0], low, max(free[0], 1.0)])
         else:
-            told.append(free * share)
+            _, least, most = interval(values["gain"] / np.sqrt(values["squared_length"]))
+            if least <= 0:
+                low = min(free[0], 1 - min(most, 1.0) ** 2)
+                possible += share * np.array([free[0], low, max(free[0], 1.0)])
+            else:
+                told.append(free * share)
     total = np.float64(sum(share for _, share in parts.values()))
-    if not total > 0:
+    if not (total > 0 and np.isfinite(possible).all()):
         return Ends(np.nan, np.nan, np.nan, resolved=False)
     ends = interval(np.sum(told, axis=0) / total) if told else (0.0, 0.0, 0.0)
     possible /= total

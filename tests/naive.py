@@ -142,6 +142,8 @@ def measured(draws, reference, group):
             ends["scale_free_bias"] = (value, min(value, 1 - min(high, 1) ** 2), max(value, 1))
     else:
         ends["scale_free_bias"] = (0.5, 0, 1)
+    if ends["gain"][2] < 0:
+        ends["scale_free_bias"] = (1, 1, 1)
     value, (_, low, high) = ends["progress"][0], ends["root"]
     if low <= 0:
         ends["progress"] = (value, min(value, 0), max(value, np.clip(high, 0, 1) ** 2))
@@ -156,7 +158,8 @@ def scale_free(parts, group):
         share, found = g @ g / total, jackknife(draws, g, group)
         value, half, _ = found["squared_length"]
         cosine, wide, _ = found["cosine"]
-        if half >= value / 2 or abs(cosine) <= wide:
+        gain, most, _ = found["gain"]
+        if half >= value / 2 or abs(cosine) <= wide or gain + most < 0:
             possible += share * np.array(measured(draws, g, group)["scale_free_bias"])
         else:
             told.append((draws, g, share))

@@ -13,8 +13,9 @@ from plausibench.bench.statistics import (
     QUANTITIES,
     GroupSums,
     effective_dimension,
-    interval,
+    intervals,
     quantities,
+    scale_free,
 )
 from plausibench.rules.estimate import Dense
 
@@ -204,9 +205,9 @@ def coverage(bias_length, spectrum, samples, replicates, seed):
     hits = dict.fromkeys(COVERED, 0)
     for _ in range(replicates):
         draws = synthetic(bias, spectrum, samples, generator, reference)
-        found = quantities(group_sums(draws, reference))
+        found = intervals(quantities(group_sums(draws, reference)))
         for name in COVERED:
-            _, low, high = interval(found[name])
+            _, low, high, _ = found[name]
             hits[name] += low <= true[name] <= high
     return {name: count / replicates for name, count in hits.items()}
 
@@ -229,3 +230,124 @@ def test_intervals_cover(shape, bias, record_figure):
     for name, share in found.items():
         record_figure(f"coverage of {name}, {shape} noise, bias {bias}", share, "0.93 to 0.995")
     assert all(0.93 <= share <= 0.995 for share in found.values()), found
+
+
+NOISES = {
+    "gaussian": lambda generator, shape: generator.standard_normal(shape),
+    # Skewed, with a kurtosis of 58: cubes of exponential numbers would have no useful variance.
+    "heavy": lambda generator, shape: (
+        (generator.standard_exponential(shape) ** 1.5 - 1.3293403881791370)
+        / np.sqrt(6 - 1.3293403881791370**2)
+    ),
+}
+MEANS = [
+    (-0.3, 0.0),
+    (-0.05, 0.0),
+    (0.025, 0.0),
+    (0.05, 0.0),
+    (0.1, 0.0),
+    (0.15, 0.0),
+    (0.2, 0.0),
+    (0.6, 0.0),
+    (0.05, 0.5),
+    (0.1, 1.0),
+    (1.0, 0.0),
+    (1.0, 1.0),
+]
+"""Means along and across the gradient; 0.05 along it is one standard error of its mean."""
+
+
+def told(law, along, across, replicates, seed=11, size=40, samples=400):
+    """Ends of progress and scale-free bias in replicates, and what is true."""
+    generator = np.random.default_rng(seed)
+    reference, side = np.eye(size)[:2]
+    mean = along * reference + across * side
+    length, downhill = mean @ mean, max(along, 0.0) ** 2
+    found = [
+        intervals(quantities(group_sums(mean + NOISES[law](generator, (samples, size)), reference)))
+        for _ in range(replicates)
+    ]
+    return found, {
+        "progress": downhill / (length + size),
+        "scale_free_bias": 1 - downhill / length,
+    }
+
+
+def shares(found, true):
+    """Share of replicates whose interval holds the truth."""
+    rounding = 1e-9
+    return {
+        name: np.mean(
+            [one[name].low - rounding <= value <= one[name].high + rounding for one in found]
+        )
+        for name, value in true.items()
+    }
+
+
+def test_barely_resolved_gains_are_covered_quick():
+    """300 replicates; .90 lies 4 standard errors below .95. The square alone covers .84."""
+    found = shares(*told("gaussian", 0.1, 0.0, 300))
+    assert min(found.values()) >= 0.90, found
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("law", NOISES)
+@pytest.mark.parametrize(("along", "across"), MEANS)
+def test_progress_and_scale_free_bias_are_covered(law, along, across, record_figure):
+    """From far uphill to far downhill: 2000 replicates, at least 92.5 %."""
+    found = shares(*told(law, along, across, 2000))
+    for name, share in found.items():
+        line = f"coverage of {name}, {law} noise, mean {along} along, {across} across"
+        record_figure(line, share, "at least 0.925")
+    assert min(found.values()) >= 0.925, found
+
+
+def test_no_replicate_is_without_a_scale_free_bias():
+    """What is unresolved is an interval, so that no average leaves it out."""
+    for along, across in MEANS:
+        found, _ = told("heavy", along, across, 20)
+        values = np.array([one["scale_free_bias"][:3] for one in found])
+        assert np.isfinite(values).all()
+        assert (values[:, 1] <= values[:, 0]).all()
+        assert (values[:, 0] <= values[:, 2]).all()
+
+
+def test_an_unresolved_slice_widens_the_interval_by_its_share():
+    generator = np.random.default_rng(12)
+    reference = np.eye(30)[0]
+    clear = quantities(
+        group_sums(synthetic(0.0, np.full(30, 1e-6), 400, generator, reference), reference)
+    )
+    noisy = quantities(
+        group_sums(synthetic(0.0, np.full(30, 1e3), 400, generator, reference), reference)
+    )
+    both = scale_free({"clear": (clear, 3.0), "noisy": (noisy, 1.0)})
+    assert both.value == pytest.approx(1 / 8, abs=1e-5)
+    assert both.low == pytest.approx(0, abs=1e-5)
+    assert both.high == pytest.approx(1 / 4, abs=1e-5)
+    assert not both.resolved
+    alone = scale_free({"noisy": (noisy, 1.0)})
+    assert alone == (0.5, 0.0, 1.0, False)
+
+
+def off(replicates, seed=13):
+    """Mean direction and magnitude bias of an unbiased estimator, and their standard errors."""
+    generator = np.random.default_rng(seed)
+    reference, spectrum = np.eye(20)[0], np.full(20, 0.05)
+    spectrum[0] = 4.0  # along the mean: without correction both are off by -V / (2 K) = -0.005
+    values = []
+    for _ in range(replicates):
+        draws = synthetic(0, spectrum, 400, generator, reference)
+        found = intervals(quantities(group_sums(draws, reference)))
+        # The gain is unbiased, and takes most of its noise away from the length.
+        length = found["magnitude_bias"].value - (found["gain"].value - 1)
+        values.append((found["direction_bias"].value, length))
+    return np.mean(values, axis=0), np.std(values, axis=0, ddof=1) / np.sqrt(replicates)
+
+
+def test_direction_and_magnitude_are_right_to_first_order(record_figure):
+    """What is left is of second order: less than a third of -V / (2 K |mu|^2) = -0.005."""
+    mean, error = off(1000)
+    record_figure("direction bias of an unbiased estimator", mean[0], "0 within 0.0015 and noise")
+    assert (4 * error < 0.001).all()
+    assert (abs(mean) <= 0.0015 + 4 * error).all(), (mean, error)
