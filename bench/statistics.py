@@ -198,8 +198,7 @@ def intervals(values: Mapping[str, Array]) -> dict[str, Ends]:
 
     - ``direction_bias`` and ``magnitude_bias`` are ratios and roots, off by ``-V/(2 K |mu|^2)``
       with V the variance along the mean: the jackknife takes this away, to first order.
-    - ``progress`` has a square that is smooth only where the gain is told apart from 0. Where it
-      is not, the interval is that of the root, with its sign, squared.
+    - ``progress`` has the interval of its root, which has a sign, squared.
     - ``scale_free_bias`` is :func:`scale_free` of the slice alone.
     """
     found = {name: Ends(*interval(values[name])) for name in QUANTITIES}
@@ -217,12 +216,19 @@ def intervals(values: Mapping[str, Array]) -> dict[str, Ends]:
 
 
 def _progress(values: Mapping[str, Array]) -> Ends:
-    value, low, high = interval(values["progress"])
+    """Progress, which is a square, with the interval of its root.
+
+    The root has a sign, and is linear in the estimates where the square is not: where the gain
+    is hardly told from 0, an interval of the square itself does not cover.
+    """
+    value = float(values["progress"][0])
     with np.errstate(invalid="ignore"):
-        _, least, most = interval(values["gain"] / np.sqrt(values["second_moment"]))
-    if not least <= 0:
+        _, low, high = interval(values["gain"] / np.sqrt(values["second_moment"]))
+    if np.isnan(low):
         return Ends(value, low, high)
-    return Ends(value, min(value, 0.0), max(value, min(max(most, 0.0), 1.0) ** 2))
+    # Downhill only, and no more than all there is; the value itself may be below 0.
+    low, high = (min(max(end, 0.0), 1.0) ** 2 for end in (low, high))
+    return Ends(value, min(value, low), max(value, high))
 
 
 def scale_free(parts: Mapping[str, tuple[Mapping[str, Array], float]]) -> Ends:

@@ -145,8 +145,8 @@ def measured(draws, reference, group):
     if ends["gain"][2] < 0:
         ends["scale_free_bias"] = (1, 1, 1)
     value, (_, low, high) = ends["progress"][0], ends["root"]
-    if low <= 0:
-        ends["progress"] = (value, min(value, 0), max(value, np.clip(high, 0, 1) ** 2))
+    low, high = np.clip((low, high), 0, 1) ** 2
+    ends["progress"] = (value, min(value, low), max(value, high))
     return ends
 
 

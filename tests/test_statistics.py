@@ -285,7 +285,7 @@ def shares(found, true):
 
 
 def test_barely_resolved_gains_are_covered_quick():
-    """300 replicates; .90 lies 4 standard errors below .95. The square alone covers .84."""
+    """300 replicates; .90 lies 4 standard errors below .95. Without its root, .84 are covered."""
     found = shares(*told("gaussian", 0.1, 0.0, 300))
     assert min(found.values()) >= 0.90, found
 
