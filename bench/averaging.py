@@ -12,7 +12,13 @@ from plausibench.architectures.network import Network
 from plausibench.bench.draws import WITHIN, formed_blocks, prepare, reference_of
 from plausibench.bench.measurement import redraw_set
 from plausibench.bench.moments import largest
-from plausibench.bench.statistics import NO_GRADIENT, NOT_FINITE, student_quantile, unit
+from plausibench.bench.statistics import (
+    NO_GRADIENT,
+    NOT_FINITE,
+    UNDEFINED,
+    student_quantile,
+    unit,
+)
 from plausibench.bench.vectors import vector, vectors
 from plausibench.kernels.errors import integer
 from plausibench.kernels.threads import one_blas_thread
@@ -114,7 +120,7 @@ def _flag(cosines: list[float], g: Array) -> str:
         return ""
     if not np.isfinite(g).all():
         return NOT_FINITE
-    return NO_GRADIENT if not g.any() else "no estimate"
+    return NO_GRADIENT if not g.any() else UNDEFINED
 
 
 def _cosines(blocks: Iterable[Array], g: Array) -> list[list[float]]:

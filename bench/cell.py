@@ -14,6 +14,7 @@ from plausibench.bench.measurement import from_exact, measure
 from plausibench.bench.optimisers import make_optimiser
 from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
+from plausibench.bench.statistics import NO_GRADIENT, UNDEFINED
 from plausibench.bench.step import progress_rows
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training import Checkpoint, alignment, evaluate, trajectory
@@ -124,9 +125,11 @@ def _training(cell: Cell) -> Rows:
     aligned = alignment(cell.rule, network, cell.objective, cell.batch, state, cell.unit.seed)
     sources = cell.rule.randomness() & WITHIN
     drawn = {"samples": 1, "redrawn": "+".join(sorted(sources)), "method": "sampled"}
+    # The cosine with nothing.
+    flag = {} if np.isfinite(aligned) else {"flag": UNDEFINED}
     return [
         *({"quantity": name, "value": value} for name, value in found.items()),
-        {"quantity": "alignment", "value": aligned} | (drawn if sources else {}),
+        {"quantity": "alignment", "value": aligned} | (drawn if sources else {}) | flag,
     ]
 
 
@@ -153,8 +156,11 @@ def _conditional(cell: Cell) -> Rows:
 
 
 def wider(row: dict[str, Any], precision: float) -> bool:
-    """Whether a squared bias has a wider interval than was asked for; 0 asks for nothing."""
-    if not precision or row["quantity"] != "bias_squared":
+    """Whether a squared bias has a wider interval than was asked for; 0 asks for nothing.
+
+    More draws would not help where there is no gradient to be relative to.
+    """
+    if not precision or row["quantity"] != "bias_squared" or NO_GRADIENT in row["flag"]:
         return False
     # An interval that is not known is not narrow enough.
     return not (row["high"] - row["low"]) / 2 <= precision

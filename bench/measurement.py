@@ -29,6 +29,7 @@ from plausibench.bench.statistics import (
     NOT_FINITE,
     QUANTITIES,
     RELATIVE,
+    UNDEFINED,
     Ends,
     GroupSums,
     effective_dimension,
@@ -356,7 +357,7 @@ def _row(
     elif length == 0 and quantity in RELATIVE:
         flags = [*flags, NO_GRADIENT]
     elif extra["method"] != "sampled" and np.isnan(ends.value):
-        flags = ["undefined"]
+        flags = [UNDEFINED]
     elif not ends.resolved:
         flags = [*flags, "unresolved"]
     return {

@@ -382,5 +382,5 @@ class Moments:
             )
             flat = np.ldexp(g + sum_of_all / count.sum(), factors.exponent)
             mean[name] = flat.reshape(factors.reference.shape)
-        total = whole(parts, self.cross_squares[used, -1], self.exponent)
-        return {**parts, "all": total}, mean
+        everything = whole(parts, self.cross_squares[used, -1], self.exponent)
+        return {**parts, "all": everything}, mean

@@ -33,6 +33,8 @@ NO_GRADIENT = "no gradient"
 """Flag of what is relative to a gradient that is 0."""
 NOT_FINITE = "not finite"
 """Flag of what comes of numbers that are not."""
+UNDEFINED = "undefined"
+"""Flag of an exact value that does not exist, such as the direction of nothing."""
 
 
 @dataclass(frozen=True)

@@ -246,6 +246,21 @@ def test_doubtful_intervals_are_flagged():
     assert (enough.loc[enough["projection"] == "all", "flag"] == "").all()
 
 
+def test_no_measurement_is_without_a_scale_free_bias():
+    """Else those that happen to have one would be a selection. It holds 0: there is no bias."""
+    rule = bench.make("rule", "weight_perturbation")
+    network, batch = cell()
+    held = []
+    for seed in range(200):
+        found = bench.measure(rule, network, CROSS_ENTROPY, batch, 320, seed, threads=1)
+        rows = [row for row in found.rows if row["quantity"] == "scale_free_bias"]
+        ends = np.array([(row["value"], row["low"], row["high"]) for row in rows])
+        assert np.isfinite(ends).all()
+        whole = next(row for row in rows if row["projection"] == "all")
+        held.append(whole["low"] <= 1e-6 and whole["high"] >= 0)
+    assert np.mean(held) >= 0.9
+
+
 def test_noise_of_a_rule_does_not_depend_on_its_options():
     """A comparison between noise levels, or between rules, is paired."""
     network, batch = cell()
