@@ -133,16 +133,22 @@ def test_what_goes_against_the_gradient_is_turned():
 
 
 def test_a_sample_is_the_same_in_any_measurement():
-    seen = []
+    def drawn_by(samples):
+        seen = []
 
-    def noisy(parameters, batch, rng):
-        seen.append(rng.standard_normal())
-        return quiet(parameters, batch, rng)
+        def noisy(parameters, batch, rng):
+            seen.append(rng.standard_normal())
+            return quiet(parameters, batch, rng)
 
-    for samples in (20, 5):
         bench.measure_function(noisy, PARAMETERS, None, samples, seed=3, reference=ONES)
-    assert len(set(seen[:20])) == 20
-    assert seen[20:] == seen[:5]
+        assert len(seen) == samples + 2
+        # The first sample is drawn again at the start and at the end, to see that it is the same.
+        assert seen[0] == seen[2] == seen[-1]
+        return [*seen[:2], *seen[3:-1]]
+
+    many, few = drawn_by(20), drawn_by(5)
+    assert len(set(many)) == 20
+    assert few == many[:5]
 
 
 @pytest.mark.parametrize(
