@@ -47,7 +47,7 @@ def show(value: object, width: int = 80) -> str:
     try:
         text = " ".join((str(value) if isinstance(value, Number) else repr(value)).split())
     except Exception:  # noqa: BLE001 - Python writes out no whole number of 5000 digits, for one
-        text = f"an object of type {type(value).__name__} that cannot be shown"
+        text = f"<{type(value).__name__} that cannot be written out>"
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
@@ -82,9 +82,9 @@ def choose(field: str, value: object, allowed: Iterable[str]) -> str:
     InputError
         If ``value`` is none of them; lists them and suggests the nearest.
     """
-    names, value = list(allowed), plain(value)
-    if isinstance(value, str) and value in names:
-        return value
+    names, given = list(allowed), plain(value)
+    if isinstance(given, str) and given in names:
+        return given
     near = nearest(value, names)
     hint = f"; did you mean {near!r}?" if near else ""
     raise InputError(f"{field}: {show(value)} is not known; choose one of {', '.join(names)}{hint}")

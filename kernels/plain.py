@@ -43,17 +43,13 @@ class PlainOptions(ABCMeta):
     """
 
     def __call__(cls, *given: Any, **named: Any) -> Any:
-        declared = {f.name: f.type for f in fields(cls) if f.init} if is_dataclass(cls) else {}
-        kinds = [*declared.values(), *(None for _ in given)]
-        return super().__call__(
-            *(_option(value, kind) for value, kind in zip(given, kinds, strict=False)),
-            **{name: _option(value, declared.get(name)) for name, value in named.items()},
-        )
-
-
-def _option(value: Any, declared: Any) -> Any:
-    value = plain(value)
-    if type(value) is int and (declared in (float, "float") or float in get_args(declared)):
-        with suppress(OverflowError):  # refused by the check of this option
-            return float(value)
-    return value
+        options = {name: plain(value) for name, value in named.items()}
+        made = super().__call__(*map(plain, given), **options)
+        for option in fields(made) if is_dataclass(made) else ():
+            declared = (option.type, *get_args(option.type))
+            value = getattr(made, option.name)
+            if type(value) is int and (float in declared or "float" in declared):
+                with suppress(OverflowError):
+                    # A frozen dataclass can only be filled in this way.
+                    object.__setattr__(made, option.name, float(value))
+        return made

@@ -199,5 +199,8 @@ def last_steps(batch: Batch) -> NDArray[np.int64]:
 # worker, and two equal tasks would hold the data twice.
 @lru_cache(maxsize=4)
 def _loaded(task: Task) -> tuple[Batch, Batch]:
-    train, test = task.load()
+    try:
+        train, test = task.load()
+    except MemoryError as error:
+        raise InputError(f"task {task.name}: {error}") from error
     return train.read_only(), test.read_only()
