@@ -236,6 +236,7 @@ def estimates(
 
 def redraw_set(redraw: Iterable[str]) -> frozenset[str]:
     """Check the names of the sources to redraw."""
+    redraw = plain(redraw)
     if isinstance(redraw, str):
         redraw = [redraw]
     if not isinstance(redraw, Iterable):
@@ -341,7 +342,8 @@ def _said(row: Mapping[str, Any]) -> str:
 
 def _flags(rows: Sequence[Mapping[str, Any]]) -> str:
     """Every flag once."""
-    return ", ".join(dict.fromkeys(row["flag"] for row in rows if row["flag"]))
+    said = (flag for row in rows for flag in row["flag"].split(", ") if flag)
+    return ", ".join(dict.fromkeys(said))
 
 
 def _about(rows: Sequence[Mapping[str, Any]]) -> str:
