@@ -29,6 +29,7 @@ Sample = dict[str, Array]
 Reference = Arrays | Callable[[Arrays, Any], Arrays] | tuple[Network, Objective]
 
 SIGNS = {"gradient": 1.0, "descent": -1.0}
+ARRAYS = "a dict of at least one array, such as dict(module.named_parameters())"
 REPEATABLE = 1e-5
 """Relative difference between two calls with equal generators that rounding on several threads or
 in single precision may make."""
@@ -89,12 +90,12 @@ def measure_function(
     if not callable(update):
         raise refusal("update", update, "a function of parameters, batch and rng")
     if not isinstance(parameters, Mapping) or not parameters:
-        raise refusal("parameters", parameters, "a dict of at least one array")
+        raise refusal("parameters", parameters, ARRAYS)
     before = {name: array.copy() for name, array in _named("parameters", parameters).items()}
     for name in before:
         refuse_reserved("parameters", name)
     if not before:
-        raise refusal("parameters", parameters, "a dict of at least one array")
+        raise refusal("parameters", parameters, ARRAYS)
     shapes = {name: array.shape for name, array in before.items()}
 
     def draw(number: int) -> tuple[Sample, bool]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from plausibench.architectures.network import Network
+from plausibench.architectures.network import CONSTANT, INPUT, Network
 from plausibench.bench.tasks.task import Task
 from plausibench.kernels.arrays import numbers
 from plausibench.kernels.errors import InputError, nearest, refusal, show
@@ -49,12 +49,18 @@ def check_fit(network: Network, objective: Objective, batch: Batch) -> None:
     Raises
     ------
     InputError
-        If one is of another kind, a parameter has another shape than its synapses, or inputs or
-        targets do not fit the network.
+        If one is of another kind, a parameter has another shape than its synapses, a name is
+        reserved, or inputs or targets do not fit the network.
     """
     check_parts(network=network, objective=objective, batch=batch)
     for name in network.checked(network.parameters):
         refuse_reserved("network", name)
+    for population in network.populations:
+        if population.name in (INPUT, CONSTANT):
+            raise InputError(
+                f"network: {population.name!r} is where activity comes from; give this population "
+                "another name"
+            )
     network.check_inputs(batch.inputs)
     objective.check(batch.targets, network.output.size)
 

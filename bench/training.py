@@ -188,6 +188,11 @@ class Training:
     state: State = field(repr=False)
     diverged: str = ""
 
+    def __repr__(self) -> str:
+        last = self.rows[-1]["step"] if self.rows else 0
+        said = [f"{r['quantity']} {r['value']:.3g}" for r in self.rows if r["step"] == last]
+        return f"Training({', '.join([f'step {last}', *said, *filter(None, [self.diverged])])})"
+
     @cached_property
     def frame(self) -> "pd.DataFrame":
         """Tidy table with columns ``step``, ``quantity`` and ``value``.

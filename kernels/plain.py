@@ -47,7 +47,7 @@ class PlainOptions(ABCMeta):
         made = super().__call__(*map(plain, given), **options)
         for option in fields(made) if is_dataclass(made) else ():
             declared = (option.type, *get_args(option.type))
-            value = getattr(made, option.name)
+            value = getattr(made, option.name, None)
             if type(value) is int and (float in declared or "float" in declared):
                 with suppress(OverflowError):
                     # A frozen dataclass can only be filled in this way.

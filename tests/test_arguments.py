@@ -201,6 +201,13 @@ class TestParameters:
         assert said.startswith("network: 'all' is what tables call all parameters together")
 
 
+@pytest.mark.parametrize("name", ["input", "constant"])
+def test_a_population_with_the_name_of_where_activity_comes_from(name):
+    first, *others = NETWORK.populations
+    named = replace(NETWORK, populations=(replace(first, name=name), *others))
+    assert sentence(bench.loss, named, OBJECTIVE, batch()).startswith(f"network: '{name}' is where")
+
+
 PARTS = {
     "rule": RULE,
     "network": NETWORK,

@@ -50,6 +50,15 @@ def test_a_measurement_is_one_line():
     assert "bias_squared 0, variance 0, progress 1; method exact" in repr(measured("backprop"))
 
 
+def test_a_training_is_one_line():
+    task = bench.make("task", "linear_regression", inputs=6, outputs=3, examples=40)
+    parts = (bench.make("rule", "backprop"), task, NETWORK)
+    trained = bench.train(*parts, bench.make("objective", "mean_squared_error"), steps=2)
+    assert re.fullmatch(
+        r"Training\(step 2, train_loss \S+, test_loss \S+, alignment \S+\)", repr(trained)
+    )
+
+
 def test_a_measurement_is_a_table_in_a_notebook():
     found = measured()
     html = found._repr_html_()
