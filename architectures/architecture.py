@@ -1,6 +1,6 @@
 """What an architecture is: a recipe that builds a network from a seed."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,10 +11,11 @@ import numpy as np
 from plausibench.architectures.network import CONSTANT, INPUT, Network, Population, Projection
 from plausibench.architectures.neurons import Neurons
 from plausibench.architectures.synapses import BiasSynapse, DenseSynapse, Synapse
+from plausibench.kernels.plain import PlainOptions
 from plausibench.kernels.streams import generator
 
 
-class Architecture(ABC):
+class Architecture(metaclass=PlainOptions):
     """How neurons are connected; options are the fields of the frozen dataclass."""
 
     summary: ClassVar[str]

@@ -66,7 +66,7 @@ class PartialSynapse(DenseSynapse):
         return pre[..., self.first : self.first + self.inputs]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class GatedNetwork(Network):
     """A network in which activity of the first layer is multiplied by that of the gate."""
 

@@ -26,7 +26,7 @@ TOGETHER = 64
 """Examples whose signals are solved for at once."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class HopfieldNetwork(Network):
     """A network whose clean pass is the fixed point that it settles to from a forward pass.
 

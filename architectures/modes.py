@@ -36,7 +36,7 @@ SEEN, SCORED = RELAYS = ("seen", "scored")
 """Relays: what the modes see of the neurons, and that times the scores."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ModeCourse(Course):
     """A pass through time that also knows what relays passed on.
 
@@ -61,7 +61,7 @@ class ModeCourse(Course):
         return self._delayed[projection.source]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ModeNetwork(RecurrentNetwork):
     """A recurrent network whose populations drive themselves through modes.
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from plausibench.architectures.neurons import Neurons
 from plausibench.architectures.synapses import Synapse
-from plausibench.kernels.errors import InputError
+from plausibench.kernels.arrays import numbers
+from plausibench.kernels.errors import InputError, nearest, refusal, show
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 
@@ -49,7 +50,7 @@ class Projection:
     delay: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Activity:
     """What a pass through the network leaves behind.
 
@@ -71,7 +72,7 @@ class Activity:
         return self.activity[projection.source]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Network:
     """Populations in the order in which activity flows, projections, and parameters.
 
@@ -94,6 +95,13 @@ class Network:
     populations: tuple[Population, ...]
     projections: tuple[Projection, ...]
     parameters: dict[str, Array] = field(repr=False)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{each.name} {each.size}" for each in self.populations)
+        return (
+            f"Network({self.architecture}: {INPUT} {self.inputs}, {sizes}; "
+            f"{self.size} {self.dtype} parameters)"
+        )
 
     @property
     def output(self) -> Population:
@@ -203,8 +211,48 @@ class Network:
         return signals[projection.target]
 
     def with_parameters(self, parameters: Mapping[str, Array]) -> "Network":
-        """The same network with other parameters."""
-        return replace(self, parameters=dict(parameters))
+        """The same network with other parameters.
+
+        Parameters
+        ----------
+        parameters
+            One array for each parameter, of its shape. If all are float64, or all float32, they
+            stay so; else they become what the network's own are.
+
+        Raises
+        ------
+        InputError
+            In one sentence that names the parameter, its shape and the allowed one.
+        """
+        return replace(self, parameters=self.checked(parameters))
+
+    def checked(self, parameters: Mapping[str, Any]) -> dict[str, Array]:
+        """Parameters as :meth:`with_parameters` takes them, in forward order."""
+        shapes = {p.name: p.synapse.shape for p in self.projections}
+        if not isinstance(parameters, Mapping):
+            raise refusal("parameters", parameters, f"a dict of arrays for {', '.join(shapes)}")
+        for name in parameters:
+            if name not in shapes:
+                near = nearest(name, shapes)
+                raise InputError(
+                    f"parameters: {show(name)} is not one of {', '.join(shapes)}"
+                    + (f"; did you mean {near!r}?" if near else "")
+                )
+        arrays = {}
+        for name, shape in shapes.items():
+            if name not in parameters:
+                raise InputError(
+                    f"parameters: {name} is missing; allowed is an array of shape {shape}"
+                )
+            arrays[name] = numbers(f"parameters: {name}", parameters[name])
+            if arrays[name].shape != shape:
+                raise InputError(
+                    f"parameters: {name} has shape {arrays[name].shape}; allowed is {shape}"
+                )
+        types = {array.dtype for array in arrays.values()}
+        if len(types) == 1 and types <= {np.dtype("float64"), np.dtype("float32")}:
+            return arrays
+        return {name: array.astype(self.dtype) for name, array in arrays.items()}
 
     def astype(self, dtype: np.dtype | str) -> "Network":
         """The same network with its parameters in another floating-point type."""

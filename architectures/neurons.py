@@ -1,6 +1,6 @@
 """Neurons: how a population turns the drive of its synapses into activity."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from math import sqrt
 from typing import ClassVar
@@ -10,6 +10,7 @@ import numpy as np
 from plausibench.kernels import elementwise
 from plausibench.kernels.buffers import empty
 from plausibench.kernels.errors import choose, flag, number, positive
+from plausibench.kernels.plain import PlainOptions
 
 Array = np.ndarray
 
@@ -17,7 +18,7 @@ ACTIVATIONS = tuple(elementwise.CODES)
 """Names of the functions f of a drive."""
 
 
-class Neurons(ABC):
+class Neurons(metaclass=PlainOptions):
     """The input-output function of a population, its adjoint and its tangent.
 
     Drives and activities are ``(..., B, N)``; ``drive`` may lack the sample axis that

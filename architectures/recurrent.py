@@ -38,7 +38,7 @@ SATURATED = 0.9
 """Share of the highest rate from which neurons can hardly spike more."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Course(Activity):
     """What a pass through time leaves behind.
 
@@ -93,7 +93,7 @@ def advanced(rows: Array, examples: int) -> Array:
     return earlier
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class RecurrentNetwork(Network):
     """A network that goes through time.
 

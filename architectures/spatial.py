@@ -16,7 +16,7 @@ LEAST = 1e-12
 """A swap that saves a smaller share of all wire is not made: it may be rounding."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class SpatialNetwork(RecurrentNetwork):
     """A recurrent network whose neurons lie in the unit square.
 

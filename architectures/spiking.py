@@ -80,7 +80,7 @@ class Threshold(Neurons):
         return density.astype(drive.dtype, copy=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class SpikingNetwork(Network):
     """Layers of spiking neurons below an output that does not spike.
 

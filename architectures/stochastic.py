@@ -23,7 +23,7 @@ from plausibench.objectives.objective import Objective
 Array = np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sample(Activity):
     """A pass with drawn activity.
 
@@ -37,7 +37,7 @@ class Sample(Activity):
     score: dict[str, Array]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class StochasticNetwork(Network):
     """A network in which some populations draw their activity, all by the same law.
 

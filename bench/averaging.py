@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plausibench.architectures.network import Network
+from plausibench.bench.arguments import check_parts
 from plausibench.bench.draws import WITHIN, formed_blocks, prepare, reference_of
 from plausibench.bench.measurement import redraw_set
 from plausibench.bench.moments import largest
@@ -94,7 +95,9 @@ def averaging_rows(
     redraw: Iterable[str] = WITHIN,
 ) -> list[dict[str, Any]]:
     """Rows of :func:`averaging_curve`."""
-    integer("samples", samples, least=1)
+    samples = integer("samples", samples, least=1)
+    seed = integer("seed", seed)
+    check_parts(rule=rule)
     sources = redraw_set(redraw) & rule.randomness()
     with one_blas_thread():
         setting = prepare(rule, network, objective, batch, state, seed)

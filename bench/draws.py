@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from plausibench.architectures.network import Activity, Network, Projection
+from plausibench.bench.arguments import check_fit, check_parts, given_state
 from plausibench.bench.moments import BLOCK
 from plausibench.bench.penalties import obstacle, with_penalty
 from plausibench.kernels.errors import InputError, refusal
@@ -49,15 +50,18 @@ def prepare(
     Raises
     ------
     InputError
-        If inputs or targets do not fit the network, or the rule cannot run on it.
+        If inputs, targets or state do not fit the network, or the rule cannot run on it.
     """
-    network.check_inputs(batch.inputs)
-    objective.check(batch.targets, network.output.size)
+    check_parts(rule=rule)
+    check_fit(network, objective, batch)
     reason = obstacle(rule, network, objective)
     if reason is not None:
         raise InputError(f"rule: {reason}")
     network, batch = network.astype(dtype), batch.astype(dtype)
-    state = rule.initial_state(network, seed) if state is None else state
+    if state is None:
+        state = rule.initial_state(network, seed)
+    else:
+        state = given_state(rule, network, state)
     clean = network.forward(batch.inputs)
     return Setting(rule, network, objective, batch, clean, state, seed)
 

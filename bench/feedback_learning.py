@@ -3,6 +3,7 @@
 import numpy as np
 
 from plausibench.architectures.network import Network
+from plausibench.bench.arguments import check_parts, given_state
 from plausibench.bench.penalties import obstacle
 from plausibench.bench.tasks.task import Task
 from plausibench.kernels.errors import InputError, integer
@@ -49,13 +50,18 @@ def advance(
     InputError
         If an argument is not allowed or the parts do not fit.
     """
-    integer("steps", steps, least=0)
-    integer("seed", seed)
+    steps = integer("steps", steps, least=0)
+    seed = integer("seed", seed)
+    check_parts(rule=rule, task=task, network=network, objective=objective)
+    network.checked(network.parameters)
     reason = obstacle(rule, network, objective)
     if reason is not None:
         raise InputError(f"rule: {reason}")
     batches = task.batches(batch_size, seed=seed)
-    state = rule.initial_state(network, seed) if state is None else state
+    if state is None:
+        state = rule.initial_state(network, seed)
+    else:
+        state = given_state(rule, network, state)
     held = {name: np.zeros_like(array) for name, array in network.parameters.items()}
     with one_blas_thread():
         for number in range(steps):

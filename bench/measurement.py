@@ -2,10 +2,11 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,8 @@ from plausibench.bench.statistics import (
     scale_free,
     unit,
 )
-from plausibench.kernels.errors import InputError, choose, integer
+from plausibench.kernels.errors import InputError, choose, integer, refusal
+from plausibench.kernels.plain import plain
 from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
@@ -52,10 +54,12 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 METHODS = ("auto", "sampled", "exact")
+SHOWN = ("bias_squared", "variance", "progress")
+"""Quantities in the one line that a measurement prints."""
 REDRAWABLE = ("feedback", "rule", "action", "spike")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measurement:
     """Bias and variance of a rule at fixed weights.
 
@@ -72,6 +76,29 @@ class Measurement:
     rows: list[dict[str, Any]]
     reference: dict[str, Array] = field(repr=False)
     mean: dict[str, Array] = field(repr=False)
+
+    def __repr__(self) -> str:
+        whole = {row["quantity"]: row for row in self.rows if row["projection"] == "all"}
+        said = [f"{name} {_said(whole[name])}" for name in SHOWN if name in whole]
+        return f"Measurement({', '.join(said)}; {_about(list(whole.values()))})"
+
+    def _repr_html_(self) -> str:
+        """Table for notebooks: a row for each projection, a column for each relative quantity."""
+        table: dict[str, list[dict[str, Any]]] = {}
+        for row in self.rows:
+            table.setdefault(row["projection"], []).append(row)
+        lines = [["projection", *RELATIVE, "flag"]]
+        for name, rows in table.items():
+            said = {row["quantity"]: _said(row) for row in rows}
+            lines.append([name, *(said.get(each, "") for each in RELATIVE), _flags(rows)])
+        head, *body = (
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>"
+            for line in lines
+        )
+        return (
+            f"<table><caption>{escape(_about(self.rows))}</caption>"
+            f"<thead>{head}</thead><tbody>{''.join(body)}</tbody></table>"
+        )
 
     @cached_property
     def frame(self) -> "pd.DataFrame":
@@ -153,12 +180,12 @@ def measure(
         If an argument is not allowed, the parts do not fit, or ``method="exact"`` has no
         exact answer.
     """
-    integer("samples", samples, least=1)
+    samples = integer("samples", samples, least=1)
     threads = os.cpu_count() or 1 if threads is None else integer("threads", threads, least=1)
-    integer("seed", seed)
-    choose("method", method, METHODS)
-    choose("dtype", dtype, ("float64", "float32"))
-    choose("reference", reference, ("own", "objective"))
+    seed = integer("seed", seed)
+    method = choose("method", method, METHODS)
+    dtype = choose("dtype", dtype, ("float64", "float32"))
+    reference = choose("reference", reference, ("own", "objective"))
     sources = redraw_set(redraw)
     with one_blas_thread():
         setting = prepare(rule, network, objective, batch, state, seed, dtype)
@@ -204,9 +231,9 @@ def estimates(
     They are the first samples of :func:`measure` with the same seed. Parameters and errors
     are those of :func:`measure`.
     """
-    integer("samples", samples, least=1)
-    integer("seed", seed)
-    choose("dtype", dtype, ("float64", "float32"))
+    samples = integer("samples", samples, least=1)
+    seed = integer("seed", seed)
+    dtype = choose("dtype", dtype, ("float64", "float32"))
     with one_blas_thread():
         setting = prepare(rule, network, objective, batch, state, seed, dtype)
         blocks = list(formed_blocks(setting, samples, redraw_set(redraw)))
@@ -215,10 +242,13 @@ def estimates(
 
 def redraw_set(redraw: Iterable[str]) -> frozenset[str]:
     """Check the names of the sources to redraw."""
+    redraw = plain(redraw)
     if isinstance(redraw, str):
         redraw = [redraw]
-    sources = frozenset(redraw)
-    for source in sorted(sources):
+    if not isinstance(redraw, Iterable):
+        raise refusal("redraw", redraw, f"a set of sources out of {', '.join(REDRAWABLE)}")
+    listed = [plain(source) for source in redraw]
+    for source in listed:
         if source == "init":
             raise InputError(
                 "redraw: 'init' is not allowed, because averaging gradients over "
@@ -227,7 +257,7 @@ def redraw_set(redraw: Iterable[str]) -> frozenset[str]:
         if source == "data":
             raise InputError("redraw: 'data' needs a task to draw from; use bench.budget")
         choose("redraw", source, REDRAWABLE)
-    return sources
+    return frozenset(listed)
 
 
 def _blocks(
@@ -336,6 +366,25 @@ def _length(array: Array, power: int) -> float:
     """Squared length in the unit ``2**power``."""
     scaled = np.ldexp(array, -power)
     return float(scaled @ scaled)
+
+
+def _said(row: Mapping[str, Any]) -> str:
+    """Value with its interval."""
+    value, low, high = (f"{row[name]:.3g}" for name in ("value", "low", "high"))
+    return value if value == low == high else f"{value} [{low}, {high}]"
+
+
+def _flags(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Every flag once."""
+    said = (flag for row in rows for flag in row["flag"].split(", ") if flag)
+    return ", ".join(dict.fromkeys(said))
+
+
+def _about(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How the values were made, and what is flagged."""
+    names = ("method", "samples", "redrawn", "reference")
+    said = [f"{name} {rows[0][name]}" for name in names] if rows else ["empty"]
+    return ", ".join([*said, *filter(None, [_flags(rows)])])
 
 
 def _row(

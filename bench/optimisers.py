@@ -1,6 +1,6 @@
 """Optimisers: how a gradient estimate changes the parameters. They are no part of a rule."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from plausibench.kernels.errors import choose, number, positive
+from plausibench.kernels.plain import PlainOptions
 
 Array = np.ndarray
 Arrays = dict[str, Array]
@@ -16,7 +17,7 @@ Memory = dict[str, Arrays]
 OPTIMISERS = ("sgd", "adam")
 
 
-class Optimiser(ABC):
+class Optimiser(metaclass=PlainOptions):
     """Turns estimates into changes; what it remembers is kept by the caller.
 
     Attributes

@@ -3,6 +3,7 @@
 import numpy as np
 
 from plausibench.architectures.network import Network
+from plausibench.bench.arguments import check_fit, check_parts
 from plausibench.bench.penalties import with_penalty
 from plausibench.kernels.errors import integer
 from plausibench.objectives.batch import Batch
@@ -20,8 +21,7 @@ def loss(network: Network, objective: Objective, batch: Batch) -> float:
     InputError
         If inputs or targets do not fit the network.
     """
-    network.check_inputs(batch.inputs)
-    objective.check(batch.targets, network.output.size)
+    check_fit(network, objective, batch)
     return network.loss(objective.data, batch) + objective.penalty(network.parameters)
 
 
@@ -33,8 +33,7 @@ def gradient(network: Network, objective: Objective, batch: Batch) -> dict[str, 
     InputError
         If inputs or targets do not fit the network.
     """
-    network.check_inputs(batch.inputs)
-    objective.check(batch.targets, network.output.size)
+    check_fit(network, objective, batch)
     return with_penalty(network.gradient(objective.data, batch), objective, network.parameters)
 
 
@@ -42,5 +41,11 @@ def initial_state(rule: Rule, network: Network, seed: int = 0) -> State:
     """State of a rule before learning, such as its feedback weights; a dict to edit at will.
 
     It is the state that :func:`measure` and :func:`estimates` use with the same seed.
+
+    Raises
+    ------
+    InputError
+        If an argument is not allowed.
     """
+    check_parts(rule=rule, network=network)
     return rule.initial_state(network, integer("seed", seed))

@@ -15,7 +15,7 @@ from typing import Any
 
 from plausibench import architectures, objectives, rules
 from plausibench.bench import tasks
-from plausibench.kernels.errors import InputError, choose, nearest
+from plausibench.kernels.errors import InputError, choose, nearest, refusal
 
 KINDS = ("architecture", "objective", "rule", "task")
 
@@ -133,7 +133,13 @@ def make(kind: str, name: str, **options: Any) -> Any:
     if kind != "architecture":
         return configure(kind, name, found, options)
     seed = options.pop("seed", 0)
-    return configure(kind, name, found, options).build(seed)
+    architecture = configure(kind, name, found, options)
+    try:
+        return architecture.build(seed)
+    except InputError:
+        raise
+    except (MemoryError, OverflowError, ValueError) as error:  # sizes that no memory holds
+        raise InputError(f"{kind} {name}: {error}") from error
 
 
 def configure(kind: str, name: str, component: type, options: Mapping[str, Any]) -> Any:
@@ -151,7 +157,7 @@ def configure(kind: str, name: str, component: type, options: Mapping[str, Any])
             raise InputError(f"{kind} {name}: the option {option} must be given")
     try:
         return component(**options)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, MemoryError) as error:
         raise InputError(f"{kind} {name}: {error}") from error
 
 
@@ -190,6 +196,8 @@ def load_plugin(path: str | Path) -> list[Entry]:
         If the file is missing, fails to import, defines no component, or takes a name that
         is built in or installed.
     """
+    if not isinstance(path, str | Path):
+        raise refusal("plugin", path, "the path of a file")
     file = Path(path)
     if not os.path.isfile(file):
         raise InputError(f"plugin: '{path}' is not a file")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plausibench.architectures.network import Network
+from plausibench.bench.arguments import check_parts
 from plausibench.bench.draws import WITHIN, Setting, formed_blocks, prepare, reference_of
 from plausibench.bench.exact import exact
 from plausibench.bench.statistics import NO_GRADIENT, NOT_FINITE, interval, mean_interval
@@ -83,7 +84,9 @@ def progress_rows(
     state: State | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of :func:`progress`."""
-    integer("samples", samples, least=2, most=64)
+    samples = integer("samples", samples, least=2, most=64)
+    seed = integer("seed", seed)
+    check_parts(rule=rule)
     sources = rule.randomness() & WITHIN
     with one_blas_thread():
         setting = prepare(rule, network, objective, batch, state, seed)

@@ -155,7 +155,7 @@ def run(
     InputError
         If the specification cannot run at all, or the directory cannot be used.
     """
-    integer("jobs", jobs, least=1)
+    jobs = integer("jobs", jobs, least=1)
     todo = units(spec)
     if all(unit.reason is not None for unit in todo):
         raise InputError(f"rules: nothing can run; {todo[0].rule} cannot because {todo[0].reason}")

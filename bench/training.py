@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plausibench.architectures.network import Activity, Network
+from plausibench.bench.arguments import check_parts
 from plausibench.bench.draws import WITHIN, formed_blocks, prepare, reference_of
 from plausibench.bench.optimisers import Optimiser, make_optimiser
 from plausibench.bench.penalties import with_penalty
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Checkpoint:
     """Weights and rule state after a number of training steps."""
 
@@ -75,7 +76,7 @@ def trajectory(
     Raises
     ------
     Divergence
-        If the loss or a weight is no longer finite.
+        If a weight or the state is no longer finite.
     """
     network = network.astype("float64")
     own = trainer == follower
@@ -87,6 +88,8 @@ def trajectory(
     stops, last = set(checkpoints), max(checkpoints)
     for step in range(last + 1):
         if step in stops:
+            if not all(np.isfinite(array).all() for array in state.values()):
+                raise Divergence(f"the state is not finite after {step} training steps")
             yield Checkpoint(step, network, state)
         if step == last:
             return
@@ -166,7 +169,7 @@ def alignment(
     return float(estimate @ g) / lengths if lengths else float("nan")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Training:
     """A learning curve, and the network and state at its end.
 
@@ -184,6 +187,11 @@ class Training:
     network: Network = field(repr=False)
     state: State = field(repr=False)
     diverged: str = ""
+
+    def __repr__(self) -> str:
+        last = self.rows[-1]["step"] if self.rows else 0
+        said = [f"{r['quantity']} {r['value']:.3g}" for r in self.rows if r["step"] == last]
+        return f"Training({', '.join([f'step {last}', *said, *filter(None, [self.diverged])])})"
 
     @cached_property
     def frame(self) -> "pd.DataFrame":
@@ -242,8 +250,11 @@ def train(
     InputError
         If an argument is not allowed or the parts do not fit.
     """
-    integer("steps", steps, least=0)
-    integer("evaluate_every", evaluate_every, least=1)
+    steps = integer("steps", steps, least=0)
+    batch_size = integer("batch_size", batch_size, least=1)
+    seed = integer("seed", seed)
+    evaluate_every = integer("evaluate_every", evaluate_every, least=1)
+    check_parts(rule=rule, task=task, network=network, objective=objective)
     optimise = make_optimiser(optimiser, learning_rate, weight_decay)
     probe = task.batch(batch_size, seed=stream(seed, "probe"))
     stops = sorted({*range(0, steps, evaluate_every), steps})

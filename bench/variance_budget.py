@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from plausibench.architectures.network import Network
+from plausibench.bench.arguments import check_parts
 from plausibench.bench.draws import WITHIN, Setting, formed_blocks, prepare, reference_of
 from plausibench.bench.exact import exact, is_exact
 from plausibench.bench.moments import largest
@@ -246,11 +247,14 @@ def budget_rows(
     seed: int = 0,
 ) -> list[dict[str, Any]]:
     """Rows of :func:`budget`."""
-    integer("feedbacks", feedbacks, least=3)
-    integer("batches", batches, least=2)
-    integer("samples", samples, least=2)
+    feedbacks = integer("feedbacks", feedbacks, least=3)
+    batches = integer("batches", batches, least=2)
+    samples = integer("samples", samples, least=2)
+    batch_size = integer("batch_size", batch_size, least=1)
+    seed = integer("seed", seed)
+    check_parts(rule=rule, task=task)
     with one_blas_thread():
-        whole = prepare(rule, network, objective, task.full(), {}, seed)
+        whole = prepare(rule, network, objective, task.full(), None, seed)
         name, reference = reference_of(whole)
         g = vector(network, reference)
         power = unit(largest(g))

@@ -4,11 +4,13 @@ Each check returns the value as a plain Python object, so that options which mea
 compare, hash and key random streams the same.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 from difflib import get_close_matches
 from math import isfinite
-from numbers import Integral, Number, Real
+from numbers import Number
+
+from plausibench.kernels.plain import plain
 
 
 class InputError(ValueError):
@@ -42,14 +44,17 @@ def refusal(field: str, value: object, allowed: str) -> InputError:
 def show(value: object, width: int = 80) -> str:
     """One-line text of ``value`` with at most ``width`` characters."""
     # str, because numpy numbers have the representation np.float64(0.1).
-    text = " ".join((str(value) if isinstance(value, Number) else repr(value)).split())
+    try:
+        text = " ".join((str(value) if isinstance(value, Number) else repr(value)).split())
+    except Exception:  # noqa: BLE001 - Python writes out no whole number of 5000 digits, for one
+        text = f"<{type(value).__name__} that cannot be written out>"
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 def nearest(value: object, allowed: Iterable[str]) -> str | None:
     """The name in ``allowed`` that is most like ``value``, or None when none is alike."""
     names = {name.lower(): name for name in allowed}
-    wanted = str(value).lower().replace("-", "_").replace(" ", "_")
+    wanted = value.lower().replace("-", "_").replace(" ", "_") if isinstance(value, str) else ""
     alike = get_close_matches(wanted, names, n=1)
     alike += [name for name in names if wanted and name.startswith(wanted)]
     return names[alike[0]] if alike else None
@@ -70,16 +75,16 @@ def choose(field: str, value: object, allowed: Iterable[str]) -> str:
     Returns
     -------
     str
-        ``value``, unchanged.
+        ``value``.
 
     Raises
     ------
     InputError
         If ``value`` is none of them; lists them and suggests the nearest.
     """
-    names = list(allowed)
-    if isinstance(value, str) and value in names:
-        return value
+    names, given = list(allowed), plain(value)
+    if isinstance(given, str) and given in names:
+        return given
     near = nearest(value, names)
     hint = f"; did you mean {near!r}?" if near else ""
     raise InputError(f"{field}: {show(value)} is not known; choose one of {', '.join(names)}{hint}")
@@ -93,10 +98,10 @@ def integer(field: str, value: object, least: int | None = None, most: int | Non
     InputError
         If it is a bool, has a fractional type, or is out of range.
     """
-    if isinstance(value, Integral) and not isinstance(value, bool):
-        whole = int(value)
-        if (least is None or whole >= least) and (most is None or whole <= most):
-            return whole
+    whole = plain(value)
+    within = type(whole) is int and (least is None or whole >= least)
+    if within and (most is None or whole <= most):
+        return int(whole)
     raise refusal(field, value, f"a whole number{_between(least, most)}")
 
 
@@ -132,9 +137,10 @@ def number(
     InputError
         If it is a bool, no number, infinite, NaN, or out of range.
     """
-    if isinstance(value, Real) and not isinstance(value, bool):
+    given = plain(value)
+    if type(given) in (int, float):
         with suppress(OverflowError):  # a whole number can be too large for a float
-            amount = float(value)
+            amount = float(given)
             if (
                 isfinite(amount)
                 and (above is None or amount > above)
@@ -154,10 +160,11 @@ def positive(field: str, value: object) -> float:
 
 
 def flag(field: str, value: object) -> bool:
-    """Return ``value`` if it is true or false, else raise InputError."""
-    if not isinstance(value, bool):
+    """Return ``value`` as a bool if it is true or false, else raise InputError."""
+    given = plain(value)
+    if not isinstance(given, bool):
         raise refusal(field, value, "true or false")
-    return value
+    return given
 
 
 def sizes(field: str, value: object, fewest: int = 1) -> tuple[int, ...]:
@@ -182,8 +189,10 @@ def sizes(field: str, value: object, fewest: int = 1) -> tuple[int, ...]:
     InputError
         If there are too few layers or one is not a whole number of at least 1.
     """
-    layers = [value] if isinstance(value, Integral) else value
-    if not isinstance(layers, Iterable) or isinstance(layers, str | bytes):
+    layers = plain(value)
+    if isinstance(layers, int):
+        layers = (layers,)
+    if not isinstance(layers, Iterable) or isinstance(layers, str | bytes | Set | Mapping):
         raise refusal(field, value, "a list of whole numbers")
     layers = tuple(integer(field, size, least=1) for size in layers)
     if len(layers) < fewest:

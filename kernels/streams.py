@@ -67,7 +67,10 @@ def _encode(part: Identity) -> bytes:
     if isinstance(part, bool):  # before int, of which it is a kind
         return _labelled(b"b", b"1" if part else b"0")
     if isinstance(part, int):
-        return _labelled(b"i", str(part).encode())
+        try:
+            return _labelled(b"i", str(part).encode())
+        except ValueError as error:  # Python writes out no more
+            raise refusal("seed", part, "a whole number of at most 4300 digits") from error
     if isinstance(part, float):
         return _labelled(b"f", (part + 0.0).hex().encode())  # the sum makes -0.0 equal to 0.0
     if isinstance(part, tuple):

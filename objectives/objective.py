@@ -1,18 +1,19 @@
 """What an objective is: per-example losses and the error signal at the output."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
 from plausibench.kernels.errors import InputError
+from plausibench.kernels.plain import PlainOptions
 from plausibench.objectives.batch import Batch
 
 Array = np.ndarray
 
 
-class Objective(ABC):
+class Objective(metaclass=PlainOptions):
     """A scalar F to be minimised: the mean over the batch of per-example losses.
 
     Arrays may carry any leading axes (samples, time) before the batch axis B and the

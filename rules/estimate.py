@@ -11,7 +11,7 @@ from plausibench.architectures.synapses import Synapse
 Array = np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outer:
     """Sum over examples of post times pre, what a synapse can form from its two sides.
 
@@ -27,14 +27,14 @@ class Outer:
     pre: Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dense:
     """An estimate without factors: ``array`` is ``(*shape)`` or ``(S, *shape)``."""
 
     array: Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Directional:
     """A coefficient ``(S,)`` along a direction ``(S, *shape)``."""
 

@@ -1,6 +1,6 @@
 """What a learning rule is, and the card on which it declares its theory."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -9,6 +9,7 @@ import numpy as np
 
 from plausibench.architectures.network import Activity, Network
 from plausibench.architectures.permutation import Axes
+from plausibench.kernels.plain import PlainOptions
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates
@@ -88,7 +89,7 @@ class RuleCard:
     unverified: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """One step of learning, as a rule that learns its feedback sees it.
 
@@ -116,7 +117,7 @@ class Step:
     noise: Noise
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClosedForm:
     """Mean ``(*shape)`` and total variance of an estimator, per parameter."""
 
@@ -124,7 +125,7 @@ class ClosedForm:
     variance: dict[str, float]
 
 
-class Rule(ABC):
+class Rule(metaclass=PlainOptions):
     """Maps activity and objective to an estimate of the gradient.
 
     A rule is a frozen dataclass whose fields are its options. It holds no state: what it

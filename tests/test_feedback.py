@@ -544,6 +544,9 @@ class TestBenchAdvance:
         seen = []
 
         class Watching(type(bench.make("rule", "kolen_pollack"))):
+            def initial_state(self, network, seed):
+                return {"count": np.zeros(1)}
+
             def advance(self, state, step):
                 seen.append(step)
                 return {"count": state["count"] + 1}

@@ -5,21 +5,26 @@
 
 import shutil
 import string
+import warnings
+from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from plausibench import bench
 from plausibench.bench import registry, sweep
 from plausibench.bench.cli import main
 from plausibench.bench.experiments import EXPERIMENTS
 from plausibench.bench.spec import Spec
+from plausibench.kernels.errors import Divergence, InputError
 from sweeps import TINY
 
 FEW, MANY = 60, 2000
-"""Cases of each kind; there are five kinds."""
+"""Cases of each kind; there are seven kinds."""
 ALLOWED = (0, 1, 2)
 
 cases = pytest.mark.parametrize(
@@ -68,6 +73,7 @@ NAMES = sorted({name for kind in registry.KINDS for name in registry.entries(kin
 ODD = st.one_of(
     st.text(max_size=12),
     st.text(string.printable, max_size=20),
+    st.integers(200, 5000).map(lambda length: "x" * length),  # no system has names so long
     st.sampled_from(["", "-1", "0", "nan", "inf", "1e999", "-", "--", "[", "]", "a=b", "../x"]),
     st.integers(-(10**20), 10**20).map(str),
     st.floats().map(str),
@@ -241,3 +247,171 @@ def test_any_plugin_has_an_answer(apart, monkeypatch, number):
             answer("run", "--plugin", "mine.py", "--rules", "mine", "--dry-run")
 
     trying(number, BODIES, check)
+
+
+# Python
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**30), 10),
+    st.just(10**400),
+    st.floats(),
+    st.text(max_size=5),
+    st.binary(max_size=3),
+    st.fractions(),
+    st.decimals(),
+    st.complex_numbers(),
+    st.sampled_from(NAMES),
+    st.integers(200, 5000).map(lambda length: "x" * length),
+    st.builds(
+        lambda kind, value: np.dtype(kind).type(value),
+        st.sampled_from("bBhHiIlLefdg?"),
+        st.integers(0, 9),
+    ),
+    st.builds(np.str_, st.text(max_size=3)),
+    st.builds(object),
+)
+"""No whole number above 10: it might be an allowed number of samples, and take long."""
+CONTAINERS = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.lists(inner, max_size=3).map(tuple),
+        st.lists(inner, max_size=3).map(lambda parts: np.array([*parts, None], object)[:-1]),
+        st.lists(inner, max_size=3).map(iter),
+        st.dictionaries(st.text(max_size=3), inner, max_size=2),
+        st.sets(st.integers(0, 9), max_size=3),
+    ),
+    max_leaves=4,
+)
+ARRAYS = st.builds(
+    lambda kind, shape, value: np.full(shape, value).astype(kind),
+    st.sampled_from(["b", "H", "i8", "u8", "f2", "f4", "f8", "g", "?", "F", "U3", "O", "M8[s]"]),
+    st.lists(st.integers(0, 3), max_size=3),
+    st.integers(0, 3),
+)
+MASKED = ARRAYS.map(lambda array: np.ma.masked_array(array, mask=array == array))
+GIVEN = st.one_of(CONTAINERS, ARRAYS, MASKED)
+
+
+def heard(call, *given, **named):
+    """Whether a call has an answer: a value, or a sentence that is no longer than a line."""
+    try:
+        with warnings.catch_warnings():
+            # Of numpy on what it is asked to read; of numbers that grow on the way to an outcome.
+            warnings.simplefilter("ignore")
+            call(*given, **named)
+    except InputError as error:
+        said = str(error)
+        assert said.strip(), (call, given, named)
+        assert "\n" not in said, (call, given, named)
+        assert len(said) < 3000
+    except Divergence:
+        pass
+
+
+@cases
+def test_any_option_has_an_answer(number):
+    every = {
+        (kind, name): [f.name for f in fields(registry.find(kind, name)) if f.init]
+        for kind in registry.KINDS
+        for name in registry.entries(kind)
+    }
+    choices = st.sampled_from(sorted(every)).flatmap(
+        lambda key: st.tuples(
+            st.just(key),
+            st.dictionaries(
+                st.sampled_from([*every[key], "seed", "x" * 300]), GIVEN, min_size=1, max_size=2
+            ),
+        )
+    )
+
+    def check(choice):
+        (kind, name), options = choice
+        if "sizes" in every[kind, name]:
+            options = {"sizes": (3, 4, 2), **options}
+        heard(bench.make, kind, name, **options)
+        heard(bench.make, options.get("seed", kind), name)
+
+    trying(number, choices, check)
+
+
+NETWORK = bench.make("architecture", "mlp", sizes=[3, 4, 2], seed=0)
+OBJECTIVE = bench.make("objective", "mean_squared_error")
+RULE = bench.make("rule", "kolen_pollack")
+TASK = bench.make("task", "linear_regression", inputs=3, outputs=2, examples=10)
+CALLS = {
+    bench.measure: (
+        {"rule": RULE, "network": NETWORK, "objective": OBJECTIVE, "batch": TASK.batch(4)},
+        ("samples", "seed", "state", "redraw", "dtype", "method", "reference", "threads"),
+    ),
+    bench.estimates: (
+        {"rule": RULE, "network": NETWORK, "objective": OBJECTIVE, "batch": TASK.batch(4)},
+        ("samples", "seed", "state", "redraw", "dtype"),
+    ),
+    bench.progress: (
+        {"rule": RULE, "network": NETWORK, "objective": OBJECTIVE, "batch": TASK.batch(4)},
+        ("samples", "seed", "state"),
+    ),
+    bench.averaging_curve: (
+        {"rule": RULE, "network": NETWORK, "objective": OBJECTIVE, "batch": TASK.batch(4)},
+        ("samples", "seed", "state", "redraw"),
+    ),
+    bench.advance: (
+        {"rule": RULE, "task": TASK, "network": NETWORK, "objective": OBJECTIVE},
+        ("steps", "batch_size", "state", "seed"),
+    ),
+    bench.budget: (
+        {"rule": RULE, "task": TASK, "network": NETWORK, "objective": OBJECTIVE},
+        ("feedbacks", "batches", "samples", "batch_size", "seed"),
+    ),
+    bench.train: (
+        {"rule": RULE, "task": TASK, "network": NETWORK, "objective": OBJECTIVE, "steps": 2},
+        ("steps", "batch_size", "optimiser", "learning_rate", "weight_decay", "seed"),
+    ),
+    bench.loss: ({"network": NETWORK, "objective": OBJECTIVE, "batch": TASK.batch(4)}, ()),
+    bench.initial_state: ({"rule": RULE, "network": NETWORK}, ("seed",)),
+    bench.measure_function: (
+        {
+            "update": lambda p, b, r: {"w": r.standard_normal(2)},
+            "parameters": {"w": np.ones(2)},
+            "batch": None,
+            "samples": 3,
+            "reference": {"w": np.ones(2)},
+        },
+        ("samples", "seed", "sign"),
+    ),
+    bench.Batch: ({"inputs": np.ones((2, 3)), "targets": np.zeros(2, int)}, ("keys", "mask")),
+    TASK.batch: ({"size": 2}, ("seed",)),
+    TASK.batch(4).take: ({"rows": [0]}, ()),
+    NETWORK.with_parameters: ({"parameters": NETWORK.parameters}, ()),
+    bench.load_plugin: ({"path": "gone.py"}, ()),
+}
+
+
+@cases
+def test_any_argument_has_an_answer(apart, number):
+    whole = bench.initial_state(RULE, NETWORK)
+    inside = {
+        "state": lambda value: {**whole, "layer2.weights": value},
+        "parameters": lambda value: {**NETWORK.parameters, "layer1.bias": value},
+        "reference": lambda value: {"w": value},
+        "update": lambda value: lambda p, b, r: {"w": value},
+    }
+
+    def arguments(function):
+        needed, others = CALLS[function]
+        names = [name for name in (*needed, *others) if (function, name) != (bench.train, "steps")]
+        value = st.one_of(
+            GIVEN, st.builds(lambda name, v: (name, v), st.sampled_from(sorted(inside)), GIVEN)
+        )
+        return st.tuples(st.just(function), st.sampled_from(names), value, st.booleans())
+
+    def check(choice):
+        function, name, value, within = choice
+        if within and name in inside:
+            value = inside[name](value)
+        heard(function, **{**CALLS[function][0], name: value})
+
+    trying(number, st.sampled_from(list(CALLS)).flatmap(arguments), check)

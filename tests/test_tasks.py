@@ -192,7 +192,6 @@ NAN = float("nan")
         ([[1.0], [2.0]], [0, -1], None, r"^targets: -1 is not a class"),
         ([[1.0], [2.0]], [0.0, 1.0], None, r"^targets: float64 of shape \(2,\) is neither"),
         ([[1.0], [2.0]], [[0], [1]], None, r"^targets: int64 of shape \(2, 1\) is neither"),
-        ([[1.0], [2.0]], [True, False], None, r"^targets: bool of shape"),
         ([[1.0], [2.0]], np.empty((2, 0)), None, r"^targets: float64 of shape \(2, 0\)"),
         ([[1.0], [2.0]], [[0.5], [NAN]], None, r"^targets: nan at \[1, 0\]"),
         (np.ones((1, 1), np.float32), [[1e300]], None, r"^targets: inf at \[0, 0\]"),

@@ -110,8 +110,8 @@ def train(
     )
     if learning_rate is not None:
         spec = spec.with_values(learning_rates={})
-    integer("steps", steps, least=0)
-    integer("evaluate_every", evaluate_every, least=1)
+    steps = integer("steps", steps, least=0)
+    evaluate_every = integer("evaluate_every", evaluate_every, least=1)
     check_folder(out, tried=True)
     units = sweep.units(spec)
     refuse_idle(units, spec)

@@ -122,9 +122,9 @@ def parts(seeds: int = 20, seed: int = 0, learning_rate: float = RATE) -> list[P
     InputError
         If an argument is not allowed.
     """
-    integer("seeds", seeds, least=2)
-    integer("seed", seed, least=0)
-    positive("learning_rate", learning_rate)
+    seeds = integer("seeds", seeds, least=2)
+    seed = integer("seed", seed, least=0)
+    learning_rate = positive("learning_rate", learning_rate)
     return [
         Part(f"{model}, {stimuli}, {feedback}", rows_of, (model, *condition, learning_rate, one))
         for model in ("reward", "microcircuit")

@@ -154,8 +154,8 @@ def parts(
     InputError
         If an argument is not allowed, or a rule cannot run on a network of the set.
     """
-    integer("seeds", seeds, least=2)
-    integer("seed", seed, least=0)
+    seeds = integer("seeds", seeds, least=2)
+    seed = integer("seed", seed, least=0)
     steps = max(integer("checkpoints", step, least=1) for step in checkpoints)
     names = [str(select("rule", name)) for name in rules]
     _check(names)

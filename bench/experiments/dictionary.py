@@ -45,7 +45,7 @@ def learned(
     ndarray
         ``(N, columns)``.
     """
-    choose("cost", cost, COSTS)
+    cost = choose("cost", cost, COSTS)
     draw = generator(seed, "init", "dictionary")
     found = _normed(draw.standard_normal((data.shape[1], columns)))
     codes = np.zeros((len(data), columns))

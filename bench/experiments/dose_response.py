@@ -269,9 +269,9 @@ def parts(
     InputError
         If an argument is not allowed, or a rule cannot run on the network.
     """
-    integer("samples", samples, least=1)
-    integer("seeds", seeds, least=2)
-    integer("seed", seed, least=0)
+    samples = integer("samples", samples, least=1)
+    seeds = integer("seeds", seeds, least=2)
+    seed = integer("seed", seed, least=0)
     steps = sorted({0, *(integer("checkpoints", step, least=0) for step in checkpoints)})
     names = [str(select("rule", rule)) for rule in rules]
     if len(set(names)) < 2:

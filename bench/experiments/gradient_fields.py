@@ -126,8 +126,8 @@ def parts(
     InputError
         If an argument is not allowed, or a rule has no mean that is known exactly.
     """
-    integer("seeds", seeds, least=2)
-    integer("seed", seed, least=0)
+    seeds = integer("seeds", seeds, least=2)
+    seed = integer("seed", seed, least=0)
     for rule in rules:
         mean_update(*first_cell(rule, SIZES, seed, objectives), examples(seed), seed)
     todo = [Part(name, path_rows, (name,)) for name in FIELDS]

@@ -112,10 +112,10 @@ def parts(
     InputError
         If an argument is not allowed.
     """
-    integer("neurons", neurons, least=10)
-    integer("samples", samples, least=SAMPLES[0])
-    integer("seeds", seeds, least=2)
-    integer("seed", seed, least=0)
+    neurons = integer("neurons", neurons, least=10)
+    samples = integer("samples", samples, least=SAMPLES[0])
+    seeds = integer("seeds", seeds, least=2)
+    seed = integer("seed", seed, least=0)
     shown = [count for count in SAMPLES if count <= samples]
     replicates = range(seed, seed + seeds)
     # The longest first, so that processes end together.

@@ -122,8 +122,8 @@ def parts(
     InputError
         If an argument is not allowed.
     """
-    integer("seeds", seeds, least=2)
-    integer("seed", seed, least=0)
+    seeds = integer("seeds", seeds, least=2)
+    seed = integer("seed", seed, least=0)
     steps = max(integer("checkpoints", step, least=SEGMENTS) for step in checkpoints)
     kinds = [list(dict.fromkeys(str(select("architecture", one)) for one in architectures))]
     kinds += [list(dict.fromkeys(str(select("objective", one)) for one in objectives))]

@@ -104,9 +104,9 @@ def parts(
     InputError
         If an argument is not allowed.
     """
-    integer("samples", samples, least=2)
-    integer("seeds", seeds, least=2)
-    integer("seed", seed, least=0)
+    samples = integer("samples", samples, least=2)
+    seeds = integer("seeds", seeds, least=2)
+    seed = integer("seed", seed, least=0)
     for rule in rules:
         first_cell(rule, (1, 2, 2), seed)
     replicates = range(seed, seed + seeds)

@@ -170,8 +170,8 @@ def parts(seeds: int = 3, seed: int = 0, checkpoints: tuple[int, ...] = (STEPS,)
     InputError
         If an argument is not allowed.
     """
-    integer("seeds", seeds, least=2)
-    integer("seed", seed, least=0)
+    seeds = integer("seeds", seeds, least=2)
+    seed = integer("seed", seed, least=0)
     steps = max(integer("checkpoints", step, least=1) for step in checkpoints)
     return [
         Part(variant.bias, rows_of, (place, null, budget, steps, one))

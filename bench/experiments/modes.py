@@ -164,9 +164,9 @@ def parts(
     InputError
         If an argument is not allowed.
     """
-    integer("samples", samples, least=RUN * GROUPS)
-    integer("seeds", seeds, least=2)
-    integer("seed", seed, least=0)
+    samples = integer("samples", samples, least=RUN * GROUPS)
+    seeds = integer("seeds", seeds, least=2)
+    seed = integer("seed", seed, least=0)
     every = range(seed, seed + seeds)
     return [
         *(Part(arm.task, trained, (arm, one)) for arm in arms for one in every),

@@ -132,8 +132,8 @@ def parts(
     InputError
         If an argument is not allowed.
     """
-    integer("seeds", seeds, least=2)
-    integer("seed", seed, least=0)
+    seeds = integer("seeds", seeds, least=2)
+    seed = integer("seed", seed, least=0)
     if len(checkpoints) != 1:
         raise InputError(
             f"checkpoints: {len(checkpoints)} numbers of training steps; allowed is one"

@@ -74,7 +74,7 @@ def collect(
     plugins
         Plug-in files that the parts need.
     """
-    integer("jobs", jobs, least=1)
+    jobs = integer("jobs", jobs, least=1)
     keys = [part.key for part in todo]
     found = {} if kept is None else _read(kept)
     missing = [part for part, key in zip(todo, keys, strict=True) if key not in found]

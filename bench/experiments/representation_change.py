@@ -141,16 +141,16 @@ def parts(
     InputError
         If an argument is not allowed, or a rule cannot run on the network.
     """
-    integer("seeds", seeds, least=2)
-    integer("seed", seed, least=0)
+    seeds = integer("seeds", seeds, least=2)
+    seed = integer("seed", seed, least=0)
     if learning_rate is not None:
-        positive("learning_rate", learning_rate)
+        learning_rate = positive("learning_rate", learning_rate)
     if len(checkpoints) != 1:
         raise InputError(
             f"checkpoints: {len(checkpoints)} numbers of training steps; allowed is one"
         )
     steps = integer("checkpoints", checkpoints[0], least=1)
-    integer("coarse_steps", coarse_steps, least=1)
+    coarse_steps = integer("coarse_steps", coarse_steps, least=1)
     todo = []
     for rule in rules:
         runnable(rule, SHAPE.build(0), ExpectedReward())

@@ -199,9 +199,9 @@ def parts(
     InputError
         If an argument is not allowed.
     """
-    integer("samples", samples, least=RUN * GROUPS)
-    integer("seeds", seeds, least=2)
-    integer("seed", seed, least=0)
+    samples = integer("samples", samples, least=RUN * GROUPS)
+    seeds = integer("seeds", seeds, least=2)
+    seed = integer("seed", seed, least=0)
     replicates = range(seed, seed + seeds)
     todo = [
         Part("amplitude", amplitude_rows, (rule, sigma, REPEATS * samples, one))

@@ -97,9 +97,9 @@ def parts(
     InputError
         If an argument is not allowed, or a rule has no action to choose.
     """
-    integer("samples", samples, least=20)
-    integer("seeds", seeds, least=2)
-    integer("seed", seed, least=0)
+    samples = integer("samples", samples, least=20)
+    seeds = integer("seeds", seeds, least=2)
+    seed = integer("seed", seed, least=0)
     for rule in rules:
         cell(rule, seed)
     return [

@@ -98,8 +98,8 @@ def parts(
     InputError
         If an argument is not allowed, or a combination cannot run.
     """
-    integer("seeds", seeds, least=3)
-    integer("seed", seed, least=0)
+    seeds = integer("seeds", seeds, least=3)
+    seed = integer("seed", seed, least=0)
     steps = max(integer("checkpoints", step, least=1) for step in checkpoints)
     listed: dict[str, list[str]] = {}
     for kind, names in zip(

@@ -46,7 +46,7 @@ def baseline(
     validation
         Share of the images, the last ones, to choose the strength with.
     """
-    choose("kind", kind, BASELINES)
+    kind = choose("kind", kind, BASELINES)
     placement = Placement(round(images.shape[1] ** 0.5), patch)
     kept = len(images) - round(validation * len(images))
     predicted = np.empty((len(unseen), responses.shape[1]))

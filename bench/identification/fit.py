@@ -28,6 +28,7 @@ from plausibench.kernels.errors import (
     positive,
     refusal,
 )
+from plausibench.kernels.plain import PlainOptions
 from plausibench.kernels.streams import generator
 from plausibench.kernels.threads import one_blas_thread
 
@@ -43,7 +44,7 @@ IMPROVED = 5e-4
 
 
 @dataclass(frozen=True)
-class Fitting:
+class Fitting(metaclass=PlainOptions):
     """How to fit.
 
     Parameters

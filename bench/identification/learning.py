@@ -14,6 +14,7 @@ from plausibench.bench.identification.recording import recording
 from plausibench.bench.identification.start import envelope, signal
 from plausibench.bench.tasks.neurons import Neurons
 from plausibench.kernels.errors import Divergence, InputError, choose, integer, sizes
+from plausibench.kernels.plain import PlainOptions
 from plausibench.kernels.streams import generator, stream
 from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
@@ -35,7 +36,7 @@ PIECE = 100
 
 
 @dataclass(frozen=True)
-class Learning:
+class Learning(metaclass=PlainOptions):
     """How a network is trained to answer as neurons do.
 
     Parameters

@@ -6,12 +6,13 @@ from functools import cached_property
 import numpy as np
 
 from plausibench.kernels.errors import InputError, integer
+from plausibench.kernels.plain import PlainOptions
 
 Array = np.ndarray
 
 
 @dataclass(frozen=True)
-class Placement:
+class Placement(metaclass=PlainOptions):
     """Places of a kernel that lies inside an image.
 
     Parameters

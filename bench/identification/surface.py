@@ -113,7 +113,7 @@ class Surface:
         InputError
             As for :meth:`best`, and if the goal is no share.
         """
-        number("goal", goal, above=0, below=1)
+        goal = number("goal", goal, above=0, below=1)
         plans = [p for p in self._allowed(neurons, samples, budget) if p.value >= goal]
         return min(plans, key=lambda plan: (plan.samples, plan.neurons), default=None)
 

@@ -97,8 +97,8 @@ def parts(names: Sequence[str], data: Path | None, seeds: int = 3, seed: int = 0
     InputError
         If an argument is not allowed, or the data cannot be read or are asked for by none.
     """
-    integer("seeds", seeds, least=2)
-    integer("seed", seed, least=0)
+    seeds = integer("seeds", seeds, least=2)
+    seed = integer("seed", seed, least=0)
     recipes = [find(name) for name in names]
     if data is not None and not any(recipe.needs for recipe in recipes):
         raise InputError(f"data: {', '.join(names)} needs none; leave {data} out")

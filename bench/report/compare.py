@@ -84,10 +84,10 @@ def compare(
     InputError
         If the rate, a column or the projection is not allowed.
     """
-    number("rate", rate, above=0, below=1)
+    rate = number("rate", rate, above=0, below=1)
     chosen = [COLUMNS[choose("columns", name, COLUMNS)] for name in columns or DEFAULT]
     known = [*first["projection"].unique(), *second["projection"].unique()]
-    choose("projection", projection, ["all", *dict.fromkeys(known)])
+    projection = choose("projection", projection, ["all", *dict.fromkeys(known)])
     sides = [_chosen(frame, chosen, projection) for frame in (first, second)]
     means = [_means(side) for side in sides]
     found = means[0].merge(means[1], on=VALUE, how="outer", suffixes=("_1", "_2"))

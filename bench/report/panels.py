@@ -139,7 +139,7 @@ def select(
     chosen = frame["kind"].isin(list(kinds)) & frame["quantity"].isin(list(quantities))
     if frame[chosen].empty:
         return aggregate(frame[chosen])
-    choose("projection", projection, frame.loc[chosen, "projection"].unique())
+    projection = choose("projection", projection, frame.loc[chosen, "projection"].unique())
     chosen &= frame["projection"] == projection
     for protocol in protocols or ():
         choose("protocols", protocol, frame["protocol"].unique())

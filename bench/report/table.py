@@ -69,7 +69,7 @@ def comparison(
         chosen = [choose("columns", name, [*COLUMNS, *ABOUT]) for name in dict.fromkeys(columns)]
     key = None if sort is None else choose("sort", sort.lstrip("-"), [*CELL, *COLUMNS, *ABOUT])
     if projection != "all":
-        choose("projection", projection, ["all", *frame["projection"].unique()])
+        projection = choose("projection", projection, ["all", *frame["projection"].unique()])
     rows = _only(_cells(frame, units), protocols, steps)
     needed = [name for name in dict.fromkeys([*chosen, key]) if name in COLUMNS]
     rows = _filled(rows, aggregate(_measured(frame, projection)), needed)

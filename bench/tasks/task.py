@@ -1,6 +1,6 @@
 """What a task is: a training set, a test set, and keyed minibatches of the training set."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plausibench.kernels.errors import InputError, integer, refusal
+from plausibench.kernels.plain import PlainOptions
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
 
 
 @dataclass(frozen=True)
-class Task(ABC):
+class Task(metaclass=PlainOptions):
     """Where inputs and targets come from.
 
     A task is a frozen dataclass whose fields are its options. Its data are read or drawn at
-    first use and kept for the life of the process, shared by all tasks with the same options:
-    do not write into them.
+    first use and kept for the life of the process, shared by all tasks with the same options and
+    therefore read-only; a batch is a copy.
 
     Attributes
     ----------
@@ -198,4 +199,8 @@ def last_steps(batch: Batch) -> NDArray[np.int64]:
 # worker, and two equal tasks would hold the data twice.
 @lru_cache(maxsize=4)
 def _loaded(task: Task) -> tuple[Batch, Batch]:
-    return task.load()
+    try:
+        train, test = task.load()
+    except MemoryError as error:
+        raise InputError(f"task {task.name}: {error}") from error
+    return train.read_only(), test.read_only()
