@@ -107,6 +107,7 @@ class Yang2019Neurogym(Ring):
     summary: ClassVar[str] = "20 cognitive tasks in time as NeuroGym sets them, a class each step"
     kind: ClassVar[Literal["classification", "regression"]] = "classification"
     cites: ClassVar[str] = "Yang et al. 2019; Molano-Mazon et al. 2022"
+    idle: ClassVar[int | None] = 0
 
     @property
     def inputs_size(self) -> int:
