@@ -98,7 +98,7 @@ RULES = (
     "direct_feedback_alignment",
     "direct_random_target_projection",
 )
-CHECKPOINTS = (0, 10, 25, 50, 100, 200, 400)
+CHECKPOINTS = (0, 10, 25, 50, 100, 200, 400, 800)
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ def parts(
     rules: tuple[str, ...] = RULES,
     checkpoints: tuple[int, ...] = CHECKPOINTS,
     samples: int = 1000,
-    seeds: int = 5,
+    seeds: int = 10,
     seed: int = 0,
 ) -> list[Part]:
     """Independent parts of the study.
