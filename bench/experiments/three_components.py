@@ -74,7 +74,7 @@ def parts(
     objectives: tuple[str, ...] = OBJECTIVES,
     architectures: tuple[str, ...] = ARCHITECTURES,
     rules: tuple[str, ...] = RULES,
-    seeds: int = 3,
+    seeds: int = 5,
     seed: int = 0,
     checkpoints: tuple[int, ...] = (STEPS,),
 ) -> list[Part]:

@@ -72,7 +72,7 @@ def curves(rows: pd.DataFrame) -> pd.DataFrame:
     """Logarithms of test losses, a column for each rule, kind, seed and draw, by step."""
     own = rows[rows["quantity"] == "test_loss"]
     columns = ["rule", "kind", "seed", "draw"]
-    wide = own.pivot_table(index="step", columns=columns, values="value", dropna=False)
+    wide = own.set_index(["step", *columns])["value"].unstack(columns).sort_index(axis=1)
     return wide.fillna(CEILING).clip(1e-12, CEILING).map(np.log)
 
 
