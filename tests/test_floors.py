@@ -10,6 +10,7 @@ from plausibench.bench.experiments.dose_response import AGAIN, ANOTHER, KINDS
 from plausibench.bench.experiments.parts import collect
 from plausibench.bench.optimisers import Sgd
 from plausibench.bench.report import dose_response as doses
+from plausibench.bench.report.inductive_biases import biases
 from plausibench.bench.report.three_components import components, levels_left_out, terms, without
 from plausibench.bench.training import trajectory
 
@@ -170,3 +171,28 @@ def test_a_single_name_has_its_options_as_kinds():
     names = pd.Series(["mlp", "mlp[activation=relu]"])
     assert identify_rule.kinds(names).tolist() == names.tolist()
     assert three_components.TABLES == ("components", "without", "cells")
+
+
+def test_the_benefit_of_a_bias_is_paired_over_seeds():
+    rows = pd.DataFrame(
+        [
+            {
+                "bias": "focused attention",
+                "variant": variant,
+                "helps": helps,
+                "null": null,
+                "budget": 100,
+                "parameters": 1,
+                "seed": seed,
+                "score": 0.4 + 0.1 * seed + (0.2 if helps and not null else 0),
+            }
+            for variant, helps in (("multiplied by a gate", True), ("cue added", False))
+            for null in (False, True)
+            for seed in range(3)
+        ]
+    )
+    raw = biases(rows).raw.set_index("variant")
+    ends = ["benefit", "benefit_low", "benefit_high"]
+    np.testing.assert_allclose(raw.loc["cue added", ends].astype(float), 0.2)
+    np.testing.assert_allclose(raw.loc["cue added", "null_benefit"], 0, atol=1e-12)
+    assert raw.loc["multiplied by a gate", ends].isna().all()

@@ -177,7 +177,7 @@ class TestAntolik2016:
     def test_only_repeats_may_be_missing(self, tmp_path):
         home, arrays = recorded(tmp_path)
         np.save(home / "training_set.npy", arrays["training_set"] * [np.nan, 1, 1])
-        with pytest.raises(InputError, match="training_set.npy holds a value that is not finite"):
+        with pytest.raises(InputError, match=r"training_set.npy holds a value that is not finite"):
             bench.make("task", "antolik2016", path=tmp_path, region=2).load()
 
     def test_a_constant_pixel_keeps_its_scale(self, tmp_path):

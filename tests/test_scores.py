@@ -108,7 +108,7 @@ class TestScores:
         for change in (np.s_[:, 0], np.s_[1:]):
             repeats = np.ones((3, 3, 1))
             repeats[change] = np.nan
-            with pytest.raises(InputError, match="repeats: .* trials that are missing"):
+            with pytest.raises(InputError, match=r"repeats: .* trials that are missing"):
                 explainable_variance_explained(predicted, repeats)
         with pytest.raises(InputError, match="infinite"):
             explainable_variance_explained(predicted, np.full((2, 3, 1), np.inf))

@@ -112,7 +112,8 @@ def _range(left: dict[tuple[str, str], dict[str, Ends]], term: str) -> tuple[str
     if not shares:
         return "–", {}
     text = " to ".join(
-        f"{round(value, 2) + 0.0:.2f} (no {style.label(level)})" for value, level in (shares[0], shares[-1])
+        f"{round(value, 2) + 0.0:.2f} (no {style.label(level)})"
+        for value, level in (shares[0], shares[-1])
     )
     (least, without_least), (most, without_most) = shares[0], shares[-1]
     return text, {
