@@ -215,7 +215,7 @@ def _colour(kind: str) -> str:
 
 def _curves(axes: Axes, logs: pd.DataFrame) -> None:
     for kind in ("own", *KINDS, ANOTHER):
-        values = logs[kind].xs(0, axis=1, level="draw").to_numpy()
+        values = logs.loc[:, (kind, slice(None), 0)].to_numpy()
         ends = [tuple(np.exp(means.interval(row))) for row in values]
         means.band(
             axes,

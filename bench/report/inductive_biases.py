@@ -36,7 +36,7 @@ def biases(rows: pd.DataFrame) -> Table:
             line[name] = notation.number(*ends)
             numbers |= means.columns("null" if null else "score", ends)
         for null, name in ((False, "benefit"), (True, "null: benefit")):
-            ends = benefit(rows, str(bias), str(variant), int(budget), null)
+            ends = benefit(rows, str(bias), str(variant), part["budget"].iloc[0], null)
             line[name] = notation.number(*ends)
             numbers |= means.columns("null_benefit" if null else "benefit", ends)
         cells.append(line)
