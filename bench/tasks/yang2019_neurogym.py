@@ -72,7 +72,8 @@ class Yang2019Neurogym(Ring):
     both rings and only while stimuli of decisions and matches are shown. The fixation cue goes
     off with the first stimulus of decisions and matches. A sample is in the second category
     from the middle of the ring on; NeuroGym counts the middle itself to the first, which
-    contradicts its tests. There are no rule inputs, unless several tasks take turns.
+    contradicts its tests. There are no rule inputs, unless several tasks take turns. Accuracy is
+    the share of right responses among those asked for or given, as most steps ask for none.
 
     Parameters
     ----------
