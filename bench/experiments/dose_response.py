@@ -88,8 +88,8 @@ RATES = {
     "direct_random_target_projection": 0.2,
 }
 RATE = 0.1
-"""Learning rate of rules without one of their own. All are from a coarse search on training examples
-held out, and such that the loss still falls at the last checkpoint."""
+"""Learning rate of rules without one of their own. All are from a coarse search on training
+examples held out, and such that the loss still falls at the last checkpoint."""
 RULES = (
     "node_perturbation",
     "weight_perturbation",
