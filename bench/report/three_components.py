@@ -176,7 +176,7 @@ def cells(rows: pd.DataFrame) -> Table:
         line["parameters"] = str(part["parameters"].iloc[0])
         line["learning rate"] = f"{part['rate'].iloc[0]:g}"
         for labels, name in (("true", "accuracy"), ("shuffled", "null: accuracy")):
-            ends = means.interval(part.loc[part["labels"] == labels, "accuracy"])
+            ends = means.share(part.loc[part["labels"] == labels, "accuracy"])
             line[name] = notation.number(*ends)
             numbers |= means.columns(f"accuracy_{labels}", ends)
         found.append(line)
@@ -239,17 +239,29 @@ def three_components(rows: pd.DataFrame) -> Picture:
                 markerfacecolor=face,
                 label=label,
             )
+        left = levels_left_out(rows).values()
+        for place, term in enumerate(shown):
+            axes.plot(
+                np.full(len(left), place + 0.25),
+                [each[term][0] for each in left],
+                linestyle="none",
+                color=sns.color_palette("colorblind").as_hex()[0],
+                marker="_",
+                label="one level left out" if place == 0 and left else None,
+            )
         axes.axhline(0, color="0.7", linewidth=0.7, zorder=1)
         axes.set_yscale("symlog", linthresh=1.0)
+        axes.set_ylim(top=30 * axes.get_ylim()[1])  # room for the legend
         said = [{**SAID, "interactions": "all interactions"}[term] for term in shown]
         axes.set_xticks(range(len(shown)), [text.replace(" × ", "\n× ") for text in said])
         axes.tick_params(axis="x", length=0)
         axes.set_ylabel("variance of accuracy\n(percentage points²)")
-        axes.legend(loc="upper center")
+        axes.legend(loc="upper center", ncols=3)
     seeds = rows["seed"].nunique()
     caption = (
         "Accuracy in % of every combination of objective, architecture and rule on digits (mean "
         f"over {seeds} seeds), and the variance between combinations by component, with the noise "
-        "of seeds taken off and 95 % jackknife intervals over seeds; logarithmic above 1."
+        "of seeds taken off and 95 % jackknife intervals over seeds; logarithmic above 1. Dashes: "
+        "with a single objective, architecture or rule left out."
     )
     return style.finished("three_components", figure, caption)
