@@ -238,6 +238,7 @@ def test_components_of_a_small_grid():
                 architectures=("mlp", "residual"),
                 rules=("backprop", "feedback_alignment"),
                 checkpoints=(12,),
+                seeds=3,
             )
         )
     )
