@@ -110,6 +110,13 @@ class TestPlan:
         done = CliRunner().invoke(main, ["plan", "--surface", str(tmp_path)])
         assert done.exit_code == 0, done.output
 
+    def test_a_surface_that_a_spreadsheet_has_written(self, tmp_path):
+        file = write_surface(tmp_path) / "surface.csv"
+        known = read_surface(file)
+        text = file.read_text("utf-8").replace("\n", "\r\n")
+        file.write_bytes(b"\xef\xbb\xbf" + text.encode())
+        assert read_surface(file).best() == known.best()
+
     def test_more_images_than_can_be_counted_are_no_limit(self):
         both = [
             CliRunner().invoke(main, ["plan", "--rate", "1e306", *time])
