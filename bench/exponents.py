@@ -9,6 +9,11 @@ from plausibench.kernels.errors import InputError
 
 Array = np.ndarray
 
+ROUNDING = 1e-12
+"""Range of a logarithm up to which its values differ by rounding."""
+LEAST = 1e-6
+"""Smallest squared relative error of a point, in units of the largest."""
+
 
 @dataclass(frozen=True)
 class Exponent:
@@ -26,7 +31,8 @@ def exponent(x: Array, y: Array, errors: Array | None = None, level: float = 0.9
     Every replicate is fitted with the same weights, the inverse of the mean squared relative
     error at each x; the interval is Student's t over the replicates' slopes. It therefore covers
     whatever makes replicates differ, correlation along x within a replicate included, and the
-    weights only make it shorter.
+    weights only make it shorter. What varies by rounding is constant and has the exponent 0, and
+    no point weighs a million times as much as another: an error of rounding says nothing.
 
     Parameters
     ----------
@@ -35,7 +41,8 @@ def exponent(x: Array, y: Array, errors: Array | None = None, level: float = 0.9
     y
         Positive, a row for each replicate, ``(R, N)``.
     errors
-        Standard errors of ``y``, ``(R, N)``; by default, all points weigh the same.
+        Standard errors of ``y``, ``(R, N)``, 0 where they are exact; by default, all points weigh
+        the same.
     level
         Coverage of the interval.
 
@@ -57,12 +64,16 @@ def exponent(x: Array, y: Array, errors: Array | None = None, level: float = 0.9
     if not (x > 0).all() or not (y > 0).all():
         raise InputError("y: a logarithm needs positive values of x and y")
     weight = np.ones(x.size)
-    if errors is not None and (np.asarray(errors) > 0).all():
-        weight = 1 / ((np.asarray(errors) / y) ** 2).mean(axis=0)
+    if errors is not None and np.isfinite(errors).all() and np.any(np.asarray(errors) > 0):
+        relative = ((np.asarray(errors) / y) ** 2).mean(axis=0)
+        weight = 1 / np.maximum(relative, LEAST * relative.max())
     weight /= weight.sum()
     along, logs = np.log(x), np.log(y)
+    constant = np.ptp(logs, axis=1) < ROUNDING
+    logs[constant] = logs[constant].mean(axis=1, keepdims=True)
     centred = weight * (along - weight @ along)
-    slopes = logs @ centred / (centred @ along)
+    # Less the first value, so that a constant has a slope of exactly 0.
+    slopes = (logs - logs[:, :1]) @ centred / (centred @ along)
     value, half, count = float(slopes.mean()), float("nan"), len(slopes)
     if count > 1:
         half = student_quantile(level, count - 1) * float(slopes.std(ddof=1)) / np.sqrt(count)

@@ -21,6 +21,8 @@ STARTS = 10
 """Random starts of k-means for each number of clusters."""
 DRAWS = 500
 """Permutations of a null."""
+ROUNDING = 1e-12
+"""Differences of a statistic up to which its values are alike."""
 
 
 def task_variance(rates: Array, conditions: Array, steps: Array) -> Array:
@@ -109,7 +111,9 @@ def correlation(one: Array, other: Array) -> Callable[[Array], float]:
     """
     i, j = np.triu_indices(len(one), 1)
     deviations = [matrix[i, j] - matrix[i, j].mean() for matrix in (one, other)]
-    scale = float(np.prod([np.linalg.norm(each) for each in deviations]))
+    # The deviations of a constant may be the rounding of its mean.
+    varies = all(np.ptp(matrix[i, j]) > 0 for matrix in (one, other))
+    scale = float(np.prod([np.linalg.norm(each) for each in deviations])) if varies else 0.0
 
     def found(order: Array) -> float:
         return float(one[order[i], order[j]] @ deviations[1]) / scale if scale else float("nan")
@@ -180,9 +184,10 @@ def against_null(
     if not np.isfinite(value):
         return Tested(value, float("nan"), float("nan"))
     null = np.array([statistic(draw.permutation(neurons)) for _ in range(DRAWS)])
-    beyond = null <= value if small else null >= value
+    # Statistics are of order 1: what differs by rounding is alike, and ties are beyond.
+    beyond = null <= value + ROUNDING if small else null >= value - ROUNDING
     spread = null.std(ddof=1)
-    z = (value - null.mean()) / spread if spread > 0 else float("nan")
+    z = (value - null.mean()) / spread if spread > ROUNDING else float("nan")
     return Tested(value, float(z), float((1 + beyond.sum()) / (1 + DRAWS)))
 
 

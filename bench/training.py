@@ -50,6 +50,7 @@ def trajectory(
     batch_size: int,
     seed: int,
     reorder: Callable[[int, Network], Mapping[str, Array]] | None = None,
+    draws: int | None = None,
 ) -> Iterator[Checkpoint]:
     """Train with one rule while the state of another, or of itself, follows the weights.
 
@@ -68,6 +69,9 @@ def trajectory(
     reorder
         Asked after every step, with its number and the network: the new order of the neurons of
         populations. All that is indexed by them follows.
+    draws
+        Root of the streams of rule noise and feedback, by default ``seed``: with another one the
+        batches stay the same.
 
     Yields
     ------
@@ -80,11 +84,12 @@ def trajectory(
     """
     network = network.astype("float64")
     own = trainer == follower
-    state = follower.initial_state(network, seed)
-    lead = state if own else trainer.initial_state(network, seed)
+    draws = seed if draws is None else draws
+    state = follower.initial_state(network, draws)
+    lead = state if own else trainer.initial_state(network, draws)
     memory: dict[str, dict[str, Array]] = {}
     batches = task.batches(batch_size, seed=seed)
-    noise_seed = stream(seed, "training")
+    noise_seed = stream(draws, "training")
     stops, last = set(checkpoints), max(checkpoints)
     for step in range(last + 1):
         if step in stops:
@@ -147,15 +152,56 @@ def evaluate(network: Network, objective: Objective, task: Task) -> dict[str, fl
     if not all(np.isfinite(value) for value in found.values()):
         raise Divergence("the loss is not finite")
     if task.kind == "classification":
-        found["test_accuracy"] = accuracy(output, task.test)
+        found["test_accuracy"] = accuracy(output, task.test, task.idle)
     return found
 
 
-def accuracy(output: Array, batch: Batch) -> float:
-    """Share of right classes; over time, with the weights that the loss has."""
+def accuracy(output: Array, batch: Batch, idle: int | None = None) -> float:
+    """Share of right classes; over time, with the weights that the loss has.
+
+    Parameters
+    ----------
+    output : ndarray
+        Output of a network, a row for each example, over time for each step and example.
+    batch : Batch
+        The examples, with integer classes.
+    idle : int, optional
+        The class that stands for no response, as of :attr:`Task.idle`. Then it is the share of
+        right responses among those that are asked for or given: most steps ask for none, and
+        answering them is no achievement, but a response that nobody asked for is wrong.
+
+    Returns
+    -------
+    float
+        NaN if no response is asked for or given.
+    """
     targets, weights = in_rows(output, batch)
-    right = output.argmax(axis=-1) == targets
-    return float(right.mean() if weights is None else right @ weights.reshape(-1) / batch.size)
+    given = output.argmax(axis=-1)
+    right = given == targets
+    if idle is None:
+        return float(right.mean() if weights is None else right @ weights.reshape(-1) / batch.size)
+    counted = ((given != idle) | (targets != idle)).astype(float)
+    if weights is not None:
+        counted *= weights.reshape(-1)
+    total = counted.sum()
+    return float(right @ counted / total) if total else float("nan")
+
+
+def constant_accuracy(batch: Batch, classes: int, idle: int | None = None) -> float:
+    """Accuracy of the best constant answer, as of :func:`accuracy`: what any network must beat.
+
+    Parameters
+    ----------
+    batch : Batch
+        The examples, with integer classes.
+    classes : int
+        Number of classes.
+    idle : int, optional
+        The class that stands for no response.
+    """
+    steps = batch.inputs.shape[1] if batch.inputs.ndim == 3 else 1
+    outputs = (np.broadcast_to(row, (steps * batch.size, classes)) for row in np.eye(classes))
+    return max(accuracy(output, batch, idle) for output in outputs)
 
 
 def alignment(

@@ -57,6 +57,10 @@ class Held(Task):
         return self.task.name
 
     @property
+    def idle(self) -> int | None:  # type: ignore[override]
+        return self.task.idle
+
+    @property
     def identity(self) -> tuple[Any, ...]:
         return (self.task.name, *self.task.identity)
 

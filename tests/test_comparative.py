@@ -20,10 +20,10 @@ from plausibench.bench.experiments import (
 )
 from plausibench.bench.experiments.altered import Altered, answered
 from plausibench.bench.experiments.dictionary import learned, recovered
-from plausibench.bench.experiments.dose_response import ANOTHER, KINDS, Dose, Dosed
+from plausibench.bench.experiments.dose_response import AGAIN, ANOTHER, KINDS, Dose, Dosed
 from plausibench.bench.experiments.parts import collect
 from plausibench.bench.experiments.worlds import Cued, Field, Movie, Sources
-from plausibench.bench.report.dose_response import CEILING, FLOOR, distance, distances, own_loss
+from plausibench.bench.report.dose_response import CEILING, SPREAD, distance, distances, own_loss
 from plausibench.bench.report.inductive_biases import biases
 from plausibench.bench.statistics import interval
 from plausibench.bench.unit import build_network
@@ -104,7 +104,7 @@ def doses():
 
 
 def test_doses_of_a_rule_are_measured_and_its_curves_compared(doses):
-    assert set(doses["kind"]) == {"own", *KINDS, ANOTHER}
+    assert set(doses["kind"]) == {"own", AGAIN, *KINDS, ANOTHER}
     own = doses[doses["kind"] == "own"].pivot_table(
         index=["rule", "quantity"], columns="projection", values="value"
     )
@@ -152,13 +152,13 @@ def test_a_diverged_network_counts_with_the_largest_loss():
     assert own_loss(rows, "r").to_dict() == {0: 0.5, 1: CEILING, 2: CEILING}
 
 
-def test_the_floor_has_a_jackknife_interval_over_seeds():
+def test_the_distance_between_seeds_has_a_jackknife_interval():
     apart = np.abs(np.subtract.outer(*[np.random.default_rng(2).standard_normal(5)] * 2))
     for seeds in (2, 3, 5):
         near = apart[:seeds, :seeds]
         each = near.sum(axis=1) / (seeds - 1)
-        found = pd.DataFrame({"distance": each}).assign(rule="r", kind=FLOOR)
-        mean, low, high = distance(found, "r", FLOOR)
+        found = pd.DataFrame({"distance": each}).assign(rule="r", kind=SPREAD)
+        mean, low, high = distance(found, "r", SPREAD)
         left = []
         for out in range(seeds):
             kept = np.delete(np.delete(near, out, axis=0), out, axis=1)
@@ -238,6 +238,7 @@ def test_components_of_a_small_grid():
                 architectures=("mlp", "residual"),
                 rules=("backprop", "feedback_alignment"),
                 checkpoints=(12,),
+                seeds=3,
             )
         )
     )
@@ -284,7 +285,7 @@ def synthetic(telling):
 
 def test_a_classifier_names_what_can_be_told_and_guesses_the_rest():
     found = identify_rule.accuracies(synthetic(True), "architecture", trees=20)
-    assert np.mean(list(identify_rule.by_seed(found).values())) > 0.98
+    assert np.mean(list(identify_rule.by_kind(found).values())) > 0.98
     found = identify_rule.accuracies(synthetic(False), "architecture", trees=20)
     # 96 names, chance 1/4: standard error 0.044.
     assert abs((found["rule"] == found["named"]).mean() - 0.25) < 4 * 0.044

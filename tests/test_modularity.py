@@ -111,6 +111,24 @@ def test_a_statistic_that_is_not_defined_is_beyond_no_null():
         assert np.isnan([found.value, found.z, found.p]).all()
 
 
+def test_a_constant_has_no_correlation_whatever_its_rounding():
+    constant, other = np.full((9, 9), 0.1), LENGTHS[:9, :9]
+    for one, two in ((constant, other), (other, constant)):
+        assert np.isnan(modules.correlation(one, two)(np.arange(9)))
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_a_null_that_varies_by_rounding_is_not_beyond_itself(small):
+    draw = np.random.default_rng(1)
+
+    def flat(order):
+        return 0.3 + 1e-16 * float(order[0])
+
+    found = modules.against_null(flat, 8, draw, small=small)
+    assert np.isnan(found.z)
+    assert found.p == 1
+
+
 def test_task_variance_is_across_conditions():
     """The mean over steps of the variance across trials; a task without weight does not count."""
     generator = np.random.default_rng(4)

@@ -149,6 +149,50 @@ class TestAntolik2016:
         recorded(other)
         assert task.identity == bench.make("task", "antolik2016", path=other, region=2).identity
 
+    def test_images_shown_less_often_than_others(self, tmp_path):
+        home, arrays = recorded(tmp_path)
+        repeats = arrays["raw_validation_set"]
+        repeats[2:, ::2] = np.nan
+        np.save(home / "raw_validation_set.npy", repeats)
+        task = bench.make("task", "antolik2016", path=tmp_path, region=2)
+        np.testing.assert_array_equal(task.repeats, repeats)
+        np.testing.assert_allclose(task.test.targets[::2], repeats[:2, ::2].mean(axis=0))
+        np.testing.assert_allclose(task.test.targets[1::2], repeats[:, 1::2].mean(axis=0))
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (lambda a: a * [np.nan, 1, 1], "no trial of image 0 for neuron 0"),
+            (lambda a: a * [np.inf, 1, 1], "not finite"),
+            (lambda a: a[0], r"shape \(5, 3\); allowed are numbers with 3 axes"),
+            (lambda a: np.array([*a, None], dtype=object), "array of objects.* padded with NaN"),
+        ],
+    )
+    def test_repeats_that_cannot_be_used_are_refused(self, tmp_path, change, said):
+        home, arrays = recorded(tmp_path)
+        np.save(home / "raw_validation_set.npy", change(arrays["raw_validation_set"]))
+        with pytest.raises(InputError, match=said):
+            bench.make("task", "antolik2016", path=tmp_path, region=2).load()
+
+    def test_only_repeats_may_be_missing(self, tmp_path):
+        home, arrays = recorded(tmp_path)
+        np.save(home / "training_set.npy", arrays["training_set"] * [np.nan, 1, 1])
+        with pytest.raises(InputError, match=r"training_set.npy holds a value that is not finite"):
+            bench.make("task", "antolik2016", path=tmp_path, region=2).load()
+
+    def test_a_constant_pixel_keeps_its_scale(self, tmp_path):
+        """Its standard deviation is the rounding of its mean, by which it would become noise."""
+        home, arrays = recorded(tmp_path)
+        images, unseen = arrays["training_inputs"], arrays["validation_inputs"]
+        images[:, 0], unseen[:, 0] = 77.7, 77.9
+        assert images.std(axis=0)[0] > 0
+        np.save(home / "training_inputs.npy", images)
+        np.save(home / "validation_inputs.npy", unseen)
+        task = bench.make("task", "antolik2016", path=tmp_path, region=2)
+        assert not task.train.inputs[:, 0].any()
+        np.testing.assert_allclose(task.test.inputs[:, 0], 0.2)
+        np.testing.assert_allclose(task.train.inputs[:, 1:].std(axis=0), 1)
+
     def test_missing_and_damaged_files_are_refused(self, tmp_path):
         home, arrays = recorded(tmp_path)
         with pytest.raises(InputError, match=r"region1.* cannot be read"):

@@ -97,6 +97,48 @@ class TestPlan:
         done = CliRunner().invoke(main, [*given_, "--goal", "0.99"])
         assert "Nothing within these limits reaches 0.99." in done.stdout
 
+    @pytest.mark.parametrize(
+        ("neurons", "samples"), [((1, 10), (128,)), ((10,), (128, 256)), ((10,), (128,))]
+    )
+    def test_a_surface_of_one_length_or_of_one_number_of_neurons(self, tmp_path, neurons, samples):
+        write_surface(tmp_path, neurons, samples)
+        known = read_surface(tmp_path / "surface.csv")
+        best = known.best()
+        assert (best.neurons, best.samples) == (10, samples[-1])
+        assert best.value == pytest.approx(0.1 + 0.2 * (len(neurons) + len(samples) - 2))
+        assert known.at(neurons[0], samples[0]).value == pytest.approx(0.1)
+        done = CliRunner().invoke(main, ["plan", "--surface", str(tmp_path)])
+        assert done.exit_code == 0, done.output
+
+    def test_a_surface_that_a_spreadsheet_has_written(self, tmp_path):
+        file = write_surface(tmp_path) / "surface.csv"
+        known = read_surface(file)
+        text = file.read_text("utf-8").replace("\n", "\r\n")
+        file.write_bytes(b"\xef\xbb\xbf" + text.encode())
+        assert read_surface(file).best() == known.best()
+
+    def test_more_images_than_can_be_counted_are_no_limit(self):
+        both = [
+            CliRunner().invoke(main, ["plan", "--rate", "1e306", *time])
+            for time in ((), ("--time", "1000h"))
+        ]
+        assert [done.exit_code for done in both] == [0, 0]
+        assert both[0].stdout == both[1].stdout
+
+    @pytest.mark.parametrize(
+        ("rows", "said"),
+        [
+            ("1,2,0.5,0,0,3\n2,3,0.5,0,0,3\n", "2 values for 2 numbers of neurons"),
+            ("1,2,0.5,0,0,3\n1,2,0.5,0,0,3\n", "a pair of neurons and images twice"),
+            ("1,2,nan,0,0,3\n1,3,0.5,0,0,3\n", "not finite"),
+            ("0,2,0.5,0,0,3\n0,3,0.5,0,0,3\n", "not positive"),
+        ],
+    )
+    def test_what_is_wrong_with_a_surface_is_said(self, tmp_path, rows, said):
+        (tmp_path / "surface.csv").write_text(",".join(COLUMNS) + "\n" + rows)
+        with pytest.raises(InputError, match=said):
+            read_surface(tmp_path / "surface.csv")
+
     def test_the_command_answers_from_what_ships(self):
         done = CliRunner().invoke(main, ["plan"])
         assert done.exit_code == 0, done.output

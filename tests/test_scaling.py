@@ -72,6 +72,23 @@ class TestExponent:
             widths.append(np.mean(found))
         assert widths[1] < 0.5 * widths[0]
 
+    @pytest.mark.parametrize("jitter", [0.0, 1e-15])
+    @pytest.mark.parametrize("errors", [None, 0.0, 1e-17, [1e-17, 0.1, 0.1], [0.0, 0.1, 0.2]])
+    def test_a_constant_has_the_exponent_0(self, jitter, errors):
+        """Whatever its rounding, and that of its errors."""
+        x = np.array([1.0, 2.0, 8.0])
+        y = 3.7 * (1 + jitter * np.random.default_rng(3).standard_normal((3, 3)))
+        found = exponent(x, y, None if errors is None else np.broadcast_to(errors, y.shape))
+        assert (found.value, found.low, found.high) == (0, 0, 0)
+        assert found.factor == pytest.approx(3.7)
+
+    def test_an_exact_point_decides_no_exponent_by_itself(self):
+        """Its error is rounding, and weights that follow it leave nothing to fit a line to."""
+        x = np.array([1.0, 2.0, 4.0, 8.0])
+        y = np.array([5 * x**0.5, 6 * x**0.5])
+        errors = np.broadcast_to([1e-18, 0.1, 0.1, 0.1], y.shape) * y
+        assert exponent(x, y, errors).value == pytest.approx(0.5, abs=1e-9)
+
     def test_one_replicate_has_no_interval(self):
         found = exponent(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
         assert found.value == pytest.approx(2)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from plausibench.bench.identification.scores import (
+    CHANCE,
     correlation_of_means,
     explainable_variance_explained,
     explained_variance,
@@ -48,6 +49,69 @@ class TestScores:
             1 - (error - noise) / (total - noise),
             rtol=1e-12,
         )
+
+    def test_neurons_without_a_signal_are_unknown(self):
+        """Of 4000 neurons of noise 2.5 % may pass, within 4 standard errors of that share."""
+        generator = np.random.default_rng(4)
+        repeats = generator.standard_normal((6, 40, 4000))
+        predicted = 0.3 * generator.standard_normal((40, 4000))
+        found = explainable_variance_explained(predicted, repeats)
+        share = np.isfinite(found).mean()
+        assert abs(share - CHANCE) < 4 * np.sqrt(CHANCE * (1 - CHANCE) / 4000)
+        assert not (found > 1).any()
+        assert not np.isinf(found).any()
+
+    @pytest.mark.parametrize("value", [0.0, 0.1])
+    def test_silent_neurons_are_unknown(self, value):
+        generator = np.random.default_rng(5)
+        repeats = generator.standard_normal((3, 20, 1)) + 9 * generator.standard_normal((20, 1))
+        repeats = np.concatenate([repeats, np.full((3, 20, 1), value)], axis=2)
+        repeats[2, ::3] = np.nan
+        predicted = generator.standard_normal((20, 2))
+        found = explainable_variance_explained(predicted, repeats)
+        assert np.isfinite(found).tolist() == [True, False]
+        silent = np.full((20, 1), value)
+        assert np.isnan(explained_variance(predicted[:, :1], silent)).all()
+
+    def test_no_share_is_above_1_and_their_mean_may_be_unbiased(self):
+        generator = np.random.default_rng(6)
+        truth = np.repeat(generator.standard_normal((50, 1)), 400, axis=1)
+        repeats = truth + generator.standard_normal((4, 50, 400))
+        limited, free = (
+            explainable_variance_explained(truth, repeats, limited) for limited in (True, False)
+        )
+        assert limited.max() == 1
+        np.testing.assert_array_equal(limited, np.minimum(free, 1))
+        assert abs(free.mean() - 1) < 4 * free.std() / np.sqrt(400)
+        assert limited.mean() < 1 - 4 * limited.std() / np.sqrt(400)
+
+    def test_images_shown_less_often_than_others(self):
+        """Unbiased, with more noise where there are fewer trials."""
+        generator = np.random.default_rng(7)
+        mu = generator.standard_normal((100, 1))
+        predicted = 0.8 * mu + 0.3 * generator.standard_normal((100, 1))
+        truth = explained_variance(predicted, mu)[0]
+        trials = generator.integers(1, 7, 100)
+        missing = np.arange(6)[:, None] >= trials
+        found = []
+        for _ in range(400):
+            repeats = mu + generator.standard_normal((6, 100, 1))
+            repeats[missing] = np.nan
+            found.append(explainable_variance_explained(predicted, repeats)[0])
+        assert abs(np.mean(found) - truth) < 4 * np.std(found) / np.sqrt(400)
+        means = np.nanmean(repeats, axis=0)
+        twin = np.corrcoef(predicted[:, 0], means[:, 0])[0, 1]
+        assert correlation_of_means(predicted, repeats)[0] == pytest.approx(twin)
+
+    def test_repeats_that_say_nothing_are_refused(self):
+        predicted = np.zeros((3, 1))
+        for change in (np.s_[:, 0], np.s_[1:]):
+            repeats = np.ones((3, 3, 1))
+            repeats[change] = np.nan
+            with pytest.raises(InputError, match=r"repeats: .* trials that are missing"):
+                explainable_variance_explained(predicted, repeats)
+        with pytest.raises(InputError, match="infinite"):
+            explainable_variance_explained(predicted, np.full((2, 3, 1), np.inf))
 
     def test_correlation_with_the_means(self):
         generator = np.random.default_rng(2)

@@ -557,7 +557,7 @@ def idx(array):
 
 
 def write_folder(folder, arrays, compress=False, dotted=False):
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for name, array in zip(NAMES, arrays, strict=True):
         file = name.replace("-idx", ".idx") if dotted else name
         if compress:
@@ -581,6 +581,15 @@ FORMATS = {
     "compressed": lambda folder, arrays: write_npz(
         folder / "a.npz", arrays, save=np.savez_compressed
     ),
+    "torchvision": lambda folder, arrays: (
+        write_folder(folder / "MNIST" / "raw", arrays).parent.parent
+    ),
+    "torchvision, below its root": lambda folder, arrays: (
+        write_folder(folder / "FashionMNIST" / "raw", arrays, compress=True).parent
+    ),
+    "labels in a column": lambda folder, arrays: write_npz(
+        folder / "a.npz", [arrays[0], arrays[1][:, None], arrays[2], arrays[3][:, None]]
+    ),
     "wide labels": lambda folder, arrays: write_npz(
         folder / "a.npz", [arrays[0], arrays[1].astype(np.int64), arrays[2], arrays[3]]
     ),
@@ -598,6 +607,14 @@ def test_mnist_of_every_format_is_the_same_data(write, tmp_path):
     elsewhere = Mnist(path=str(write_folder(tmp_path / "elsewhere", arrays)))
     assert task.identity == elsewhere.identity
     assert np.array_equal(task.batch(9).keys, elsewhere.batch(9).keys)
+
+
+def test_several_data_sets_below_one_folder_are_refused(tmp_path):
+    for name in ("MNIST", "KMNIST"):
+        write_folder(tmp_path / name / "raw", small_mnist())
+    with pytest.raises(InputError, match=r"several data sets, .*KMNIST.*; allowed is one"):
+        Mnist(path=tmp_path).load()
+    assert Mnist(path=tmp_path / "KMNIST").train.size == 30
 
 
 def test_other_data_have_another_identity(tmp_path):

@@ -1,5 +1,6 @@
 """``plan``: how many neurons to record, and for how long."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,8 @@ def plan(
 
     goal = number("goal", goal, above=0, below=1)
     rate = positive("rate", rate)
-    limit = None if time is None else int(seconds(time, "time") * rate)
+    # More images than can be counted are no limit.
+    limit = None if time is None else int(min(seconds(time, "time") * rate, sys.maxsize))
     if limit == 0:
         raise InputError(f"time: {time!r} is shorter than one image at {rate:g} a second")
     known = read_surface(STORED if surface is None else surface / "surface.csv")

@@ -123,6 +123,9 @@ def train(
             advance(unit.rule, number, len(units))
             trained.append((unit, _train(unit, spec, steps, evaluate_every)))
     click.echo(columns([("rule", "step", *QUANTITIES), *(_last(*one) for one in trained)]))
+    constant = _constant(task)
+    if constant is not None:
+        click.echo(f"\nBest constant answer: test_accuracy {constant:.4g}")
     _write(trained, out)
     for unit, training in trained:
         if training.diverged:
@@ -149,6 +152,17 @@ def _train(unit: "Unit", spec: "Spec", steps: int, evaluate_every: int) -> "Trai
         seed=unit.seed,
         evaluate_every=evaluate_every,
     )
+
+
+def _constant(selector: str) -> float | None:
+    """Accuracy of the best constant answer, which any network must beat; None of regressions."""
+    from plausibench.bench.selectors import select
+    from plausibench.bench.training import constant_accuracy
+
+    task = select("task", selector).make()
+    if task.kind != "classification":
+        return None
+    return constant_accuracy(task.test, task.outputs_size, task.idle)
 
 
 def _last(unit: "Unit", training: "Training") -> tuple[str, ...]:

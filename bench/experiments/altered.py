@@ -61,6 +61,10 @@ class Altered(Task):
         return self.task.name
 
     @property
+    def idle(self) -> int | None:  # type: ignore[override]
+        return self.task.idle
+
+    @property
     def identity(self) -> tuple[Any, ...]:
         # The orders are those of the task, so that what is altered is all that differs.
         return self.task.identity

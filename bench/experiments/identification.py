@@ -266,15 +266,22 @@ def scene_scores(readout: str, neurons: int, samples: int, seed: int) -> dict[st
 def explained(predicted: Array, task: Neurons, own: slice = ALL) -> dict[str, float]:
     """Explained variance of responses without noise, and what a laboratory has in its place.
 
-    That is an estimate from repeated trials, or the correlation with means over them.
+    That is an estimate from repeated trials, or the correlation with means over them. Means over
+    neurons; those without a signal that can be told from noise, for whom no variance is explained
+    or missed, are left out and counted as ``unresolved``.
     """
     repeats = task.repeats(REPEATS)[..., own]
     found = {
         "explained_variance": explained_variance(predicted, task.test.targets[:, own]),
-        "explainable_variance_explained": explainable_variance_explained(predicted, repeats),
+        "explainable_variance_explained": explainable_variance_explained(
+            predicted, repeats, limited=False
+        ),
         "correlation_of_means": correlation_of_means(predicted, repeats),
     }
-    return {name: float(each.mean()) for name, each in found.items()}
+    known = {name: each[np.isfinite(each)] for name, each in found.items()}
+    means = {name: float(each.mean()) if each.size else np.nan for name, each in known.items()}
+    lost = predicted.shape[1] - min(each.size for each in known.values())
+    return {**means, "unresolved": float(lost)} if lost else means
 
 
 SCORES: Mapping[str, Callable[[str, int, int, int], dict[str, float]]] = {

@@ -148,7 +148,7 @@ VARIANTS = (
 )
 
 
-def parts(seeds: int = 3, seed: int = 0, checkpoints: tuple[int, ...] = (STEPS,)) -> list[Part]:
+def parts(seeds: int = 5, seed: int = 0, checkpoints: tuple[int, ...] = (STEPS,)) -> list[Part]:
     """Independent parts of the study.
 
     Parameters

@@ -154,10 +154,12 @@ class Surface:
 
     def _interpolated(self, grid: Array, neurons: int, samples: list[int]) -> Array:
         """Values of a grid for a number of neurons and several of images."""
-        above = int(np.searchsorted(self.neurons, neurons).clip(1, len(self.neurons) - 1))
-        low, high = np.log(self.neurons[above - 1 : above + 1])
-        share = (np.log(neurons) - low) / (high - low)
-        row = (1 - share) * grid[above - 1] + share * grid[above]
+        row = grid[0]  # of a surface with one number of neurons
+        if len(self.neurons) > 1:
+            above = int(np.searchsorted(self.neurons, neurons).clip(1, len(self.neurons) - 1))
+            low, high = np.log(self.neurons[above - 1 : above + 1])
+            share = (np.log(neurons) - low) / (high - low)
+            row = (1 - share) * grid[above - 1] + share * grid[above]
         return np.interp(np.log(samples), np.log(self.samples), row)
 
 
@@ -177,7 +179,7 @@ def read_surface(path: Path) -> Surface:
     if not path.is_file():
         raise InputError(f"surface: there is no {path}; plausibench run identification writes it")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # as spreadsheets write it
         head, *lines = text.strip().splitlines()
         rows = np.array([[float(cell) for cell in line.split(",")] for line in lines])
     except (OSError, ValueError) as error:
@@ -187,9 +189,19 @@ def read_surface(path: Path) -> Surface:
     neurons, samples = (np.unique(rows[:, column]).astype(np.int64) for column in (0, 1))
     order = np.lexsort((rows[:, 1], rows[:, 0]))
     grid = [(n, d) for n in neurons for d in samples]
-    whole = rows.shape[0] == len(grid) and (rows[order, :2] == np.array(grid)).all()
-    if not whole or min(len(neurons), len(samples)) < 2 or not np.isfinite(rows[:, :3]).all():
-        raise InputError(f"surface: {path} is not complete: a value for each pair is missing")
+    placed = rows[order, :2]
+    if len(np.unique(placed, axis=0)) < len(placed):
+        raise InputError(f"surface: {path} has a pair of neurons and images twice")
+    if len(rows) != len(grid) or not (placed == np.array(grid)).all():
+        raise InputError(
+            f"surface: {path} is not complete: it has {len(rows)} values for {len(neurons)} "
+            f"numbers of neurons and {len(samples)} of images, which are {len(grid)} pairs"
+        )
+    if not np.isfinite(rows[:, :3]).all() or not (rows[:, :2] >= 1).all():
+        raise InputError(
+            f"surface: {path} holds a value that is not finite, or numbers of neurons or images "
+            "that are not positive"
+        )
     shape = len(neurons), len(samples)
     values, low, high = (rows[order, column].reshape(shape) for column in (2, 3, 4))
     return Surface(neurons, samples, values, low, high, int(rows[:, 5].min()))

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from plausibench.bench.experiments.dose_response import ANOTHER, KINDS
+from plausibench.bench.experiments.dose_response import AGAIN, ANOTHER, KINDS
 from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.means import Ends
 from plausibench.bench.report.render import Table, plain
@@ -22,7 +22,8 @@ CEILING = 100.0
 """Test loss that stands for any larger one, and for that of a network that diverged."""
 SHOWN = ("layer1.weights",)
 """Projections whose doses stand in the table."""
-FLOOR = "another seed"
+SPREAD = "another seed"
+"""The distance between seeds, which differ in their weights and batches as well."""
 LOOKS: dict[str, tuple[str | int, tuple[float, tuple[float, ...]], str]] = {
     "own": ("#1a1a1a", style.SOLID, "o"),
     "none": ("0.6", style.DASHED, "s"),
@@ -33,9 +34,17 @@ LOOKS: dict[str, tuple[str | int, tuple[float, tuple[float, ...]], str]] = {
     "gain, redrawn": (2, style.SOLID, "^"),
     "gain, fixed": (2, style.DASHED, "v"),
     ANOTHER: (1, style.DOTTED, "P"),
-    FLOOR: ("#1a1a1a", style.DOTTED, "|"),
+    AGAIN: ("#1a1a1a", style.DOTTED, "|"),
 }
 """Colour, dashes and marker of each curve."""
+PAIRED = (
+    (
+        "Distance from the rule's own curve less the floor, and that of no dose less it: means of "
+        "differences within a seed [95 % interval, Student's t]. A dose predicts learning where "
+        "the second is above 0 and the first is near 0; where no dose is near the floor, no dose "
+        "can be told from another."
+    ),
+)
 NOTES = (
     (
         "Distance between learning curves: mean absolute difference of the logarithms of the test "
@@ -43,10 +52,14 @@ NOTES = (
         "Two numbers: redrawn, fixed, shrinking and local; three: with the gain."
     ),
     (
-        f"{FLOOR}: the rule's own curve against that of other seeds, the floor of any prediction; "
-        "its interval, of three seeds or more, is by the delete-one-seed jackknife. "
-        f"none and {ANOTHER} are the nulls. A loss above {CEILING:g}, or diverged, counts as "
-        f"{CEILING:g}."
+        f"{AGAIN}: the rule itself from the same weights, on the same batches, its noise and "
+        f"feedback drawn anew: the floor of any prediction. none and {ANOTHER} are the nulls. A "
+        f"loss above {CEILING:g}, or diverged, counts as {CEILING:g}."
+    ),
+    (
+        f"{SPREAD}: the rule's own curve against that of other seeds, with other weights and "
+        "batches, which is no floor; its interval, of three seeds or more, is by the "
+        "delete-one-seed jackknife."
     ),
     (
         "bias: its length relative to |g|; variance: relative to |g|²; of the first projection, "
@@ -56,16 +69,18 @@ NOTES = (
 
 
 def curves(rows: pd.DataFrame) -> pd.DataFrame:
-    """Logarithms of test losses, a column for each rule, kind and seed, by step."""
+    """Logarithms of test losses, a column for each rule, kind, seed and draw, by step."""
     own = rows[rows["quantity"] == "test_loss"]
-    wide = own.pivot_table(
-        index="step", columns=["rule", "kind", "seed"], values="value", dropna=False
-    )
+    columns = ["rule", "kind", "seed", "draw"]
+    wide = own.set_index(["step", *columns])["value"].unstack(columns).sort_index(axis=1)
     return wide.fillna(CEILING).clip(1e-12, CEILING).map(np.log)
 
 
 def distances(rows: pd.DataFrame) -> pd.DataFrame:
-    """Distance of each predicted curve from the rule's own: ``rule``, ``kind``, ``seed``."""
+    """Distance of each curve from the rule's own: ``rule``, ``kind``, ``seed``.
+
+    Of the floor, the mean over all pairs of the rule's own curve and those with other draws.
+    """
     logs = curves(rows)
     logs = logs[logs.index > 0]
     found = []
@@ -73,17 +88,21 @@ def distances(rows: pd.DataFrame) -> pd.DataFrame:
         seeds = rows.loc[rows["rule"] == rule, "seed"].unique()
         for kind in (*KINDS, ANOTHER):
             for seed in seeds:
-                apart = (logs[rule, "own", seed] - logs[rule, kind, seed]).abs().mean()
+                apart = (logs[rule, "own", seed, 0] - logs[rule, kind, seed, 0]).abs().mean()
                 found.append({"rule": rule, "kind": kind, "seed": seed, "distance": apart})
         for seed in seeds:
+            again = logs[rule, AGAIN, seed]
+            alike = [logs[rule, "own", seed, 0], *(again[draw] for draw in again)]
+            between = [(one - other).abs().mean() for one, other in combinations(alike, 2)]
             others = [
-                (logs[rule, "own", a] - logs[rule, "own", b]).abs().mean()
+                (logs[rule, "own", a, 0] - logs[rule, "own", b, 0]).abs().mean()
                 for a, b in combinations(seeds, 2)
                 if seed in (a, b)
             ]
-            found.append(
-                {"rule": rule, "kind": FLOOR, "seed": seed, "distance": float(np.mean(others))}
-            )
+            for kind, values in ((AGAIN, between), (SPREAD, others)):
+                found.append(
+                    {"rule": rule, "kind": kind, "seed": seed, "distance": float(np.mean(values))}
+                )
     return pd.DataFrame(found)
 
 
@@ -91,7 +110,7 @@ def distance(apart: pd.DataFrame, rule: str, kind: str) -> Ends:
     """Mean of one kind of distance, as of :func:`distances`, with its interval."""
     chosen = (apart["rule"] == rule) & (apart["kind"] == kind)
     each = apart.loc[chosen, "distance"].to_numpy(dtype=float)
-    if kind != FLOOR:
+    if kind != SPREAD:
         return means.interval(each)
     if each.size < 3:
         return float(each.mean()), float("nan"), float("nan")
@@ -125,7 +144,7 @@ def doses(rows: pd.DataFrame) -> Table:
         ends = means.interval(own_loss(rows, rule))
         line["own loss"] = notation.number(*ends)
         numbers |= means.columns("own_loss", ends)
-        for kind in (*KINDS, ANOTHER, FLOOR):
+        for kind in (*KINDS, ANOTHER, AGAIN, SPREAD):
             ends = distance(apart, rule, kind)
             line[kind] = notation.number(*ends)
             numbers |= means.columns(kind.replace(", ", "_").replace(" ", "_"), ends)
@@ -133,6 +152,29 @@ def doses(rows: pd.DataFrame) -> Table:
         raw.append(numbers)
     seeds = rows["seed"].nunique()
     return plain(f"Do two numbers predict learning? {seeds} seeds", cells, raw, 1, NOTES)
+
+
+def paired(rows: pd.DataFrame) -> Table:
+    """Table of how far each dose is above the floor and nearer than no dose, paired over seeds."""
+    apart = distances(rows)
+    wide = apart.pivot(index=["rule", "seed"], columns="kind", values="distance")
+    cells, raw = [], []
+    for rule in rows["rule"].unique():
+        for kind in (*KINDS, ANOTHER):
+            each = wide.loc[rule]
+            above = means.interval(each[kind] - each[AGAIN])
+            nearer = means.interval(each["none"] - each[kind])
+            line = {"rule": style.label(rule), "dose": kind}
+            numbers: dict[str, object] = {"rule": rule, "dose": kind}
+            if kind == "none":
+                nearer = (float("nan"),) * 3
+            for name, ends in (("above the floor", above), ("nearer than no dose", nearer)):
+                line[name] = notation.number(*ends)
+                numbers |= means.columns(name.replace(" ", "_"), ends)
+            cells.append(line)
+            raw.append(numbers)
+    seeds = rows["seed"].nunique()
+    return plain(f"Doses beside floor and null; {seeds} seeds", cells, raw, 2, PAIRED)
 
 
 def dose_response(rows: pd.DataFrame) -> Picture:
@@ -161,7 +203,7 @@ def dose_response(rows: pd.DataFrame) -> Picture:
         "Backpropagation with the measured bias and variance of a rule, beside the rule itself: "
         f"test loss along training, mean of logarithms over {seeds} seeds with 95 % intervals "
         "(Student's t), where it lies between 0.15 and 6, and below the distance of each predicted "
-        "curve from the rule's own (between seeds: jackknife interval)."
+        f"curve from the rule's own; {AGAIN}: the rule itself on the same batches, the floor."
     )
     return style.finished("dose_response", figure, caption)
 
@@ -173,7 +215,7 @@ def _colour(kind: str) -> str:
 
 def _curves(axes: Axes, logs: pd.DataFrame) -> None:
     for kind in ("own", *KINDS, ANOTHER):
-        values = logs[kind].to_numpy()
+        values = logs.loc[:, (kind, slice(None), 0)].to_numpy()
         ends = [tuple(np.exp(means.interval(row))) for row in values]
         means.band(
             axes,
@@ -193,7 +235,7 @@ def _curves(axes: Axes, logs: pd.DataFrame) -> None:
 
 
 def _distances(axes: Axes, apart: pd.DataFrame, rules: Sequence[str]) -> None:
-    kinds = (*KINDS, ANOTHER, FLOOR)
+    kinds = (*KINDS, ANOTHER, AGAIN)
     for number, kind in enumerate(kinds):
         ends = [distance(apart, rule, kind) for rule in rules]
         places = np.arange(len(rules)) + 0.085 * (number - (len(kinds) - 1) / 2)
@@ -213,17 +255,18 @@ def _distances(axes: Axes, apart: pd.DataFrame, rules: Sequence[str]) -> None:
     axes.set_ylabel("distance from own curve\n(log of loss)")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_ylim(0.5 * max(apart["distance"].min(), 1e-3), None)
+    # A floor of 0, of rules without random draws, is below the panel.
+    axes.set_ylim(0.5 * max(apart["distance"].min(), 1e-2), None)
 
 
 def _legend() -> list[Line2D]:
-    names = {"own": "the rule itself", "none": "backprop, no dose", ANOTHER: ANOTHER}
+    names = {"own": "the rule itself", "none": "backprop, no dose", AGAIN: "other draws (floor)"}
     return [
         Line2D(
             [],
             [],
             color=_colour(kind),
-            linestyle=dashes if kind != FLOOR else "none",
+            linestyle=dashes if kind != AGAIN else "none",
             linewidth=1.6 if kind == "own" else 0.9,
             marker="none" if kind == "own" else marker,
             markersize=4,

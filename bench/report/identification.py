@@ -105,7 +105,7 @@ def _scores(title: str, own: pd.DataFrame, rows: pd.DataFrame) -> Table:
 def _table(
     title: str, cells: pd.DataFrame, raw: pd.DataFrame, keys: int, rows: pd.DataFrame
 ) -> Table:
-    notes = (*NOTES, *_diverged(rows))
+    notes = (*NOTES, *_diverged(rows), *_unresolved(rows))
     return plain(f"{title}; {rows['seed'].nunique()} seeds", cells, raw, keys, notes)
 
 
@@ -120,6 +120,13 @@ def _diverged(rows: pd.DataFrame) -> tuple[str, ...]:
         )
     ]
     return (f"Diverged and left out: {'; '.join(named)}.",) if named else ()
+
+
+def _unresolved(rows: pd.DataFrame) -> tuple[str, ...]:
+    """A note that counts neurons left out of the means over neurons; none if none was."""
+    lost = int(rows.loc[rows["quantity"] == "unresolved", "value"].sum())
+    told = "cannot be told from noise by their repeated trials, or that are silent"
+    return (f"Left out of the means over neurons: {lost} whose responses {told}.",) if lost else ()
 
 
 def _label(model: str) -> str:

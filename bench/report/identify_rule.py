@@ -10,8 +10,9 @@ import seaborn as sns
 from plausibench.bench.experiments.identify_rule import (
     GROUPS,
     PERFORMANCE,
+    RATES,
     accuracies,
-    by_seed,
+    by_kind,
     wide,
 )
 from plausibench.bench.report import means, notation, panels, style
@@ -25,6 +26,8 @@ TREES = 100
 """Trees of a forest."""
 FEW = 25
 """Trees of a forest that sees a single observable, or dealt names."""
+ALIKE = "all, rules of one range of rates"
+"""Rules that all draw their learning rates from one range, named among themselves."""
 BEST = 8
 """Single observables that the picture shows."""
 
@@ -57,22 +60,26 @@ class Identified:
     networks: int
 
 
-def _accuracy(data: pd.DataFrame, held: str = "architecture", trees: int = 0) -> Ends:
-    return means.interval(by_seed(accuracies(data, held, trees or TREES)).values())
+def _accuracy(data: pd.DataFrame, held: str = "kind", trees: int = 0) -> Ends:
+    return means.share(by_kind(accuracies(data, held, trees or TREES)).values())
 
 
 def identify(rows: pd.DataFrame) -> Identified:
     """Train the classifiers and make the tables."""
     data = wide(rows)
     seen = data[list(GROUPS)]
-    whole = accuracies(seen, "architecture", TREES)
-    groups = {"all observables": means.interval(by_seed(whole).values())}
+    whole = accuracies(seen, "kind", TREES)
+    groups = {"all observables": means.share(by_kind(whole).values())}
     groups |= {f"{group} alone": _accuracy(data[[group]]) for group in GROUPS}
     groups |= {
         f"all but {group}": _accuracy(data[[other for other in GROUPS if other != group]])
         for group in GROUPS
     }
     groups[f"{PERFORMANCE} (control)"] = _accuracy(data[[PERFORMANCE]])
+    trained = seen.index.to_frame()["rule"]
+    alike = (~trained.str.partition("[")[0].isin(RATES)).to_numpy()
+    if not alike.all() and trained[alike].nunique() > 1:
+        groups[ALIKE] = _accuracy(seen[alike])
     for held in ("objective", "seed"):
         if data.index.get_level_values(held).nunique() > 1:
             groups[f"all, {held} held out"] = _accuracy(seen, held)
@@ -81,7 +88,7 @@ def identify(rows: pd.DataFrame) -> Identified:
     }
     single = dict(sorted(single.items(), key=lambda item: -item[1][0]))
     dealt = [
-        np.mean(list(by_seed(accuracies(seen, "architecture", FEW, number, deal=True)).values()))
+        np.mean(list(by_kind(accuracies(seen, "kind", FEW, number, deal=True)).values()))
         for number in range(NULLS)
     ]
     low, high = np.quantile(dealt, [0.025, 0.975])
@@ -113,8 +120,8 @@ def _observables(
     notes = (
         (
             f"Share of {networks} networks whose rule is named, by a random forest that has not "
-            "seen their architecture (or what else is held out): mean over seeds [95 % interval, "
-            f"Student's t]. Chance: {1 / rules:.3f} ({rules} rules)."
+            "seen their kind of architecture (or what else is held out): mean over kinds of "
+            f"architecture [95 % interval, Student's t]. Chance: {1 / rules:.3f} ({rules} rules)."
         ),
         (
             f"Null: names of rules dealt anew; mean and 95 % range of {NULLS} deals. Forests of "
@@ -122,8 +129,8 @@ def _observables(
         ),
         (
             "Node and weight perturbation learn at lower rates than the others, so that sizes of "
-            "changes carry this hyper-parameter for these two. An mlp with another activation "
-            "function counts as another architecture."
+            f"changes carry this hyper-parameter for these two; {ALIKE}: without them. An mlp is "
+            "of one kind, whatever its activation function."
         ),
     )
     return plain("What tells which rule it was", cells, raw, 2, notes)
@@ -198,7 +205,8 @@ def identify_rule(found: Identified) -> Picture:
         panels.title(right, "rule that trained")
     caption = (
         f"Rules named from observables of {found.networks} networks, by a classifier that has not "
-        "seen their architecture: mean over seeds with 95 % intervals (Student's t); grey: 95 % of "
+        "seen their kind of architecture: mean over kinds of architecture with 95 % intervals "
+        "(Student's t); grey: 95 % of "
         f"{NULLS} smaller classifiers with dealt names, dashed: chance; blue: the best single "
         "observables. Right: with all observables."
     )

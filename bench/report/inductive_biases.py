@@ -16,6 +16,10 @@ NOTES = (
         "the structure that the bias could use. Seeds have examples and weights of their own, in "
         "worlds of the same patterns and, under the null, with the same permutation of pixels."
     ),
+    (
+        "Benefit: score of the network with the bias less that of this one, from the same "
+        "examples, paired over seeds [95 % interval, Student's t]."
+    ),
 )
 
 
@@ -31,11 +35,24 @@ def biases(rows: pd.DataFrame) -> Table:
             ends = means.share(part.loc[part["null"] == null, "score"])
             line[name] = notation.number(*ends)
             numbers |= means.columns("null" if null else "score", ends)
+        for null, name in ((False, "benefit"), (True, "null: benefit")):
+            ends = benefit(rows, str(bias), str(variant), part["budget"].iloc[0], null)
+            line[name] = notation.number(*ends)
+            numbers |= means.columns("null_benefit" if null else "benefit", ends)
         cells.append(line)
         raw.append(numbers)
     lost = int(rows["score"].isna().sum())
     notes = (*NOTES, f"Diverged and left out: {lost} networks.") if lost else NOTES
     return plain(f"Inductive biases; {rows['seed'].nunique()} seeds", cells, raw, 3, notes)
+
+
+def benefit(rows: pd.DataFrame, bias: str, variant: str, budget: int, null: bool) -> means.Ends:
+    """Score of what has the bias less that of a variant, paired over seeds; NaN of itself."""
+    own = rows[(rows["bias"] == bias) & (rows["budget"] == budget) & (rows["null"] == null)]
+    biased = own[own["helps"]].set_index("seed")["score"]
+    if variant in set(own.loc[own["helps"], "variant"]):
+        return float("nan"), float("nan"), float("nan")
+    return means.interval(biased - own[own["variant"] == variant].set_index("seed")["score"])
 
 
 def inductive_biases(rows: pd.DataFrame) -> Picture:

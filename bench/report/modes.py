@@ -54,7 +54,8 @@ def trained(rows: pd.DataFrame, task: str) -> Table:
         values = {name: one["value"].to_numpy() for name, one in part.groupby("quantity")}
         for name, heading in COLUMNS.items():
             if name in values:
-                ends = means.interval(values[name])
+                over = means.share if name.startswith("accuracy") else means.interval
+                ends = over(values[name])
                 line[heading] = notation.number(*ends)
                 numbers |= means.columns(name, ends)
         for name, heading in EXACT.items():
@@ -274,7 +275,9 @@ def _accuracies(axes: Axes, rows: pd.DataFrame, task: str, palette: list[str]) -
     for shift, (kind, neurons, colour, marker) in enumerate(looks):
         arm = own[(own["kind"] == kind) & (own["neurons"] == neurons)]
         for quantity, filled in (("accuracy", True), ("accuracy, cut", False)):
-            found = means.over_seeds(arm[arm["quantity"] == quantity], ["modes"])
+            parts = arm[arm["quantity"] == quantity].groupby("modes", sort=False, dropna=False)
+            shares = [(modes, *means.share(part["value"])) for modes, part in parts]
+            found = pd.DataFrame(shares, columns=["modes", *means.ENDS])
             found = found.assign(place=found["modes"].map(places)).sort_values("place")
             means.bars(
                 axes,

@@ -116,7 +116,8 @@ def exponents(
         one, exact = fit(found, law), fit(found, law, "exact")
         covered = "–"
         if one is not None and law.theory is not None:
-            covered = "yes" if one.low <= law.theory <= one.high else "no"
+            low, high = _rounded(one)[1:]
+            covered = "yes" if low <= law.theory <= high else "no"
         used = found.loc[found["x"].between(*law.between), "x"]
         cells.append(
             {
@@ -151,9 +152,12 @@ def exponents(
 def _text(found: Exponent | None, missing: str) -> str:
     if found is None:
         return missing
-    # What is exact differs between seeds by rounding only.
-    ends = [round(end, 9) + 0.0 for end in (found.value, found.low, found.high)]
-    return notation.number(*ends, exact=True)
+    return notation.number(*_rounded(found), exact=True)
+
+
+def _rounded(found: Exponent) -> list[float]:
+    """Exponent with its interval; what is exact differs between seeds by rounding only."""
+    return [round(end, 9) + 0.0 for end in (found.value, found.low, found.high)]
 
 
 def _raw(name: str, found: Exponent | None) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """The study of three components: shares of variance, and every combination's score."""
 
 import textwrap
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,11 @@ NOTES = (
         "of seeds taken off: a term without effect is zero on average and may come out negative. "
         "95 % intervals by the delete-one-seed jackknife."
     ),
-    "share: of the sum of all terms. Null: labels dealt anew, where no component has an effect.",
+    (
+        "share: of the sum of all terms, of these levels; one level left out: its smallest and "
+        "largest value when a single objective, architecture or rule is left out. Null: labels "
+        "dealt anew, where no component has an effect."
+    ),
     (
         "Learning rates were chosen on one seed, and are common to all: a choice that is bad by "
         "chance counts as interaction. A network that diverged is scored as guessing."
@@ -55,18 +60,85 @@ def terms(rows: pd.DataFrame, labels: str) -> dict[str, Ends]:
     return {name: interval(np.array([found[name] for found in each])) for name in each[0]}
 
 
+def levels_left_out(rows: pd.DataFrame) -> dict[tuple[str, str], dict[str, Ends]]:
+    """As :func:`terms`, true labels, without each level of each component that has three or more.
+
+    Keys are the component and the level that is left out.
+    """
+    return {
+        (component, level): terms(rows[rows[component] != level], "true")
+        for component in ("objective", "architecture", "rule")
+        if rows[component].nunique() > 2
+        for level in rows[component].unique()
+    }
+
+
+def without(rows: pd.DataFrame) -> Table:
+    """Table of shares with every single objective, architecture or rule left out."""
+    shown = {"O": "objective", "A": "architecture", "R": "rule", "interactions": "interactions"}
+    found = {("", "nothing"): terms(rows, "true"), **levels_left_out(rows)}
+    cells, raw = [], []
+    for (component, level), each in found.items():
+        line = {
+            "left out": component or "–",
+            "level": style.label(level) if component else level,
+            "total": notation.number(*each["total"]),
+        }
+        numbers: dict[str, object] = {"left_out": component, "level": level}
+        numbers |= means.columns("total", each["total"])
+        for term, said in shown.items():
+            line[said] = notation.number(*each[f"share {term}"])
+            numbers |= means.columns(f"share_{said}", each[f"share {term}"])
+        cells.append(line)
+        raw.append(numbers)
+    notes = (
+        (
+            "Total variance of mean accuracy in squared percentage points, and the shares of it; "
+            "95 % intervals by the delete-one-seed jackknife. A share that moves with one level "
+            "is of that level, not of its component."
+        ),
+    )
+    seeds = rows["seed"].nunique()
+    return plain(f"Shares with one level left out; {seeds} seeds", cells, raw, 2, notes)
+
+
+def _range(left: dict[tuple[str, str], dict[str, Ends]], term: str) -> tuple[str, dict[str, Any]]:
+    """Smallest and largest share of a term with a level left out: as text, and as raw values."""
+    shares = sorted(
+        (each[f"share {term}"][0], level)
+        for (_, level), each in left.items()
+        if f"share {term}" in each and np.isfinite(each[f"share {term}"][0])
+    )
+    if not shares:
+        return "–", {}
+    text = " to ".join(
+        f"{round(value, 2) + 0.0:.2f} (no {style.label(level)})"
+        for value, level in (shares[0], shares[-1])
+    )
+    (least, without_least), (most, without_most) = shares[0], shares[-1]
+    return text, {
+        "share_least": least,
+        "least_without": without_least,
+        "share_most": most,
+        "most_without": without_most,
+    }
+
+
 def components(rows: pd.DataFrame) -> Table:
     """Table of the variance that each component and interaction explains."""
     true, null = terms(rows, "true"), terms(rows, "shuffled")
+    left = levels_left_out(rows)
     names = {**SAID, "interactions": "all interactions", "total": "total", "noise": "seeds"}
     cells, raw = [], []
     for term, said in names.items():
         share = true.get(f"share {term}", (float("nan"),) * 3)
+        span, ends = _range(left, term)
         cells.append(
             {
                 "component": said,
                 "variance": notation.number(*true[term]),
                 "share": notation.number(*share),
+                "one level left out": span,
                 "null: variance": notation.number(*null[term]),
             }
         )
@@ -75,6 +147,7 @@ def components(rows: pd.DataFrame) -> Table:
                 "component": said,
                 **means.columns("variance", true[term]),
                 **means.columns("share", share),
+                **ends,
                 **means.columns("null_variance", null[term]),
             }
         )
@@ -103,7 +176,7 @@ def cells(rows: pd.DataFrame) -> Table:
         line["parameters"] = str(part["parameters"].iloc[0])
         line["learning rate"] = f"{part['rate'].iloc[0]:g}"
         for labels, name in (("true", "accuracy"), ("shuffled", "null: accuracy")):
-            ends = means.interval(part.loc[part["labels"] == labels, "accuracy"])
+            ends = means.share(part.loc[part["labels"] == labels, "accuracy"])
             line[name] = notation.number(*ends)
             numbers |= means.columns(f"accuracy_{labels}", ends)
         found.append(line)
@@ -166,17 +239,29 @@ def three_components(rows: pd.DataFrame) -> Picture:
                 markerfacecolor=face,
                 label=label,
             )
+        left = levels_left_out(rows).values()
+        for place, term in enumerate(shown):
+            axes.plot(
+                np.full(len(left), place + 0.25),
+                [each[term][0] for each in left],
+                linestyle="none",
+                color=sns.color_palette("colorblind").as_hex()[0],
+                marker="_",
+                label="one level left out" if place == 0 and left else None,
+            )
         axes.axhline(0, color="0.7", linewidth=0.7, zorder=1)
         axes.set_yscale("symlog", linthresh=1.0)
+        axes.set_ylim(top=30 * axes.get_ylim()[1])  # room for the legend
         said = [{**SAID, "interactions": "all interactions"}[term] for term in shown]
         axes.set_xticks(range(len(shown)), [text.replace(" × ", "\n× ") for text in said])
         axes.tick_params(axis="x", length=0)
         axes.set_ylabel("variance of accuracy\n(percentage points²)")
-        axes.legend(loc="upper center")
+        axes.legend(loc="upper center", ncols=3)
     seeds = rows["seed"].nunique()
     caption = (
         "Accuracy in % of every combination of objective, architecture and rule on digits (mean "
         f"over {seeds} seeds), and the variance between combinations by component, with the noise "
-        "of seeds taken off and 95 % jackknife intervals over seeds; logarithmic above 1."
+        "of seeds taken off and 95 % jackknife intervals over seeds; logarithmic above 1. Dashes: "
+        "with a single objective, architecture or rule left out."
     )
     return style.finished("three_components", figure, caption)

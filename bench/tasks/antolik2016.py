@@ -11,11 +11,14 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from plausibench.bench.tasks.standard import standard
 from plausibench.bench.tasks.task import Task
 from plausibench.kernels.errors import InputError, integer, refusal
 from plausibench.objectives.batch import Batch
 
 FILES = ("training_inputs", "training_set", "validation_inputs", "raw_validation_set")
+REPEATED = "raw_validation_set"
+"""The file with several trials of each image, of which some may be missing."""
 REGIONS = 3
 
 
@@ -29,9 +32,10 @@ class Antolik2016(Task):
         The folder that holds ``region1``, ``region2`` and ``region3``, each with the arrays
         ``training_inputs.npy`` (images, pixels), ``training_set.npy`` (images, neurons),
         ``validation_inputs.npy`` (images, pixels) and ``raw_validation_set.npy`` (repeats,
-        images, neurons). Pixels are brought to zero mean and unit variance over the training
-        images, each apart. Test targets are means over repeats; :attr:`repeats` holds the
-        single trials. Nothing in the files is ever executed.
+        images, neurons). Images that were shown less often than others are padded with NaN.
+        Pixels are brought to zero mean and unit variance over the training images, each apart;
+        one that never changes keeps its scale. Test targets are means over repeats;
+        :attr:`repeats` holds the single trials. Nothing in the files is ever executed.
     region : int, default 1
         1, 2 or 3.
 
@@ -74,7 +78,10 @@ class Antolik2016(Task):
 
     @property
     def repeats(self) -> NDArray[np.float64]:
-        """Responses to the test images, trial by trial, ``(repeats, images, neurons)``."""
+        """Responses to the test images, trial by trial, ``(repeats, images, neurons)``.
+
+        NaN where an image was shown less often than others.
+        """
         return self._data.arrays[3]
 
     @property
@@ -84,11 +91,10 @@ class Antolik2016(Task):
     def load(self) -> tuple[Batch, Batch]:
         """Read the training set, and the test set with its means over repeats."""
         shown, trials, unseen, repeats = self._data.arrays
-        mean, deviation = shown.mean(axis=0), shown.std(axis=0)
-        deviation = np.where(deviation > 0, deviation, 1.0)
+        mean, deviation = standard(shown)
         return (
             Batch((shown - mean) / deviation, trials),
-            Batch((unseen - mean) / deviation, repeats.mean(axis=0)),
+            Batch((unseen - mean) / deviation, np.nanmean(repeats, axis=0)),
         )
 
 
@@ -102,7 +108,7 @@ def _read(path: str, region: int) -> _Data:
     folder = Path(os.path.expanduser(path), f"region{region}")
     contents = {name: _content(folder / f"{name}.npy") for name in FILES}
     shown, trials, unseen, repeats = (
-        _array(folder / f"{name}.npy", content, 3 if name.startswith("raw") else 2)
+        _array(folder / f"{name}.npy", content, repeated=name == REPEATED)
         for name, content in contents.items()
     )
     fits = (
@@ -124,15 +130,33 @@ def _content(path: Path) -> bytes:
         raise InputError(f"path: {path} cannot be read ({error.strerror})") from error
 
 
-def _array(path: Path, content: bytes, dimensions: int) -> NDArray[np.float64]:
+def _array(path: Path, content: bytes, repeated: bool) -> NDArray[np.float64]:
+    """Numbers with two axes; with three and at least one trial of each image if ``repeated``."""
     try:
         found = np.load(BytesIO(content), allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
+        if "Object arrays" in str(error):
+            raise InputError(
+                f"path: {path} holds an array of objects, which is not opened because opening it "
+                "may execute what is in it; allowed are numbers, unequal numbers of trials being "
+                "padded with NaN"
+            ) from error
         raise InputError(f"path: {path} is no array of numpy that can be read") from error
-    good = isinstance(found, np.ndarray) and found.dtype.kind in "fiu"
-    if not good or found.ndim != dimensions or not found.size:
-        raise InputError(f"path: {path} holds no numbers with {dimensions} axes")
+    axes = 3 if repeated else 2
+    if not isinstance(found, np.ndarray):
+        raise InputError(f"path: {path} holds several arrays; allowed is a single one")
+    if found.dtype.kind not in "fiu" or found.ndim != axes or not found.size:
+        raise InputError(
+            f"path: {path} holds an array of type {found.dtype} and shape {found.shape}; allowed "
+            f"are numbers with {axes} axes"
+        )
     values = found.astype(np.float64)
-    if not np.isfinite(values).all():
+    if repeated and np.isnan(values).all(axis=0).any():
+        image, neuron = np.argwhere(np.isnan(values).all(axis=0))[0]
+        raise InputError(
+            f"path: {path} holds no trial of image {image} for neuron {neuron}, only NaN; allowed "
+            "is at least one of each"
+        )
+    if np.isinf(values).any() or (np.isnan(values).any() and not repeated):
         raise InputError(f"path: {path} holds a value that is not finite")
     return values

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from plausibench.bench.tasks.standard import standard
 from plausibench.bench.tasks.task import Task
 from plausibench.kernels.errors import InputError, integer
 from plausibench.objectives.batch import Batch
@@ -77,7 +78,8 @@ class GrasshopperReceptor(Task):
         sound = stimulus[: bins * width // STEP].reshape(bins, -1).mean(axis=1)
         counts = np.histogram(spikes, np.arange(bins + 1) * width)[0].astype(float)
         border = round(0.8 * bins)
-        sound = (sound - sound[:border].mean()) / sound[:border].std()
+        mean, deviation = standard(sound[:border])
+        sound = (sound - mean) / deviation
         windows = np.lib.stride_tricks.sliding_window_view(sound, self.lags)
         targets = counts[self.lags - 1 :, None]
         first = border - self.lags + 1  # whose last bin is the first for testing
@@ -111,6 +113,8 @@ def _numbers(path: Path, columns: int) -> NDArray[np.float64]:
         found = np.loadtxt(StringIO(text), comments="#", ndmin=2)
     except (OSError, ValueError) as error:
         raise InputError(f"task: {path} cannot be read ({error})") from error
+    if not np.isfinite(found).all():
+        raise InputError(f"task: {path} holds a value that is not finite")
     if found.shape[1] != columns:
         raise InputError(f"task: {path} has {found.shape[1]} columns, not {columns}")
     return found

@@ -34,11 +34,12 @@ class Mnist(Task):
     Parameters
     ----------
     path : str or Path
-        One of: a directory with the four IDX files of MNIST; an ``.npz`` file with the arrays
-        ``x_train, y_train, x_test, y_test`` or ``train_images, train_labels, test_images,
-        test_labels``; a single IDX file of images beside its labels, of which a fifth of each
-        class is kept for testing. IDX files may be gzip-compressed. The files are read once in
-        a process, and nothing in them is ever executed.
+        One of: a directory with the four IDX files of MNIST, or the one above ``MNIST/raw`` that
+        torchvision is given; an ``.npz`` file with the arrays ``x_train, y_train, x_test,
+        y_test`` or ``train_images, train_labels, test_images, test_labels``; a single IDX file
+        of images beside its labels, of which a fifth of each class is kept for testing. IDX
+        files may be gzip-compressed, labels may be a column. The files are read once in a
+        process, and nothing in them is ever executed.
 
     Raises
     ------
@@ -96,7 +97,8 @@ def _read(path: str) -> _Data:
     # os.path, because Path raises on unknown users, forbidden folders and overlong names.
     source = Path(os.path.expanduser(path))
     if os.path.isdir(source):
-        parts = [_read_pair(_find(source, f"{part}-images-idx3-ubyte")) for part in _PARTS]
+        home = _home(source)
+        parts = [_read_pair(_find(home, f"{part}-images-idx3-ubyte")) for part in _PARTS]
     elif source.suffix.lower() == ".npz":
         parts = _read_npz(source)
     elif "images" in source.name:
@@ -129,6 +131,20 @@ def _read_pair(images: Path) -> _Arrays:
     """Images of an IDX file and the labels that lie beside it."""
     name = images.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
     return read_idx(images, 3), read_idx(_find(images.parent, name), 1)
+
+
+def _home(folder: Path) -> Path:
+    """The folder of the IDX files: this one, or one where torchvision puts them below it."""
+    # torchvision names a folder by the data set: MNIST, FashionMNIST, KMNIST.
+    below = [folder / "raw", *sorted(folder.glob("*MNIST/raw"))]
+    homes = [home for home in below if any(home.glob("train-images*"))]
+    if any(folder.glob("train-images*")) or not homes:
+        return folder
+    if len(homes) > 1:
+        raise InputError(
+            f"path: {folder} holds several data sets, {', '.join(map(str, homes))}; allowed is one"
+        )
+    return homes[0]
 
 
 def _find(folder: Path, name: str) -> Path:
@@ -168,6 +184,8 @@ def _checked(source: Path, images: Any, labels: Any) -> _Arrays:
             f"path: {source} holds images of type {images.dtype} and shape {images.shape}, not "
             "bytes (examples, rows, columns)"
         )
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         raise InputError(
             f"path: {source} holds labels of type {labels.dtype} and shape {labels.shape}, not "

@@ -34,12 +34,16 @@ class Task(metaclass=PlainOptions):
         time steps also (B, T) and (B, T, N_out).
     cites : str
         Authors and years of the sources of the data or of the setting.
+    idle : int or None
+        Class that stands for giving no response, such as fixation, in tasks over time that have
+        one: a share of right answers over all steps would be that of doing nothing.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     kind: ClassVar[Literal["classification", "regression"]]
     cites: ClassVar[str] = ""
+    idle: ClassVar[int | None] = None
 
     @property
     @abstractmethod

@@ -72,7 +72,8 @@ class Yang2019Neurogym(Ring):
     both rings and only while stimuli of decisions and matches are shown. The fixation cue goes
     off with the first stimulus of decisions and matches. A sample is in the second category
     from the middle of the ring on; NeuroGym counts the middle itself to the first, which
-    contradicts its tests. There are no rule inputs, unless several tasks take turns.
+    contradicts its tests. There are no rule inputs, unless several tasks take turns. Accuracy is
+    the share of right responses among those asked for or given, as most steps ask for none.
 
     Parameters
     ----------
@@ -107,6 +108,7 @@ class Yang2019Neurogym(Ring):
     summary: ClassVar[str] = "20 cognitive tasks in time as NeuroGym sets them, a class each step"
     kind: ClassVar[Literal["classification", "regression"]] = "classification"
     cites: ClassVar[str] = "Yang et al. 2019; Molano-Mazon et al. 2022"
+    idle: ClassVar[int | None] = 0
 
     @property
     def inputs_size(self) -> int:
