@@ -40,6 +40,8 @@ ONE_SIDED = RuleCard(
     ),
     unverified="persistent states, hard sigmoid, phases that end before rest",
 )
+RESOLVED = 1e-8
+"""Share of the nudge to which fixed points are found, for their difference is the signal."""
 CARDS = {
     "one_sided": ONE_SIDED,
     "random_sign": replace(
@@ -143,13 +145,18 @@ class EquilibriumPropagation(Rule):
         dtype, nudging = network.dtype, sign * self.nudging
         network, batch, clean = in_double(network, batch, clean)
         assert isinstance(network, HopfieldNetwork)
+        error = np.abs(objective.error(clean.output, batch.targets)).max(axis=-1)
+        tolerance = np.minimum(network.tolerance, RESOLVED * self.nudging * error)
+        if (tolerance < network.tolerance).any():
+            # What the free phase still moves would count as an effect of the nudge.
+            clean = settle(network, clean, tolerance=tolerance, steps=network.steps)
         rest = settle(
             network,
             clean,
             nudge=objective,
             targets=batch.targets,
             nudging=nudging,
-            tolerance=network.tolerance,
+            tolerance=tolerance,
             steps=network.steps,
         )
         found = {}

@@ -32,8 +32,10 @@ Array = np.ndarray
 Arrays = dict[str, Array]
 
 REST, TURNS = 1e-11, 200
-"""Largest change of errors at rest, relative to the largest error, and number of turns: small
-errors of strong activity end at rounding, some 1e-13 of them."""
+"""Largest change of errors at rest, relative to the largest error, and number of turns."""
+ROUNDING = 64 * float(np.finfo(np.float64).eps)
+"""Change of errors that rounding of the values alone can make, relative to the largest value
+times the nudge: errors at the output are differences of activity and target."""
 
 STRICT = RuleCard(
     summary="values relax with the output clamped; errors of prediction drive plasticity",
@@ -445,7 +447,9 @@ def equilibrium(
 
     start = np.zeros((len(clean.output), sum(d.shape[-1] for d in clean.drive.values())))
     with np.errstate(over="ignore", invalid="ignore"):
-        found = fixed_point(returned, start, REST, TURNS)
+        largest = np.maximum(1.0, np.abs(np.concatenate(list(clean.drive.values()), -1)).max(-1))
+        floor = ROUNDING * abs(nudging) * largest
+        found = fixed_point(returned, start, REST, TURNS, floor)
     if found is None:
         raise Divergence("predictive_coding: nudged values do not come to rest; nudge more gently")
     errors = parted(found)
