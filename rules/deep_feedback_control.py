@@ -13,6 +13,7 @@ from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, Outer, form, outers
 from plausibench.rules.layers import gated, in_double
+from plausibench.rules.logistic import activity_change
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, RuleCard, State, Step
 from plausibench.rules.theory import Claim, Law, Limit, Situation, Slope
@@ -58,6 +59,7 @@ class DeepFeedbackControl(Rule):
     compared: str = "activity"
     feedback: str = "product"
 
+    double: ClassVar[bool] = True
     card: ClassVar[RuleCard] = RuleCard(
         summary="neurons learn what a controller of the output makes them do",
         equation="u = (J Q + leak)^-1 e,  post_l = -(1 + leak) / target_step "
@@ -148,7 +150,7 @@ class DeepFeedbackControl(Rule):
                 moved = control[name]
             else:
                 drive = passed.drive[name].reshape(control[name].shape)
-                moved = passed.activity[name][0] - population.neurons.activate(drive)
+                moved = activity_change(population.neurons, drive, control[name])
             signals[name] = (factor * moved).astype(dtype, copy=False)
         found: Estimates = {}
         for p in network.projections:

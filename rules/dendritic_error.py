@@ -15,6 +15,7 @@ from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, Outer
+from plausibench.rules.layers import in_double
 from plausibench.rules.microcircuit import settle
 from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import layerwise_matrices
@@ -136,6 +137,7 @@ class DendriticError(Rule):
     tolerance: float = 1e-8
     steps: int = 10_000
 
+    double: ClassVar[bool] = True
     searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {"nudging": (0.03, 0.1)}
 
     card: ClassVar[RuleCard] = RuleCard(
@@ -265,7 +267,9 @@ class DendriticError(Rule):
         Divergence
             If the circuit does not settle.
         """
-        neurons, top, dtype = _neurons(network), network.output.name, network.dtype
+        dtype = network.dtype
+        network, batch, clean = in_double(network, batch, clean)
+        neurons, top = _neurons(network), network.output.name
         predicted = neurons[top].attenuation * clean.drive[top]
         error = objective.error(clean.output, batch.targets)
         within = self.tolerance * self.nudging * np.abs(error).max(axis=-1)
@@ -332,6 +336,13 @@ class DendriticError(Rule):
                 expected=perfect,
             ),
         )
+
+    def share(self, network: Network) -> float:
+        """The attenuation that the declared scale undoes, where it is strongest.
+
+        The circuit rests where a step changes voltages by 4 units of rounding.
+        """
+        return 0.25 / max(replace(self, scale="declared").factors(network).values())
 
     def factors(self, network: Network) -> dict[str, float]:
         """Return what the update of each population is multiplied by.

@@ -40,7 +40,7 @@ ONE_SIDED = RuleCard(
     ),
     unverified="persistent states, hard sigmoid, phases that end before rest",
 )
-RESOLVED = 1e-8
+RESOLVED = 1e-10
 """Share of the nudge to which fixed points are found, for their difference is the signal."""
 CARDS = {
     "one_sided": ONE_SIDED,
@@ -87,6 +87,7 @@ class EquilibriumPropagation(Rule):
     variant: str = "symmetric"
     nudging: float = 0.1
 
+    double: ClassVar[bool] = True
     searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {"nudging": (0.1, 0.5)}
 
     card: ClassVar[RuleCard] = CARDS["symmetric"]
@@ -137,6 +138,10 @@ class EquilibriumPropagation(Rule):
             )
             for p in network.projections
         }
+
+    def share(self, network: Network) -> float:
+        """The nudge; phases end where a sweep changes activity by 4 units of rounding."""
+        return self.nudging / 4
 
     def nudged(
         self, network: Network, objective: Objective, batch: Batch, clean: Activity, sign: int

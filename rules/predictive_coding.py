@@ -134,6 +134,7 @@ class PredictiveCoding(Rule):
     nudging: float = 0.1
     symmetric: bool = False
 
+    double: ClassVar[bool] = True
     card: ClassVar[RuleCard] = STRICT
 
     def __post_init__(self) -> None:
@@ -166,6 +167,11 @@ class PredictiveCoding(Rule):
         if self.variant == "zero_divergence":
             return no_chain(network, "predictive_coding[variant=zero_divergence]")
         return gated(network, "predictive_coding")
+
+    def share(self, network: Network) -> float:
+        """Values that take Euler steps move by the nudge; at rest errors are found themselves."""
+        steps = self.variant == "nudged" and not (self.step is None and self.steps is None)
+        return min(1.0, self.nudging) if steps else 1.0
 
     def estimate(
         self,

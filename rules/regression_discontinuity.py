@@ -87,6 +87,7 @@ class RegressionDiscontinuity(Rule):
     )
 
     needs_losses: ClassVar[bool] = True
+    double: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         integer("trials", self.trials, least=2)
