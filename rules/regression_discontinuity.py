@@ -79,7 +79,7 @@ class RegressionDiscontinuity(Rule):
             "Bias: of order p for local_constant, p^2 for local_linear. Above the first hidden "
             "layer an error remains where inputs and the effect of a spike vary together between "
             "trials. A neuron without trials on both sides learns nothing from them; a side of "
-            "fewer than 4 is fitted by its mean. In the paper the jumps are learned over many "
+            "fewer than 6 is fitted by its mean. In the paper the jumps are learned over many "
             "examples, online; here each draw fits them anew for every example. "
             "Cost: one pass for each trial, here for the default number"
         ),
