@@ -65,7 +65,9 @@ class ContrastiveHebbian(Rule):
         notes=(
             "the reference is the feed-forward gradient. The output is clamped to a_L - dF/dz_L of "
             "the free phase: the target itself for the squared error of a linear output, for "
-            "which the theorem is stated, and one gradient step otherwise"
+            "which the theorem is stated, and one gradient step otherwise. The error is "
+            "that of the free phase, whose output differs from the forward pass by a share of "
+            "order feedback: where a network has nearly learned, the reference is of another one"
         ),
         unverified="feedback weights that differ from the forward ones",
     )

@@ -77,7 +77,9 @@ class DeepFeedbackControl(Rule):
             "A weak leak gives a minimum-norm step of Gauss-Newton kind: a bias by design. "
             "Feedback does not learn from noise as in the paper: its goal, the column space of "
             "J^T, is approximated by the product of transposed weights, renewed with the weights. "
-            "Default step and leak are those of the authors' code for MNIST"
+            "The default leak is that of the authors' code for MNIST, and goes with feedback that "
+            "learns, which ours does not. Its step of 0.078 goes with a loss averaged over a batch "
+            "of 128: 0.0006 an example, where ours is 0.078"
         ),
         unverified="the controller's dynamics in time, and feedback that learns from noise",
     )

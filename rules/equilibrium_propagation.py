@@ -35,8 +35,9 @@ ONE_SIDED = RuleCard(
     cites="Scellier & Bengio 2017; Laborieux et al. 2021",
     notes=(
         "the energy is that of Hopfield (1984), with the integral of f^-1 where the paper has half "
-        "the square of a state; the loss has a factor 1/2 where the paper has none. Phases end at "
-        "rest, not after a number of steps. Every sweep through the layers counts as two passes"
+        "the square of a state; the squared error has a factor 1/2, which the cost in the authors' "
+        "code has not: a nudging there is twice that here. Phases end at rest, not after a number "
+        "of steps. Every sweep through the layers counts as two passes"
     ),
     unverified="persistent states, hard sigmoid, phases that end before rest",
 )

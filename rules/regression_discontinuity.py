@@ -69,7 +69,10 @@ class RegressionDiscontinuity(Rule):
             "of a jump, var(F) (1 / n_above + 1 / n_below) for n trials in the window, "
             "4 times that for lines"
         ),
-        synapse_knows="pre, the drive and spikes of its neuron, one global loss for each trial",
+        synapse_knows=(
+            "pre, the noisy drive of its neuron, its drive without noise and the law of the noise "
+            "(the density at threshold), one global loss for each trial"
+        ),
         reference="gradient of the loss expected over spikes",
         expected=("low", "low"),
         questioned=True,
