@@ -29,6 +29,8 @@ NUDGES: tuple[tuple[Objective, int], ...] = (
     (ExpectedReward(), REWARD),
 )
 """Objectives, with these options, whose nudge compiled sweeps know."""
+ROUNDING = 4 * float(np.finfo(np.float64).eps)
+"""Change of an activity in a sweep, relative to the largest one, that rounding alone can make."""
 
 
 def settle(
@@ -42,7 +44,7 @@ def settle(
     nudge: Objective | None = None,
     targets: Array | None = None,
     nudging: float = 0.0,
-    tolerance: float,
+    tolerance: float | Array,
     steps: int,
 ) -> Activity:
     r"""Update populations in turn, upwards, until no activity changes any more.
@@ -74,7 +76,9 @@ def settle(
         with these targets.
     tolerance
         An example is at rest when no activity of its own changes by more than this in a sweep,
-        relative to its largest activity where that is above 1.
+        relative to its largest activity where that is above 1. One number, or one for each
+        example ``(B,)``; 0 settles as far as rounding allows, and so does anything below
+        ``ROUNDING``.
     steps
         Largest number of sweeps.
 
@@ -106,7 +110,8 @@ def settle(
         )
         for population in network.populations
     }
-    rest = (weights, outside, feedback, nudge, targets, nudging, tolerance, steps)
+    limits = np.maximum(tolerance, ROUNDING)
+    rest = (weights, outside, feedback, nudge, targets, nudging, limits, steps)
     known = _kind(nudge) is not None and is_plain(network)
     find = _compiled if known else _population_by_population
     moved = find(network, free, drive, activity, *rest)
@@ -138,7 +143,7 @@ def _compiled(
     nudge: Objective | None,
     targets: Array | None,
     nudging: float,
-    tolerance: float,
+    tolerance: Array,
     steps: int,
 ) -> float:
     """As :func:`_population_by_population`, for layers that are wholly connected to the next."""
@@ -156,6 +161,7 @@ def _compiled(
     if targets is not None:
         goals = one_hot(targets, sizes[-1], constant.dtype)
         wanted = np.ascontiguousarray(np.broadcast_to(goals, (*shape, sizes[-1])))
+    limits = np.broadcast_to(tolerance, shape)
     # Samples with weights of their own one by one; else all rows alike.
     for sample in range(len(stacked[0])) if stacked else (...,):
         own = [array[sample] if array.ndim == 3 else array for array in between]
@@ -170,7 +176,7 @@ def _compiled(
             kind,
             nudging,
             wanted[sample].reshape(len(part), wanted.shape[-1]),
-            tolerance,
+            np.ascontiguousarray(limits[sample]).ravel(),
             steps,
             z[sample].reshape(part.shape),
             a[sample].reshape(part.shape),
@@ -193,7 +199,7 @@ def _population_by_population(
     nudge: Objective | None,
     targets: Array | None,
     nudging: float,
-    tolerance: float,
+    tolerance: Array,
     steps: int,
 ) -> float:
     """Update ``drive`` and ``activity``; 0 at rest, else the last change."""

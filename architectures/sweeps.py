@@ -24,7 +24,7 @@ def sweep(
     nudged: int,
     nudging: float,
     targets: Array,
-    tolerance: float,
+    tolerance: Array,
     steps: int,
     drive: Array,
     activity: Array,
@@ -54,8 +54,8 @@ def sweep(
     targets
         Of the nudge, ``(R, N_L)``.
     tolerance, steps
-        An example is at rest when no activity changes by more than this in a sweep, relative to
-        the largest activity where that is above 1; largest number of sweeps.
+        An example is at rest when no activity changes by more than its tolerance ``(R,)`` in a
+        sweep, relative to the largest activity where that is above 1; largest number of sweeps.
     drive, activity
         ``(R, U)``: where to start; take the results.
 
@@ -108,7 +108,7 @@ def sweep(
                 below, start = start, end
             if not moved < np.inf:
                 return np.inf
-            if moved <= tolerance * largest:
+            if moved <= tolerance[example] * largest:
                 moved = 0.0
                 break
         if moved > 0:

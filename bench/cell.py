@@ -46,6 +46,10 @@ class Cell:
     spec: Spec
 
 
+ROUNDED = 0.01
+"""Relative error of an estimate by rounding that is remarked on."""
+
+
 def measure_unit(unit: Unit, spec: Spec) -> Result:
     """Train, measure at every checkpoint, and return status, reason, rows and timings.
 
@@ -73,8 +77,12 @@ def measure_unit(unit: Unit, spec: Spec) -> Result:
 
 
 def _remarks(cell: Cell) -> tuple[str, ...]:
-    network = cell.checkpoint.network
+    network, objective = cell.checkpoint.network, cell.objective.data
     found = network.remarks(cell.batch.inputs)
+    clean = network.forward(cell.batch.inputs)
+    rounding = cell.rule.rounding(network, objective, cell.batch, clean)
+    if rounding > ROUNDED:
+        found += (f"errors at the output are so small that rounding blurs {rounding:.0%} of them",)
     return tuple(f"{remark} (step {cell.checkpoint.step})" for remark in found)
 
 

@@ -77,7 +77,9 @@ class Augment(Rule):
             "the reference is the gradient of no fixed objective, as it is for all temporal "
             "differences. What is seen next does not depend on the action, and in tasks without "
             "time it depends on nothing: the values that follow are then a mere disturbance. "
-            "Memory units are left out, the weights change after the episode, not in it, and "
+            "A batch is taken for an episode: its examples are its steps, in the order of their "
+            "keys, where in the paper the steps of a trial belong together. The memory units of "
+            "the name are left out, the weights change after the episode, not in it, and "
             "feedback is W^T, which is what the same changes of both make of feedback that "
             "starts there"
         ),

@@ -19,7 +19,9 @@ from plausibench.rules.theory import Claim, Expected, Limit, Situation, Slope
 
 Array = np.ndarray
 
-TOLERANCE = 1e-14
+TOLERANCE = 0.0
+"""Both phases settle as far as rounding allows: the signal below is their difference, as small as
+powers of the feedback times the error."""
 STEPS = 10_000
 
 
@@ -44,6 +46,7 @@ class ContrastiveHebbian(Rule):
 
     feedback: float = 0.1
 
+    double: ClassVar[bool] = True
     searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {"feedback": (0.03, 0.1)}
 
     card: ClassVar[RuleCard] = RuleCard(
@@ -62,7 +65,9 @@ class ContrastiveHebbian(Rule):
         notes=(
             "the reference is the feed-forward gradient. The output is clamped to a_L - dF/dz_L of "
             "the free phase: the target itself for the squared error of a linear output, for "
-            "which the theorem is stated, and one gradient step otherwise"
+            "which the theorem is stated, and one gradient step otherwise. The error is "
+            "that of the free phase, whose output differs from the forward pass by a share of "
+            "order feedback: where a network has nearly learned, the reference is of another one"
         ),
         unverified="feedback weights that differ from the forward ones",
     )
@@ -91,7 +96,7 @@ class ContrastiveHebbian(Rule):
         """
         dtype = network.dtype
         network, batch, clean = in_double(network, batch, clean)
-        free = settle(network, clean, feedback=self.feedback, tolerance=TOLERANCE, steps=STEPS)
+        free = self.free(network, clean)
         top = network.output
         error = objective.error(free.output, batch.targets)
         target = free.output - top.neurons.adjoint(free.drive[top.name], free.output, error)
@@ -112,6 +117,24 @@ class ContrastiveHebbian(Rule):
             moved = factors[p.target] * contrast(p, clamped, free)
             found[p.name] = Dense(moved.astype(dtype, copy=False))
         return found
+
+    def free(self, network: Network, clean: Activity) -> Activity:
+        """Activity at rest with the output free, from a forward pass; both in float64."""
+        return settle(network, clean, feedback=self.feedback, tolerance=TOLERANCE, steps=STEPS)
+
+    def rounding(
+        self, network: Network, objective: Objective, batch: Batch, clean: Activity
+    ) -> float:
+        """Of the error of the free phase, whose output is not that of the forward pass."""
+        network, batch, clean = in_double(network, batch, clean)
+        return super().rounding(network, objective, batch, self.free(network, clean))
+
+    def share(self, network: Network) -> float:
+        """The error reaches the lowest layer through every feedback.
+
+        Phases end where a sweep changes activity by 4 units of rounding.
+        """
+        return float(self.feedback ** len(network.hidden)) / 4
 
     def theory(self) -> tuple[Claim, ...]:
         def weak(at: Situation, feedback: float) -> Situation:

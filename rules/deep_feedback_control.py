@@ -13,6 +13,7 @@ from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, Outer, form, outers
 from plausibench.rules.layers import gated, in_double
+from plausibench.rules.logistic import activity_change
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, RuleCard, State, Step
 from plausibench.rules.theory import Claim, Law, Limit, Situation, Slope
@@ -58,6 +59,7 @@ class DeepFeedbackControl(Rule):
     compared: str = "activity"
     feedback: str = "product"
 
+    double: ClassVar[bool] = True
     card: ClassVar[RuleCard] = RuleCard(
         summary="neurons learn what a controller of the output makes them do",
         equation="u = (J Q + leak)^-1 e,  post_l = -(1 + leak) / target_step "
@@ -75,7 +77,9 @@ class DeepFeedbackControl(Rule):
             "A weak leak gives a minimum-norm step of Gauss-Newton kind: a bias by design. "
             "Feedback does not learn from noise as in the paper: its goal, the column space of "
             "J^T, is approximated by the product of transposed weights, renewed with the weights. "
-            "Default step and leak are those of the authors' code for MNIST"
+            "The default leak is that of the authors' code for MNIST, and goes with feedback that "
+            "learns, which ours does not. Its step of 0.078 goes with a loss averaged over a batch "
+            "of 128: 0.0006 an example, where ours is 0.078"
         ),
         unverified="the controller's dynamics in time, and feedback that learns from noise",
     )
@@ -148,7 +152,7 @@ class DeepFeedbackControl(Rule):
                 moved = control[name]
             else:
                 drive = passed.drive[name].reshape(control[name].shape)
-                moved = passed.activity[name][0] - population.neurons.activate(drive)
+                moved = activity_change(population.neurons, drive, control[name])
             signals[name] = (factor * moved).astype(dtype, copy=False)
         found: Estimates = {}
         for p in network.projections:

@@ -15,6 +15,7 @@ from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, Outer
+from plausibench.rules.layers import in_double
 from plausibench.rules.microcircuit import settle
 from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import layerwise_matrices
@@ -118,8 +119,9 @@ class DendriticError(Rule):
     step
         Length of an Euler step, in membrane capacitance per unit of conductance.
     tolerance
-        The circuit has settled when no voltage changes by more than this times ``nudging``, to
-        which the signal is proportional, in a step.
+        An example has settled when no voltage changes in a step by more than this times
+        ``nudging`` times its largest error at the output, to which the signal is proportional,
+        or than rounding makes.
     steps
         Number of steps after which a circuit that has not settled is a failure.
     """
@@ -135,6 +137,7 @@ class DendriticError(Rule):
     tolerance: float = 1e-8
     steps: int = 10_000
 
+    double: ClassVar[bool] = True
     searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {"nudging": (0.03, 0.1)}
 
     card: ClassVar[RuleCard] = RuleCard(
@@ -264,10 +267,13 @@ class DendriticError(Rule):
         Divergence
             If the circuit does not settle.
         """
-        neurons, top, dtype = _neurons(network), network.output.name, network.dtype
+        dtype = network.dtype
+        network, batch, clean = in_double(network, batch, clean)
+        neurons, top = _neurons(network), network.output.name
         predicted = neurons[top].attenuation * clean.drive[top]
-        targets = predicted - objective.error(clean.output, batch.targets)
-        circuit = self.settled(network, batch.inputs, state, targets)
+        error = objective.error(clean.output, batch.targets)
+        within = self.tolerance * self.nudging * np.abs(error).max(axis=-1)
+        circuit = self.settled(network, batch.inputs, state, predicted - error, within)
         flow, rates = circuit.flow, circuit.flow.activity
         if self.noise > 0:
             drawn = noise.examples(clean.drive)
@@ -331,6 +337,13 @@ class DendriticError(Rule):
             ),
         )
 
+    def share(self, network: Network) -> float:
+        """The attenuation that the declared scale undoes, where it is strongest.
+
+        The circuit rests where a step changes voltages by 4 units of rounding.
+        """
+        return 0.25 / max(replace(self, scale="declared").factors(network).values())
+
     def factors(self, network: Network) -> dict[str, float]:
         """Return what the update of each population is multiplied by.
 
@@ -358,7 +371,12 @@ class DendriticError(Rule):
         return factors
 
     def settled(
-        self, network: Network, inputs: Array, state: State, targets: Array | None = None
+        self,
+        network: Network,
+        inputs: Array,
+        state: State,
+        targets: Array | None = None,
+        within: Array | None = None,
     ) -> Circuit:
         """Let the circuit settle, pulled towards ``targets`` if there are any.
 
@@ -372,6 +390,9 @@ class DendriticError(Rule):
             Top-down and lateral weights.
         targets
             Voltages for the output neurons ``(B, N_out)``; without, nothing pulls them.
+        within
+            Largest change of a voltage in a step at rest, for each example ``(B,)``; by default
+            that for errors of 1 at the output.
 
         Returns
         -------
@@ -386,17 +407,27 @@ class DendriticError(Rule):
         examples, nudging = len(inputs), self.nudging
         if targets is None:
             nudging, targets = 0.0, np.zeros((examples, network.output.size))
-        wiring, tolerance = self._wiring(network, state, nudging), self.tolerance * self.nudging
+        wiring = self._wiring(network, state, nudging)
+        if within is None:
+            within = np.full(examples, self.tolerance * self.nudging)
         inputs = np.ascontiguousarray(inputs, np.float64)
         targets = np.ascontiguousarray(targets, np.float64)
         voltage, drive, rate = (np.empty((examples, wiring.bias.size)) for _ in range(3))
         apical = np.empty((examples, wiring.sizes[1:-1].sum()))
         steps = settle(
-            *wiring, inputs, targets, tolerance, self.steps, voltage, drive, rate, apical
+            *wiring,
+            inputs,
+            targets,
+            np.ascontiguousarray(within, np.float64),
+            self.steps,
+            voltage,
+            drive,
+            rate,
+            apical,
         )
         if steps < 0:
             raise Divergence(
-                f"dendritic_error: a voltage still changed by more than {tolerance:g} after "
+                f"dendritic_error: a voltage still changed by more than {within.min():g} after "
                 f"{self.steps} steps of {self.step:g}; weaker nudging or a shorter step may help"
             )
         names, hidden = list(_neurons(network)), [p.name for p in network.hidden]

@@ -33,7 +33,8 @@ class DifferenceTargetPropagation(Targets):
         notes=(
             "exact inverses give a step of Gauss-Newton kind, not the gradient: a bias by design. "
             "Paths back learn by reconstruction as the network learns; before, they are "
-            "random. The default step and noise are those of the code of Meulemans et al. 2020"
+            "random. The default noise is that of the code of Meulemans et al. 2020, whose step of "
+            "0.22 goes with a loss averaged over a batch of 128: 0.0017 an example, ours 0.22"
         ),
         unverified=(
             "schedules and optimisers of the paper; the difference reconstruction loss of "

@@ -7,8 +7,14 @@ from plausibench.kernels.errors import choose, positive
 Array = np.ndarray
 
 REGRESSIONS = ("local_constant", "local_linear")
-FEWEST = 4
-"""Trials on a side that a line needs: with fewer its variance is infinite."""
+FEWEST = 6
+"""Trials on a side that a line needs, or a mean is taken.
+
+A line through n trials whose drives lie within s of one another misses by 1 / s, and they do with
+probability s^(n - 1). Squared draws then have a tail of index (n - 1) / 2: their mean, the variance
+of the estimator, needs n > 3, and an interval for it, which rests on the variance of squared draws,
+n > 5.
+"""
 
 
 def check(window: float, regression: str) -> None:

@@ -35,11 +35,14 @@ ONE_SIDED = RuleCard(
     cites="Scellier & Bengio 2017; Laborieux et al. 2021",
     notes=(
         "the energy is that of Hopfield (1984), with the integral of f^-1 where the paper has half "
-        "the square of a state; the loss has a factor 1/2 where the paper has none. Phases end at "
-        "rest, not after a number of steps. Every sweep through the layers counts as two passes"
+        "the square of a state; the squared error has a factor 1/2, which the cost in the authors' "
+        "code has not: a nudging there is twice that here. Phases end at rest, not after a number "
+        "of steps. Every sweep through the layers counts as two passes"
     ),
     unverified="persistent states, hard sigmoid, phases that end before rest",
 )
+RESOLVED = 1e-10
+"""Share of the nudge to which fixed points are found, for their difference is the signal."""
 CARDS = {
     "one_sided": ONE_SIDED,
     "random_sign": replace(
@@ -85,6 +88,7 @@ class EquilibriumPropagation(Rule):
     variant: str = "symmetric"
     nudging: float = 0.1
 
+    double: ClassVar[bool] = True
     searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {"nudging": (0.1, 0.5)}
 
     card: ClassVar[RuleCard] = CARDS["symmetric"]
@@ -136,6 +140,10 @@ class EquilibriumPropagation(Rule):
             for p in network.projections
         }
 
+    def share(self, network: Network) -> float:
+        """The nudge; phases end where a sweep changes activity by 4 units of rounding."""
+        return self.nudging / 4
+
     def nudged(
         self, network: Network, objective: Objective, batch: Batch, clean: Activity, sign: int
     ) -> Arrays:
@@ -143,13 +151,18 @@ class EquilibriumPropagation(Rule):
         dtype, nudging = network.dtype, sign * self.nudging
         network, batch, clean = in_double(network, batch, clean)
         assert isinstance(network, HopfieldNetwork)
+        error = np.abs(objective.error(clean.output, batch.targets)).max(axis=-1)
+        tolerance = np.minimum(network.tolerance, RESOLVED * self.nudging * error)
+        if (tolerance < network.tolerance).any():
+            # What the free phase still moves would count as an effect of the nudge.
+            clean = settle(network, clean, tolerance=tolerance, steps=network.steps)
         rest = settle(
             network,
             clean,
             nudge=objective,
             targets=batch.targets,
             nudging=nudging,
-            tolerance=network.tolerance,
+            tolerance=tolerance,
             steps=network.steps,
         )
         found = {}

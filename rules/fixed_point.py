@@ -13,7 +13,11 @@ RIDGE = 1e-14
 
 
 def fixed_point(
-    turn: Callable[[Array], Array], start: Array, rest: float, most: int
+    turn: Callable[[Array], Array],
+    start: Array,
+    rest: float,
+    most: int,
+    floor: float | Array = 0.0,
 ) -> Array | None:
     r"""Find :math:`x = g(x)` by the acceleration of Anderson (1965).
 
@@ -33,6 +37,9 @@ def fixed_point(
         Largest residual at rest, relative to the largest entry of g(x), in each row.
     most
         Number of turns.
+    floor
+        Residual that counts as rest in any case, as rounding in g alone can make it: one number,
+        or one for each row ``(B,)``.
 
     Returns
     -------
@@ -48,7 +55,7 @@ def fixed_point(
         moved = np.abs(residual).max(axis=-1)
         if not np.isfinite(moved).all():
             return None
-        if (moved <= rest * np.abs(found).max(axis=-1)).all():
+        if (moved <= np.maximum(rest * np.abs(found).max(axis=-1), floor)).all():
             return x
         points, residuals = [*points, x][-DEPTH - 1 :], [*residuals, residual][-DEPTH - 1 :]
         x = found

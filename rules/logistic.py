@@ -1,6 +1,8 @@
-"""The logistic function and its differences, for dendrites that saturate."""
+"""The logistic function, and differences of activity that keep their digits."""
 
 import numpy as np
+
+from plausibench.architectures.neurons import Neurons, Pointwise
 
 Array = np.ndarray
 
@@ -19,3 +21,26 @@ def logistic_change(x: Array, change: Array) -> Array:
     distance, high = np.abs(change), np.maximum(x, x + change)
     risen = logistic(high) * logistic(distance - high) * -np.expm1(-distance)
     return np.sign(change) * risen
+
+
+def activity_change(neurons: Neurons, drive: Array, change: Array) -> Array:
+    """Activity at ``drive + change`` less that at ``drive``.
+
+    A small change keeps its digits for pointwise neurons; others are subtracted.
+    """
+    name = neurons.activation if isinstance(neurons, Pointwise) else ""
+    if name == "identity":
+        return change
+    if name == "sigmoid":
+        return logistic_change(drive, change)
+    if name == "tanh":
+        return 2 * logistic_change(2 * drive, 2 * change)
+    if name == "relu":
+        return np.where(drive > 0, np.maximum(change, -drive), np.maximum(drive + change, 0))
+    moved = neurons.activate(drive + change) - neurons.activate(drive)
+    if name == "softplus":
+        # Of log(1 + exp(x)) within 1; beyond, nothing cancels.
+        near = np.clip(change, -1, 1)
+        gentle = np.log1p(logistic(drive) * np.expm1(near))
+        return np.where(near == change, gentle, moved)
+    return moved

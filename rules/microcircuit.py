@@ -14,6 +14,9 @@ from plausibench.kernels.products import add_product
 
 Array = np.ndarray
 
+ROUNDING = 4 * float(np.finfo(np.float64).eps)
+"""Change of a voltage in a step, relative to the largest one, that rounding alone can make."""
+
 
 @kernel
 def settle(
@@ -25,14 +28,14 @@ def settle(
     bias: Array,
     inputs: Array,
     targets: Array,
-    tolerance: float,
+    tolerance: Array,
     steps: int,
     voltage: Array,
     drive: Array,
     rate: Array,
     apical: Array,
 ) -> int:
-    """Integrate from rest until no voltage changes by more than ``tolerance`` in a step.
+    """Integrate from rest until no voltage changes by more than a tolerance in a step.
 
     Examples do not see one another, so a result does not depend on the rest of the batch. All
     arrays are C-contiguous, of float64 but for the first two.
@@ -59,7 +62,8 @@ def settle(
     inputs, targets
         Rates ``(B, N_0)`` and voltages ``(B, N_L)``.
     tolerance, steps
-        Largest change of a voltage at rest, and maximum number of steps.
+        Largest change of a voltage at rest for each example ``(B,)``, or what rounding alone can
+        make where that is more; maximum number of steps.
     voltage, drive, rate
         Results ``(B, U)``: voltages of the somata, and of their basal dendrites or the dendrites
         of interneurons; firing rates.
@@ -99,6 +103,10 @@ def settle(
                 sender, start, dendrite = start, end, dendrite + size
                 up, down = up + weights, down + weights
 
+            largest = 1.0
+            for unit in range(u.size):
+                largest = max(largest, abs(u[unit]), abs(v[unit]))
+            limit = max(tolerance[example], ROUNDING * largest)
             # The change of every soma, which is applied only if it is not yet small.
             moving, start, dendrite = 0, 0, 0
             for layer in range(layers):
@@ -111,7 +119,7 @@ def settle(
                     v[start:end],
                     other,
                     conductances[layer, :3],
-                    tolerance,
+                    limit,
                     change[start:end],
                 )
                 if layer > 0:
@@ -121,7 +129,7 @@ def settle(
                         v[start:end],
                         predicted,
                         conductances[layer, 3:],
-                        tolerance,
+                        limit,
                         change[start:end],
                     )
                 start = end

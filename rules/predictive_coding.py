@@ -32,8 +32,10 @@ Array = np.ndarray
 Arrays = dict[str, Array]
 
 REST, TURNS = 1e-11, 200
-"""Largest change of errors at rest, relative to the largest error, and number of turns: small
-errors of strong activity end at rounding, some 1e-13 of them."""
+"""Largest change of errors at rest, relative to the largest error, and number of turns."""
+ROUNDING = 64 * float(np.finfo(np.float64).eps)
+"""Change of errors that rounding of the values alone can make, relative to the largest value
+times the nudge: errors at the output are differences of activity and target."""
 
 STRICT = RuleCard(
     summary="values relax with the output clamped; errors of prediction drive plasticity",
@@ -52,7 +54,12 @@ STRICT = RuleCard(
         "z_L - dF/dz_L of the clean pass: the target for the squared error of a linear output, one "
         "gradient step on the output's drive otherwise. In a linear network at equilibrium the "
         "estimate is the gradient of 1/2 r^T S^-1 r, r the residual and "
-        "S = I + sum_(l>=2) W_(L:l) W_(L:l)^T: a bias by design"
+        "S = I + sum_(l>=2) W_(L:l) W_(L:l)^T: a bias by design. The energy is summed over "
+        "examples: each relaxes by its own loss, whatever the size of the batch. Code that "
+        "averages the loss at the output over a batch of B weighs its errors by 1 / B against "
+        "those of hidden layers, and tends to backpropagation: bias^2 falls about as 1 / B^2 "
+        "(cross-entropy on digits, 64-32-32-10 at initialisation, at rest: 0.12, 0.017, 0.0021, "
+        "0.0002 at B = 1, 4, 16, 64). The nudged variant with nudging 1 / B is nearly that"
     ),
     unverified=(
         "learned precisions; learning rates halved when the energy rises (prospective "
@@ -132,6 +139,7 @@ class PredictiveCoding(Rule):
     nudging: float = 0.1
     symmetric: bool = False
 
+    double: ClassVar[bool] = True
     card: ClassVar[RuleCard] = STRICT
 
     def __post_init__(self) -> None:
@@ -164,6 +172,11 @@ class PredictiveCoding(Rule):
         if self.variant == "zero_divergence":
             return no_chain(network, "predictive_coding[variant=zero_divergence]")
         return gated(network, "predictive_coding")
+
+    def share(self, network: Network) -> float:
+        """Values that take Euler steps move by the nudge; at rest errors are found themselves."""
+        steps = self.variant == "nudged" and not (self.step is None and self.steps is None)
+        return min(1.0, self.nudging) if steps else 1.0
 
     def estimate(
         self,
@@ -445,7 +458,9 @@ def equilibrium(
 
     start = np.zeros((len(clean.output), sum(d.shape[-1] for d in clean.drive.values())))
     with np.errstate(over="ignore", invalid="ignore"):
-        found = fixed_point(returned, start, REST, TURNS)
+        largest = np.maximum(1.0, np.abs(np.concatenate(list(clean.drive.values()), -1)).max(-1))
+        floor = ROUNDING * abs(nudging) * largest
+        found = fixed_point(returned, start, REST, TURNS, floor)
     if found is None:
         raise Divergence("predictive_coding: nudged values do not come to rest; nudge more gently")
     errors = parted(found)

@@ -32,7 +32,7 @@ class LayerwiseFeedback(Rule):
     ----------
     scale
         Entries of the first B have variance ``scale^2 / (N_in + N_out)`` (1 in Akrout et al.
-        2019).
+        2019); through receptive fields those of one position, as in :func:`fans`.
     """
 
     scale: float = 1.0
@@ -47,7 +47,7 @@ class LayerwiseFeedback(Rule):
         state = {}
         for p in network.returning:
             matrix = p.synapse.transpose(network.weights[p.name])
-            deviation = self.scale / sum(matrix.shape) ** 0.5
+            deviation = self.scale / sum(fans(matrix)) ** 0.5
             draw = generator(seed, "feedback", p.name).standard_normal(matrix.shape)
             # The sum makes -0 equal to 0.
             state[p.name] = (deviation * draw + 0.0).astype(network.dtype)
@@ -153,10 +153,22 @@ def layerwise_matrices(network: Network, seed: int) -> State:
     """Matrix of variance ``1 / (N_in + N_out)`` for each projection between layers."""
     state = {}
     for p in network.returning:
-        shape = p.synapse.transpose(network.parameters[p.name]).shape
-        draw = generator(seed, "feedback", p.name).standard_normal(shape)
-        state[p.name] = (draw / sum(shape) ** 0.5).astype(network.dtype)
+        matrix = p.synapse.transpose(network.parameters[p.name])
+        draw = generator(seed, "feedback", p.name).standard_normal(matrix.shape)
+        state[p.name] = (draw / sum(fans(matrix)) ** 0.5).astype(network.dtype)
     return state
+
+
+def fans(matrix: Array) -> tuple[int, int]:
+    """Numbers N_in and N_out of a feedback matrix: synapses onto a neuron, neurons on one source.
+
+    Through receptive fields those of one position, whatever the size of the image: weights of
+    their own at every position make a stack of matrices. Between partners there is one.
+    """
+    if matrix.ndim < 2:
+        return 1, 1
+    sources, targets = matrix.shape[-2:]
+    return sources, targets
 
 
 def broadcast_matrices(

@@ -69,7 +69,10 @@ class RegressionDiscontinuity(Rule):
             "of a jump, var(F) (1 / n_above + 1 / n_below) for n trials in the window, "
             "4 times that for lines"
         ),
-        synapse_knows="pre, the drive and spikes of its neuron, one global loss for each trial",
+        synapse_knows=(
+            "pre, the noisy drive of its neuron, its drive without noise and the law of the noise "
+            "(the density at threshold), one global loss for each trial"
+        ),
         reference="gradient of the loss expected over spikes",
         expected=("low", "low"),
         questioned=True,
@@ -79,7 +82,7 @@ class RegressionDiscontinuity(Rule):
             "Bias: of order p for local_constant, p^2 for local_linear. Above the first hidden "
             "layer an error remains where inputs and the effect of a spike vary together between "
             "trials. A neuron without trials on both sides learns nothing from them; a side of "
-            "fewer than 4 is fitted by its mean. In the paper the jumps are learned over many "
+            "fewer than 6 is fitted by its mean. In the paper the jumps are learned over many "
             "examples, online; here each draw fits them anew for every example. "
             "Cost: one pass for each trial, here for the default number"
         ),
@@ -87,6 +90,7 @@ class RegressionDiscontinuity(Rule):
     )
 
     needs_losses: ClassVar[bool] = True
+    double: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         integer("trials", self.trials, least=2)

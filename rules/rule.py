@@ -13,6 +13,7 @@ from plausibench.kernels.plain import PlainOptions
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates
+from plausibench.rules.layers import in_double
 from plausibench.rules.noise import Noise
 
 if TYPE_CHECKING:
@@ -143,6 +144,9 @@ class Rule(metaclass=PlainOptions):
     needs_losses: ClassVar[bool] = False
     """Whether the estimate needs the loss of every single example."""
 
+    double: ClassVar[bool] = False
+    """Whether the estimate is computed in float64 for a network of any type."""
+
     @abstractmethod
     def estimate(
         self,
@@ -211,6 +215,30 @@ class Rule(metaclass=PlainOptions):
         For a rule with a small parameter they are those of the limit in which it is exact.
         """
         return None
+
+    def share(self, network: Network) -> float:
+        """Size of the signal that synapses compare, relative to the error at the output.
+
+        Rounding of activities is that much larger in the estimate.
+        """
+        return 1.0
+
+    def rounding(
+        self, network: Network, objective: Objective, batch: Batch, clean: Activity
+    ) -> float:
+        """Relative error that rounding alone leaves in the estimate, in order of magnitude.
+
+        Errors at the output are differences of activities, whose digits they lose as a task is
+        learned. 1 where no digit is left.
+        """
+        if self.double:
+            network, batch, clean = in_double(network, batch, clean)
+        unit = np.finfo(network.dtype).eps
+        largest = max(1.0, float(np.abs(clean.output).max()))
+        error = batch.size * float(np.abs(objective.batch_error(clean.output, batch)).max())
+        signal = self.share(network) * error
+        # Negated, so that errors that are not numbers have no digits.
+        return float(unit * largest / signal) if signal > unit * largest else 1.0
 
     def theory(self) -> "tuple[Claim, ...]":
         """Exact limits, slopes and laws of the rule with these options, to be measured.

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from plausibench.architectures.network import Activity, Network
+from plausibench.architectures.network import Activity, Network, Projection
 from plausibench.architectures.permutation import Axes, feedback_axes
 from plausibench.kernels.errors import choose, positive
 from plausibench.kernels.streams import generator
@@ -13,6 +13,7 @@ from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, outers
 from plausibench.rules.noise import Noise
+from plausibench.rules.random_feedback import fans
 from plausibench.rules.rule import Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Law, Limit, Situation
 
@@ -34,8 +35,8 @@ class SignSymmetry(Rule):
         ``(N_in, N_out)`` under the projection's name), or drawn for every batch
         (``batchwise``).
     scale
-        M is ``scale / N_in^(1/2)``, or uniform from 0 to that, for a projection from N_in
-        neurons (Xiao et al. 2018).
+        M is ``scale / N_in^(1/2)``, or uniform from 0 to that, for neurons with N_in synapses
+        from the layer below (Xiao et al. 2018): those of its receptive field, where it has one.
     """
 
     variant: str = "uniform"
@@ -82,15 +83,16 @@ class SignSymmetry(Rule):
         for p in network.returning if self.variant == "fixed" else ():
             shape = p.synapse.transpose(network.parameters[p.name]).shape
             draw = generator(seed, "feedback", p.name).uniform(0, 1, shape)
-            state[p.name] = (self.largest(p.synapse.factors[1]) * draw).astype(network.dtype)
+            state[p.name] = (self.largest(network, p) * draw).astype(network.dtype)
         return state
 
     def state_axes(self, network: Network) -> Axes:
         return feedback_axes(network)
 
-    def largest(self, inputs: int) -> float:
-        """Magnitude for a projection from this many neurons, or the largest one."""
-        return self.scale / inputs**0.5
+    def largest(self, network: Network, p: Projection) -> float:
+        """Magnitude for a projection, or the largest one."""
+        matrix = p.synapse.transpose(network.parameters[p.name])
+        return float(self.scale / fans(matrix)[0] ** 0.5)
 
     def estimate(
         self,
@@ -110,7 +112,7 @@ class SignSymmetry(Rule):
             if self.variant == "fixed":
                 magnitude: Array | float = p.synapse.untranspose(state[p.name])
             else:
-                magnitude = self.largest(p.synapse.factors[1])
+                magnitude = self.largest(network, p)
                 if p.name in drawn:
                     magnitude = magnitude * drawn[p.name]
             feedback[p.name] = magnitude * np.sign(weights[p.name])
@@ -134,7 +136,7 @@ class SignSymmetry(Rule):
     def _equal(self, at: Situation) -> Situation:
         weights = dict(at.network.parameters)
         for p in at.network.returning:
-            weights[p.name] = self.largest(p.synapse.factors[1]) * np.sign(weights[p.name])
+            weights[p.name] = self.largest(at.network, p) * np.sign(weights[p.name])
         return replace(at, network=at.network.with_parameters(weights))
 
     def _spread(self, at: Situation) -> tuple[float, float, float]:
@@ -163,7 +165,7 @@ class SignSymmetry(Rule):
             clean.drive[population.name], clean.activity[population.name]
         )
         pre = into.synapse.pre_gram(clean.presynaptic(into))
-        largest = self.largest(above.synapse.factors[1])
+        largest = self.largest(network, above)
         variance = largest**2 / 12 * np.sum(slope**2) * np.sum(delta**2) * pre[0, 0]
         return one.draws(samples)[into.name], float(variance)
 

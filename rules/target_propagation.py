@@ -31,7 +31,8 @@ class TargetPropagation(Targets):
         notes=(
             "exact inverses give a step of Gauss-Newton kind, not the gradient: a bias by design. "
             "Paths back learn by reconstruction as the network learns; before, they are "
-            "random, and what they miss divided by target_step swamps the signal"
+            "random, and what they miss divided by target_step swamps the signal, the more so the "
+            "smaller the error at the output: it does not vanish with it"
         ),
         unverified="schedules of the paper",
     )

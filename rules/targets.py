@@ -16,6 +16,7 @@ from plausibench.rules.estimate import Estimates, form, outers
 from plausibench.rules.layers import no_chain
 from plausibench.rules.linear_chain import linear_chain
 from plausibench.rules.noise import Noise
+from plausibench.rules.random_feedback import fans
 from plausibench.rules.rule import Rule, State, Step
 from plausibench.rules.theory import Claim, Limit, Situation
 
@@ -67,7 +68,7 @@ class Targets(Rule):
         for p in network.returning:
             shape = p.synapse.transpose(network.parameters[p.name]).shape
             draw = generator(seed, "feedback", p.name).standard_normal(shape)
-            state[p.name] = (draw / shape[-1] ** 0.5).astype(network.dtype)
+            state[p.name] = (draw / fans(draw)[1] ** 0.5).astype(network.dtype)
             state[_bias(p)] = np.zeros(network.population(p.source).size, network.dtype)
         return state
 
@@ -98,6 +99,9 @@ class Targets(Rule):
             advanced[p.name] = state[p.name] - share * change
             advanced[_bias(p)] = state[_bias(p)] - share * signal.sum(axis=0)
         return advanced
+
+    def share(self, network: Network) -> float:
+        return min(1.0, self.target_step)
 
     def estimate(
         self,

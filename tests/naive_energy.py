@@ -233,3 +233,31 @@ def deep_feedback_control(network, goal, batch, state, target_step, leak, compar
         return found
 
     return mean_of_examples(network, batch, one)
+
+
+def averaged_predictive_coding(network, objective, inputs, targets, weight, step=0.1, steps=1000):
+    """Predictive coding of a tanh chain with its loss in place of a clamp, in the energy.
+
+    The energy is half the squared errors of hidden layers plus ``weight`` times the losses; the
+    estimate, a mean over examples, is divided by the weight.
+    """
+    stack = naive.layers(network)
+    weights, biases = [w for w, _, _ in stack], [b for _, b, _ in stack]
+    values, below = [], inputs
+    for w, b in zip(weights[:-1], biases[:-1], strict=True):
+        values.append(below @ w.T + b)
+        below = np.tanh(values[-1])
+    for count in range(steps + 1):
+        pre = [inputs, *map(np.tanh, values)]
+        predicted = [a @ w.T + b for a, w, b in zip(pre, weights, biases, strict=True)]
+        errors = [v - z for v, z in zip(values, predicted[:-1], strict=True)]
+        errors.append(-weight * objective.error(predicted[-1], targets))
+        if count < steps:
+            for k in range(len(values)):
+                pull = (1 - pre[k + 1] ** 2) * (errors[k + 1] @ weights[k + 1])
+                values[k] = values[k] + step * (pull - errors[k])
+    found, scale = {}, -1 / (weight * len(inputs))
+    for k, (error, a) in enumerate(zip(errors, pre, strict=True), start=1):
+        found[f"layer{k}.weights"] = scale * error.T @ a
+        found[f"layer{k}.bias"] = scale * error.sum(axis=0)
+    return found

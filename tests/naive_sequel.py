@@ -35,7 +35,7 @@ def spiking_phase(network, feedback, drives, rule):
             for k in range(matrix.shape[1]):
                 above, below = (
                     fitted_at_zero(
-                        v[side, i], y[side, k], rule.regression == "local_linear" and side.sum() > 3
+                        v[side, i], y[side, k], rule.regression == "local_linear" and side.sum() > 5
                     )
                     for side in sides
                 )

@@ -21,7 +21,7 @@ def settle(network, rule, state, x, target=None):
             rates = [f(voltage) for f, voltage in zip(rates_of, u, strict=True)]
             below = [x, *rates]
             basal = [weights @ below[k] + bias for k, (weights, bias, _) in enumerate(layers)]
-            apical, change, inner_change = [], [], []
+            apical, change, inner_change, dendrites = [], [], [], []
             for k in range(top):
                 name = network.populations[k].name
                 down = state[f"{network.populations[k + 1].name}.weights"]
@@ -31,6 +31,7 @@ def settle(network, rule, state, x, target=None):
                 g_l, g_d, g_i = kinds[k + 1].leak, rule.dendrite, rule.interneuron_nudging
                 dendrite = state[f"{name}.interneuron_input"] @ rates[k]
                 dendrite += state[f"{name}.interneuron_input_bias"]
+                dendrites.append(dendrite)
                 inner_change.append(
                     -g_l * inner[k] + g_d * (dendrite - inner[k]) + g_i * (u[k + 1] - inner[k])
                 )
@@ -42,7 +43,9 @@ def settle(network, rule, state, x, target=None):
                     current += rule.nudging * (target - u[k])
                 change.append(current)
             largest = max(np.abs(rule.step * flow).max() for flow in change + inner_change)
-            if largest <= rule.tolerance * rule.nudging:
+            highest = max(np.abs(each).max() for each in [*u, *inner, *basal, *dendrites])
+            # Four units of rounding of the largest voltage are rest in any case.
+            if largest <= max(rule.tolerance * rule.nudging, 2.0**-50 * max(1.0, highest)):
                 return u, inner, basal, apical, rates, count
             u = [voltage + rule.step * flow for voltage, flow in zip(u, change, strict=True)]
             inner = [v + rule.step * flow for v, flow in zip(inner, inner_change, strict=True)]

@@ -103,7 +103,7 @@ def discontinuity(x, y, rule):
     for chosen in ((x >= 0) & (x < rule.window), (x < 0) & (x > -rule.window)):
         if not chosen.any():
             return 0.0
-        line = rule.regression == "local_linear" and chosen.sum() >= 4
+        line = rule.regression == "local_linear" and chosen.sum() >= 6
         limits.append(np.polyfit(x[chosen], y[chosen], 1 if line else 0)[-1])
     return limits[0] - limits[1]
 

@@ -1,6 +1,7 @@
 """Rules that settle or aim at targets, and the Hopfield network: claims, twins, refusals."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -115,6 +116,40 @@ class TestPredictiveCoding:
         goal = bench.make("objective", objective)
         twin = naive_energy.predictive_coding(network, objective, batch, variant, 0.1, 7, 0.1)
         assert_close(one(rule, network, goal, batch), twin)
+
+    def digits_biases(self, size, weight):
+        """Relative squared bias with the loss averaged, and of ours, mean over networks."""
+        task, rule = bench.make("task", "digits"), bench.make("rule", "predictive_coding")
+        biases = []
+        for seed, number in product(range(3), range(4)):
+            network = bench.make("architecture", "mlp", sizes=[64, 32, 32, 10], seed=seed)
+            batch = task.batch(size, seed=100 * seed + number)
+            exact = bench.gradient(network, CROSS_ENTROPY, batch)
+            twin = naive_energy.averaged_predictive_coding(
+                network, CROSS_ENTROPY, batch.inputs, batch.targets, weight
+            )
+            length = sum((array**2).sum() for array in exact.values())
+            biases += [
+                sum(((found[n] - exact[n]) ** 2).sum() for n in exact) / length
+                for found in (twin, one(rule, network, CROSS_ENTROPY, batch))
+            ]
+        return np.reshape(biases, (-1, 2)).mean(axis=0)
+
+    def test_a_loss_averaged_over_the_batch_is_as_the_card_says(self, record_figure):
+        averaged, strict = np.transpose([self.digits_biases(b, 1 / b) for b in (1, 4, 16, 64)])
+        record_figure("bias of predictive coding, loss over a batch of 64", averaged[-1], 0.0002)
+        said = "0.12, 0.017, 0.0021, 0.0002 at B = 1, 4, 16, 64"
+        assert said in bench.make("rule", "predictive_coding").card.notes
+        assert [f"{b:.{n}f}" for b, n in zip(averaged, (2, 3, 4, 4), strict=True)] == (
+            said.split(" at ")[0].split(", ")
+        )
+        # The strict variant is the same for every example, in whatever batch.
+        assert max(strict) < 1.3 * min(strict)
+
+    def test_bias_with_an_averaged_loss_falls_as_the_square_of_its_weight(self):
+        """On one batch, where terms of higher order are small: 1 / 16 within 5 %."""
+        coarse, fine = (self.digits_biases(16, weight)[0] for weight in (1 / 256, 1 / 1024))
+        assert coarse / fine == pytest.approx(16, rel=0.05)
 
     def test_symmetric_is_the_mean_of_two_nudges(self):
         network, batch = cell("mlp", [5, 4, 3])
