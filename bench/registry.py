@@ -133,7 +133,11 @@ def make(kind: str, name: str, **options: Any) -> Any:
     if kind != "architecture":
         return configure(kind, name, found, options)
     seed = options.pop("seed", 0)
-    return configure(kind, name, found, options).build(seed)
+    recipe = configure(kind, name, found, options)
+    try:
+        return recipe.build(seed)
+    except InputError as error:
+        raise InputError(f"{kind} {name}: {error}") from error
 
 
 def configure(kind: str, name: str, component: type, options: Mapping[str, Any]) -> Any:
