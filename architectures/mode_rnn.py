@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from plausibench.architectures.architecture import HIDDEN
 from plausibench.architectures.modes import ModeNetwork, mode_layers
 from plausibench.architectures.recurrent_options import RateLayers
 from plausibench.kernels.errors import integer
@@ -45,7 +44,7 @@ class ModeRnn(RateLayers):
     def usual(cls, options: Mapping[str, Any]) -> tuple[int, ...]:
         """No fewer neurons than modes."""
         modes = integer("modes", options.get("modes", cls.modes), least=0)
-        return tuple(max(units, modes) for units in HIDDEN)
+        return tuple(max(units, modes) for units in super().usual(options))
 
     def build(self, seed: int = 0) -> ModeNetwork:
         return mode_layers(

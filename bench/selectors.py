@@ -230,9 +230,9 @@ def _option(value: Any, key: str, known: Mapping[str, Any]) -> str:
         return _text(value, known[key])
     plain = str(value)
     with suppress(InputError):
-        if _assignments(f"{key}={plain}", known) == {key: plain}:
-            if _value(plain, known[key]) == plain:
-                return plain
+        alone = _assignments(f"{key}={plain}", known) == {key: plain}
+        if alone and _value(plain, known[key]) == plain:
+            return plain
     return _quoted(plain)
 
 

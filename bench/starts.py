@@ -23,8 +23,8 @@ ARCHITECTURES = (
 OBJECTIVES = ("cross_entropy", "mean_squared_error", "expected_reward")
 """The same of objectives."""
 TASK = "digits"
-IN_TIME = {"recurrent": "row_by_row", "recurrent spiking": "row_by_row[hold=5]"}
-"""In place of it for dynamics in time: the same digits, a row of pixels in each step, or in five
+IN_TIME = {"recurrent": "row_by_row", "recurrent spiking": "row_by_row[hold=10]"}
+"""In place of it for dynamics in time: the same digits, a row of pixels in each step, or in ten
 steps where neurons take some to spike."""
 
 

@@ -39,7 +39,7 @@ def probe_units(units: list[Unit], spec: Spec) -> None:
                 network = build_network(
                     unit.architecture, task, spec.hidden_for(unit.architecture), unit.seed
                 )
-            except Exception:  # noqa: BLE001, S112 -- of one seed; recorded where it is measured
+            except Exception:  # noqa: BLE001 -- of one seed; recorded where it is measured
                 continue
             batch = task.batch(min(EXAMPLES, task.train.size), seed=0)
             objective = select("objective", unit.objective).make()
