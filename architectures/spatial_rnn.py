@@ -12,7 +12,6 @@ from plausibench.architectures.spatial import SpatialNetwork
 from plausibench.kernels.errors import InputError, flag, sizes
 from plausibench.kernels.places import INPUT_EDGE, OUTPUT_EDGE, edge, grid, grid_shape
 
-
 SQUARE = (36,)
 """Neurons in the plane where neither they nor a grid are named."""
 

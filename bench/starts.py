@@ -36,19 +36,23 @@ class Start:
     ----------
     task, architecture, objective, rule
         What runs together.
-    hidden
-        Hidden layers of the network; None where its sizes are named, or it takes none.
+    layers
+        Units of the input and of each population of the network.
     """
 
     task: str
     architecture: str
     objective: str
     rule: str
-    hidden: tuple[int, ...] | None
+    layers: tuple[int, ...]
+
+    @property
+    def units(self) -> str:
+        """The layers as text, ``64-32-10``."""
+        return "-".join(map(str, self.layers))
 
     def __str__(self) -> str:
-        sizes = "" if self.hidden is None else f" with hidden layers {_joined(self.hidden)}"
-        return f"{self.architecture}{sizes} on {self.task} with {self.objective}"
+        return f"{self.architecture} ({self.units}) on {self.task} with {self.objective}"
 
 
 def start(
@@ -84,8 +88,8 @@ def start(
             for rule in rules:
                 for objective in objectives:
                     if _runs(rule, network, objective, task):
-                        named = sizes if _takes_hidden(architecture) else None
-                        return Start(task_text, architecture, objective, rule, named)
+                        layers = (network.inputs, *(each.size for each in network.populations))
+                        return Start(task_text, architecture, objective, rule, layers)
     return None
 
 
@@ -193,7 +197,3 @@ def _runs(rule: str, network: Network, objective: str, task: Task) -> bool:
     except InputError:  # of a plug-in with an option that must be given
         return False
     return refused(rule, made, network, loss, task) is None
-
-
-def _joined(sizes: tuple[int, ...]) -> str:
-    return "-".join(map(str, sizes)) or "none"
