@@ -218,9 +218,6 @@ class Spec:
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         for name in ("hidden_of", "tasks_of"):
             plain[name] = {key: list(listed) for key, listed in plain[name].items()}
-        # Folders are named by what a specification says, as before there was this table.
-        if not plain["tasks_of"]:
-            del plain["tasks_of"]
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in plain.items()

@@ -20,8 +20,11 @@ ARCHITECTURES = (
     *("stochastic_mlp", "spiking_mlp"),
 )
 """The order in which they are tried, before others: those whose gradient is enumerated last."""
-OBJECTIVES = ("cross_entropy", "mean_squared_error", "expected_reward")
-"""The same of objectives."""
+OBJECTIVES = {
+    "classification": ("cross_entropy", "mean_squared_error", "expected_reward"),
+    "regression": ("mean_squared_error",),
+}
+"""The same of objectives, by what a task asks for."""
 TASK = "digits"
 IN_TIME = {"recurrent": "row_by_row", "recurrent spiking": "row_by_row[hold=10]"}
 """In place of it for dynamics in time: the same digits, a row of pixels in each step, or in ten
@@ -77,7 +80,7 @@ def start(
         None where nothing runs.
     """
     rules = tuple(rules) or _ordered("rule", Spec.rules)
-    tasks, objectives = tuple(tasks), tuple(objectives) or _ordered("objective", OBJECTIVES)
+    tasks, objectives = tuple(tasks), tuple(objectives)
     for architecture in tuple(architectures) or _ordered("architecture", ARCHITECTURES):
         sizes = hidden_of(architecture) if hidden is None else hidden
         for task_text in tasks or _tasks(architecture, sizes):
@@ -86,7 +89,7 @@ def start(
             if isinstance(network, InputError):
                 continue
             for rule in rules:
-                for objective in objectives:
+                for objective in objectives or _ordered("objective", OBJECTIVES[task.kind]):
                     if _runs(rule, network, objective, task):
                         layers = (network.inputs, *(each.size for each in network.populations))
                         return Start(task_text, architecture, objective, rule, layers)
@@ -109,20 +112,44 @@ def completed(spec: Spec, chosen: Collection[str]) -> Spec:
     asked: dict[str, Any] = {
         kind: getattr(spec, kind) for kind in ("architectures", "objectives") if kind in chosen
     }
-    asked["hidden"] = spec.hidden if "hidden" in chosen else None
+    hidden = spec.hidden if "hidden" in chosen else None
     tasks = spec.tasks if "tasks" in chosen else ()
     found: dict[str, list[Start]] = {}
     for rule in spec.rules:
         own = spec.tasks_for(rule) if spec.tasks_of else tasks
-        places = (
-            [start([rule], [task], **asked) for task in own] if own else [start([rule], **asked)]
-        )
+        # Where a rule runs with other hidden layers alone, that is what its refusal should say.
+        places = [
+            start([rule], some, **asked, hidden=hidden) or start([rule], some, **asked)
+            for some in ([[task] for task in own] or [()])
+        ]
         found[rule] = [place for place in places if place is not None]
+        if not found[rule] and "rules" in chosen and "architectures" in free:
+            _refuse_unfed(spec, rule)
     if "rules" not in chosen:
         found = {rule: places for rule, places in found.items() if places}
-        if not found and (place := start(tasks=tasks, **asked)) is not None:
+        if not found and (place := start(tasks=tasks, **asked, hidden=hidden)):
             found = {place.rule: [place]}
     return _with_hidden(_placed(spec, found, free), chosen)
+
+
+def _refuse_unfed(spec: Spec, rule: str) -> None:
+    """Refuse a rule for whose tasks no architecture can be built on which it would run.
+
+    Where one of the usual architectures can be, the reason that the rule gives says more.
+    """
+    own = spec.tasks_for(rule)
+    tasks: list[Task] = [select("task", text).make() for text in own]
+    for task in tasks:
+        _ = task.train  # what is missing or damaged is told as such
+        for architecture in spec.architectures:
+            if isinstance(built(architecture, task, spec.hidden_for(architecture)), Network):
+                return
+    place = start([rule])
+    if place is not None and spec.pairing == "first":
+        raise InputError(
+            f"rules: {rule} runs on no architecture that can learn {', '.join(own)}; it runs on "
+            f"{place}"
+        )
 
 
 def _placed(spec: Spec, found: dict[str, list[Start]], free: set[str]) -> Spec:
@@ -131,12 +158,14 @@ def _placed(spec: Spec, found: dict[str, list[Start]], free: set[str]) -> Spec:
     places = [place for own in found.values() for place in own]
     if "rules" in free and found:
         values["rules"] = tuple(found)
-    orders = {"architectures": ARCHITECTURES, "objectives": OBJECTIVES}
-    for kind in free & set(orders):
-        needed = {getattr(place, kind.removesuffix("s")) for place in places}
-        if not needed <= set(getattr(spec, kind)):
-            order = _ordered(kind.removesuffix("s"), orders[kind])
-            values[kind] = tuple(name for name in order if name in needed)
+    # The usual objectives are those of classes, which would also run on other targets.
+    other = bool(places) and all(_kind(place.task) == "regression" for place in places)
+    orders = {"architecture": ARCHITECTURES, "objective": OBJECTIVES["classification"]}
+    for kind, first in orders.items():
+        needed = {getattr(place, kind) for place in places}
+        missing = not needed <= set(getattr(spec, f"{kind}s"))
+        if f"{kind}s" in free and (missing or (other and kind == "objective")):
+            values[f"{kind}s"] = tuple(name for name in _ordered(kind, first) if name in needed)
     if "tasks" in free and not spec.tasks_of:
         # A rule that runs nowhere is refused or said to be idle where others start.
         tasks = {
@@ -176,6 +205,12 @@ def _takes_hidden(architecture: str) -> bool:
     selector = select("architecture", architecture)
     component: Any = registry.find("architecture", selector.name)
     return "sizes" in component.__dataclass_fields__ and "sizes" not in dict(selector.options)
+
+
+def _kind(task: str) -> str:
+    component: Any = registry.find("task", task.partition("[")[0])
+    kind: str = component.kind
+    return kind
 
 
 def _tasks(architecture: str, hidden: tuple[int, ...]) -> tuple[str, ...]:

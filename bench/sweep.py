@@ -118,6 +118,8 @@ def refused(
         objective.check(task.train.targets, network.output.size)
     except InputError as error:
         return str(error)
+    if rule.needs_classes and task.train.targets.dtype.kind != "i":
+        return f"{name} needs integer classes as targets; those of task {task.name} are numbers"
     try:
         reason = obstacle(rule, network, objective)
     except Exception as error:
@@ -134,9 +136,9 @@ def refused(
 def key(unit: Unit, spec: Spec) -> str:
     """Digest of everything the unit's result depends on."""
     settings = spec.as_dict()
-    chosen = ("tasks", "architectures", "objectives", "rules", "pairing", "protocols", "plugins")
-    settings.pop("tasks_of", None)
+    chosen = ("architectures", "objectives", "rules", "pairing", "protocols", "plugins")
     own = (
+        *("tasks", "tasks_of"),
         *("learning_rate", "learning_rates", "shared_learning_rate"),
         *("samples", "samples_of"),
     )

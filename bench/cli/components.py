@@ -97,7 +97,8 @@ def _start(kind: str, text: str) -> str:
     from plausibench.bench.starts import start
 
     try:
-        found = start(**{f"{kind}s": [str(select(kind, text))]})
+        asked: dict[str, Any] = {f"{kind}s": [str(select(kind, text))]}
+        found = start(**asked)
     except Exception:  # noqa: BLE001 -- whatever a plug-in raises
         return ""
     if found is None:
