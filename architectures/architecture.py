@@ -1,10 +1,10 @@
 """What an architecture is: a recipe that builds a network from a seed."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,13 +14,33 @@ from plausibench.architectures.synapses import BiasSynapse, DenseSynapse, Synaps
 from plausibench.kernels.plain import PlainOptions
 from plausibench.kernels.streams import generator
 
+HIDDEN = (32, 32)
+"""Hidden layers of networks whose sizes nobody named."""
+ENUMERATED = (10,)
+"""The same where the gradient is enumerated over what hidden units draw."""
+
 
 class Architecture(metaclass=PlainOptions):
-    """How neurons are connected; options are the fields of the frozen dataclass."""
+    """How neurons are connected; options are the fields of the frozen dataclass.
+
+    What follows from a task where it is not named is found by the name of the option: ``sizes``,
+    ``inputs``, ``outputs``, and ``shape``, that of an image.
+    """
 
     summary: ClassVar[str]
     cites: ClassVar[str] = ""
     equation: ClassVar[str] = ""
+
+    @classmethod
+    def usual(cls, options: Mapping[str, Any]) -> tuple[int, ...]:
+        """Hidden layers with which a network starts where nobody names any.
+
+        Parameters
+        ----------
+        options
+            Those that were named, not yet checked.
+        """
+        return HIDDEN
 
     @abstractmethod
     def build(self, seed: int = 0) -> Network:

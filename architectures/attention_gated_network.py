@@ -118,13 +118,13 @@ class AttentionGatedNetwork(Architecture):
         for field in ("inputs", "outputs", "cue"):
             integer(field, getattr(self, field), least=1)
         object.__setattr__(self, "hidden", sizes("hidden", self.hidden))
-        if self.cue >= self.inputs:
-            raise refusal("cue", self.cue, f"a number below that of inputs, {self.inputs}")
         for field in ("activation", "gate", "output"):
             choose(field, getattr(self, field), ACTIVATIONS)
         flag("bias", self.bias)
 
     def build(self, seed: int = 0) -> Network:
+        if self.cue >= self.inputs:
+            raise refusal("cue", self.cue, f"a number below that of inputs, {self.inputs}")
         seen, first = self.inputs - self.cue, self.hidden[0]
         layers = [
             self._layer(GATE, self.gate, PartialSynapse(first, self.cue, seen, self.inputs)),

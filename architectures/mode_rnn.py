@@ -1,10 +1,12 @@
 """Recurrent network of leaky rates, its recurrent weights made of modes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from plausibench.architectures.modes import ModeNetwork, mode_layers
 from plausibench.architectures.recurrent_options import RateLayers
+from plausibench.kernels.errors import integer
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,12 @@ class ModeRnn(RateLayers):
         "y_t = W_out h_t + c"
     )
     cites: ClassVar[str] = "Lin & Huang 2023"
+
+    @classmethod
+    def usual(cls, options: Mapping[str, Any]) -> tuple[int, ...]:
+        """No fewer neurons than modes."""
+        modes = integer("modes", options.get("modes", cls.modes), least=0)
+        return tuple(max(units, modes) for units in super().usual(options))
 
     def build(self, seed: int = 0) -> ModeNetwork:
         return mode_layers(

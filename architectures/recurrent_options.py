@@ -1,9 +1,10 @@
 """Options of recurrent networks, whatever their recurrent weights are made of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from plausibench.architectures.architecture import Architecture
+from plausibench.architectures.architecture import HIDDEN, Architecture
 from plausibench.architectures.integrate_and_fire import SHAPES, IntegrateAndFire, Surrogate
 from plausibench.architectures.neurons import ACTIVATIONS, Neurons, Pointwise
 from plausibench.architectures.temporal import Leaky
@@ -120,6 +121,11 @@ class SpikingLayers(Architecture):
     readout: float = 1.0
     bias: bool = False
     steps: int = 20
+
+    @classmethod
+    def usual(cls, options: Mapping[str, Any]) -> tuple[int, ...]:
+        """One layer: before learning, few spikes of a first one make a second one spike."""
+        return (sum(HIDDEN),)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sizes", sizes("sizes", self.sizes, fewest=2))

@@ -1,8 +1,9 @@
 """Recurrent network of leaky rates on a grid in the unit square."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from math import prod
+from typing import Any, ClassVar
 
 from plausibench.architectures.network import INPUT
 from plausibench.architectures.recurrent import recurrent_layers
@@ -10,6 +11,9 @@ from plausibench.architectures.recurrent_options import RateLayers
 from plausibench.architectures.spatial import SpatialNetwork
 from plausibench.kernels.errors import InputError, flag, sizes
 from plausibench.kernels.places import INPUT_EDGE, OUTPUT_EDGE, edge, grid, grid_shape
+
+SQUARE = (36,)
+"""Neurons in the plane where neither they nor a grid are named."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,12 @@ class SpatialRnn(RateLayers):
         object.__setattr__(self, "grid", grid_shape("grid", self.grid, layers[1]))
         flag("edges", self.edges)
         super().__post_init__()
+
+    @classmethod
+    def usual(cls, options: Mapping[str, Any]) -> tuple[int, ...]:
+        """One layer, of as many neurons as the grid has places."""
+        grid = options.get("grid")
+        return SQUARE if grid is None else (prod(sizes("grid", grid)),)
 
     def build(self, seed: int = 0) -> SpatialNetwork:
         plain = recurrent_layers(

@@ -1,10 +1,10 @@
 """Multilayer perceptron of spiking neurons."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from plausibench.architectures.architecture import Architecture, layered
+from plausibench.architectures.architecture import ENUMERATED, Architecture, layered
 from plausibench.architectures.neurons import ACTIVATIONS, Neurons, Pointwise
 from plausibench.architectures.spiking import SpikingNetwork, Threshold
 from plausibench.kernels.errors import choose, flag, sizes
@@ -49,6 +49,11 @@ class SpikingMlp(Architecture):
         flag("bias", self.bias)
         Threshold(self.threshold, self.spread, self.common)
         choose("output", self.output, ACTIVATIONS)
+
+    @classmethod
+    def usual(cls, options: Mapping[str, Any]) -> tuple[int, ...]:
+        """Few enough that the gradient is known."""
+        return ENUMERATED
 
     def build(self, seed: int = 0) -> SpikingNetwork:
         hidden = Threshold(self.threshold, self.spread, self.common)

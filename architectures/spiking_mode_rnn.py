@@ -1,10 +1,12 @@
 """Recurrent network of integrate-and-fire neurons, its recurrent weights made of modes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from plausibench.architectures.modes import ModeNetwork, mode_layers
 from plausibench.architectures.recurrent_options import SpikingLayers
+from plausibench.kernels.errors import integer
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,12 @@ class SpikingModeRnn(SpikingLayers):
         "y_t = W_out r_t"
     )
     cites: ClassVar[str] = "Lin & Huang 2023"
+
+    @classmethod
+    def usual(cls, options: Mapping[str, Any]) -> tuple[int, ...]:
+        """No fewer neurons than modes."""
+        modes = integer("modes", options.get("modes", cls.modes), least=0)
+        return tuple(max(units, modes) for units in super().usual(options))
 
     def build(self, seed: int = 0) -> ModeNetwork:
         return mode_layers(

@@ -1,10 +1,10 @@
 """Multilayer perceptron with stochastic hidden units."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from plausibench.architectures.architecture import Architecture, layered
+from plausibench.architectures.architecture import ENUMERATED, Architecture, layered
 from plausibench.architectures.neurons import (
     ACTIVATIONS,
     Bernoulli,
@@ -57,6 +57,11 @@ class StochasticMlp(Architecture):
         flag("bias", self.bias)
         Gaussian(self.activation, self.sigma)
         choose("output", self.output, ACTIVATIONS)
+
+    @classmethod
+    def usual(cls, options: Mapping[str, Any]) -> tuple[int, ...]:
+        """Few enough that the gradient is known."""
+        return ENUMERATED
 
     def build(self, seed: int = 0) -> StochasticNetwork:
         hidden: Stochastic = (

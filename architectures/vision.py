@@ -70,7 +70,6 @@ class Vision(Architecture):
         flag("bias", self.bias)
         for field in ("activation", "output"):
             choose(field, getattr(self, field), ACTIVATIONS)
-        self.windows()
 
     def synapse(self, windows: Windows, channels: int) -> ReceptiveFields:
         """Synapses of a layer of receptive fields; by default they share weights."""

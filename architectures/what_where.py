@@ -173,11 +173,13 @@ class WhatWhere(Vision):
             places = tuple(tuple(number("places", one) for one in each) for each in self.places)
         except TypeError as error:
             raise refusal("places", self.places, PLACES) from error
-        if places and [len(each) for each in places] != [2] * self.outputs:
+        if any(len(each) != 2 for each in places):
             raise refusal("places", self.places, PLACES)
         object.__setattr__(self, "places", places)
 
     def build(self, seed: int = 0) -> Network:
+        if self.places and len(self.places) != self.outputs:
+            raise refusal("places", self.places, f"{PLACES}, of which there are {self.outputs}")
         layers, last = self.core(), self.windows()[-1]
         rows, columns, features = last.rows, last.columns, self.channels[-1]
         neurons = Pointwise(self.output)

@@ -133,12 +133,11 @@ def make(kind: str, name: str, **options: Any) -> Any:
     if kind != "architecture":
         return configure(kind, name, found, options)
     seed = options.pop("seed", 0)
-    architecture = configure(kind, name, found, options)
+    recipe = configure(kind, name, found, options)
     try:
-        return architecture.build(seed)
-    except InputError:
-        raise
-    except (MemoryError, OverflowError, ValueError) as error:  # sizes that no memory holds
+        return recipe.build(seed)
+    except (MemoryError, OverflowError, ValueError) as error:
+        # An input error without its component's name, or sizes that no memory holds.
         raise InputError(f"{kind} {name}: {error}") from error
 
 

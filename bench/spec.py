@@ -6,6 +6,7 @@ from dataclasses import InitVar, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from plausibench.architectures.architecture import HIDDEN
 from plausibench.bench import registry
 from plausibench.bench.optimisers import OPTIMISERS
 from plausibench.bench.selectors import select
@@ -44,6 +45,8 @@ class Spec:
     pairing
         ``all`` combinations, or for each rule the ``first`` architecture and objective of the
         lists that it supports.
+    tasks_of
+        Tasks of single rules, in place of ``tasks``.
     hidden
         Hidden layer sizes of architectures whose ``sizes`` are not named.
     hidden_of
@@ -99,7 +102,8 @@ class Spec:
         "dendritic_error[feedback=random]",
     )
     pairing: str = "first"
-    hidden: tuple[int, ...] = (32, 32)
+    tasks_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    hidden: tuple[int, ...] = HIDDEN
     hidden_of: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     protocols: tuple[str, ...] = PROTOCOLS
     checkpoints: tuple[int, ...] = (0, 100, 500)
@@ -127,6 +131,7 @@ class Spec:
         self._set("learning_rates", _table("learning_rates", self.learning_rates, positive))
         self._set("samples_of", _table("samples_of", self.samples_of, _count))
         self._set("hidden_of", _table("hidden_of", self.hidden_of, _hidden))
+        self._set("tasks_of", _table("tasks_of", self.tasks_of, _tasks))
         if components:
             self._look_up()
         choose("pairing", self.pairing, PAIRINGS)
@@ -166,7 +171,13 @@ class Spec:
         registry.load_plugins(self.plugins)
         for kind, name in COMPONENTS.items():
             self._set(name, _unique(str(select(kind, text)) for text in getattr(self, name)))
+        tasks_of = {
+            rule: _unique(str(select("task", text)) for text in texts)
+            for rule, texts in self.tasks_of.items()
+        }
+        self._set("tasks_of", tasks_of)
         for name, kind in (
+            ("tasks_of", "rule"),
             ("learning_rates", "rule"),
             ("samples_of", "rule"),
             ("hidden_of", "architecture"),
@@ -192,6 +203,11 @@ class Spec:
         name = architecture.partition("[")[0]
         return self.hidden_of.get(architecture, self.hidden_of.get(name, self.hidden))
 
+    def tasks_for(self, rule: str) -> tuple[str, ...]:
+        """Tasks of a rule, by its selector or else its name."""
+        name = rule.partition("[")[0]
+        return self.tasks_of.get(rule, self.tasks_of.get(name, self.tasks))
+
     def samples_for(self, rule: str) -> int:
         """Draws of a rule with the feedback held, by its selector or else its name."""
         name = rule.partition("[")[0]
@@ -200,7 +216,8 @@ class Spec:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in ``spec.toml``."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        plain["hidden_of"] = {name: list(sizes) for name, sizes in self.hidden_of.items()}
+        for name in ("hidden_of", "tasks_of"):
+            plain[name] = {key: list(listed) for key, listed in plain[name].items()}
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in plain.items()
@@ -227,13 +244,7 @@ class Spec:
         InputError
             If the file is missing, is no TOML, or a value is not allowed.
         """
-        try:
-            given = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"spec: {path} cannot be read ({error})") from error
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise InputError(f"spec: {path} is not valid TOML ({error})") from error
-        return cls.of(given, components)
+        return cls.of(read_values(path), components)
 
     @classmethod
     def of(cls, given: Mapping[str, Any], components: bool = True) -> "Spec":
@@ -254,6 +265,22 @@ class Spec:
         return replace(self, **values)
 
 
+def read_values(path: Path) -> dict[str, Any]:
+    """What a specification file says, not yet checked.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or no TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"spec: {path} cannot be read ({error})") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"spec: {path} is not valid TOML ({error})") from error
+
+
 def default_spec() -> Spec:
     """Return the default benchmark: every built-in rule on real digits, a tanh net, CE."""
     return Spec(learning_rates=LEARNING_RATES)
@@ -261,6 +288,13 @@ def default_spec() -> Spec:
 
 def _hidden(name: str, value: Any) -> tuple[int, ...]:
     return sizes(name, value, fewest=0)
+
+
+def _tasks(name: str, value: Any) -> tuple[str, ...]:
+    texts = (value,) if isinstance(value, str) else value
+    if not isinstance(texts, Iterable) or not all(isinstance(text, str) for text in texts):
+        raise refusal(name, value, "a list of tasks")
+    return tuple(texts)
 
 
 def _table(name: str, values: Any, check: Callable[[str, Any], Any]) -> dict[str, Any]:

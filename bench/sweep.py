@@ -3,8 +3,9 @@
 import hashlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from plausibench.architectures.network import Network
@@ -32,44 +33,84 @@ def units(spec: Spec) -> list[Unit]:
     Raises
     ------
     InputError
-        If data or a plug-in are missing, or sizes do not match a task.
+        If data or a plug-in are missing, or an architecture can be built for none of the tasks.
     """
     registry.load_plugins(spec.plugins)
-    found = []
-    for task_text in spec.tasks:
-        task: Task = select("task", task_text).make()
+    places: dict[str, Place] = {}
+    for text in dict.fromkeys(text for rule in spec.rules for text in spec.tasks_for(rule)):
+        task: Task = select("task", text).make()
         for size in ("batch_size", "training_batch_size"):
             if getattr(spec, size) > task.train.size:
                 raise InputError(
                     f"{size}: {getattr(spec, size)} is more than the {task.train.size} training "
-                    f"examples of task {task_text}"
+                    f"examples of task {text}"
                 )
-        for rule in spec.rules:
-            for architecture, objective, reason in _pairs(spec, task, rule):
-                for seed in range(spec.seed, spec.seed + spec.seeds):
-                    found += [
-                        Unit(task_text, architecture, objective, rule, seed, protocol, reason)
-                        for protocol in spec.protocols
-                    ]
-    return found
+        networks = {name: built(name, task, spec.hidden_for(name)) for name in spec.architectures}
+        places[text] = Place(task, networks)
+    _refuse_unbuildable(spec, places.values())
+    return [
+        Unit(text, architecture, objective, rule, seed, protocol, reason)
+        for text, place in places.items()
+        for rule in spec.rules
+        if text in spec.tasks_for(rule)
+        for architecture, objective, reason in _pairs(spec, place, rule)
+        for seed in range(spec.seed, spec.seed + spec.seeds)
+        for protocol in spec.protocols
+    ]
 
 
-def _pairs(spec: Spec, task: Task, rule_text: str) -> list[tuple[str, str, str | None]]:
+@dataclass(frozen=True)
+class Place:
+    """A task, and the network of each architecture for it, or why there is none."""
+
+    task: Task
+    networks: dict[str, Network | InputError]
+
+
+def built(architecture: str, task: Task, hidden: tuple[int, ...]) -> Network | InputError:
+    """The network of seed 0, or why there is none."""
+    try:
+        return build_network(architecture, task, hidden, seed=0)
+    except InputError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 -- whatever a plug-in raises is told of its cells
+        return InputError(
+            f"architecture {architecture}: building it raises {type(error).__name__}: {error}"
+        )
+
+
+def _refuse_unbuildable(spec: Spec, places: Collection[Place]) -> None:
+    """Refuse an architecture that can be built for no task.
+
+    Where all pairs are asked for, cells that stay empty are part of the answer, unless all do.
+    """
+    unbuilt = []
+    for architecture in spec.architectures:
+        tried = [place.networks[architecture] for place in places]
+        reasons = [network for network in tried if isinstance(network, InputError)]
+        unbuilt += reasons[:1] if len(reasons) == len(tried) else []
+    if unbuilt and (spec.pairing == "first" or len(unbuilt) == len(spec.architectures)):
+        raise unbuilt[0]
+
+
+def _pairs(spec: Spec, place: Place, rule_text: str) -> list[tuple[str, str, str | None]]:
     """Architectures and objectives for a rule, with the reason where it cannot run."""
     rule: Rule = select("rule", rule_text).make()
-    pairs = []
-    for architecture in spec.architectures:
-        network = build_network(architecture, task, spec.hidden_for(architecture), seed=0)
+    pairs: list[tuple[str, str, str | None]] = []
+    for architecture, network in place.networks.items():
         for objective_text in spec.objectives:
+            if isinstance(network, InputError):
+                pairs.append((architecture, objective_text, str(network)))
+                continue
             objective: Objective = select("objective", objective_text).make()
-            reason = _reason(rule_text, rule, network, objective, task)
+            reason = refused(rule_text, rule, network, objective, place.task)
             if spec.pairing == "first" and reason is None:
                 return [(architecture, objective_text, None)]
             pairs.append((architecture, objective_text, reason))
     return pairs if spec.pairing == "all" else pairs[:1]
 
 
-def _reason(
+def refused(
     name: str, rule: Rule, network: Network, objective: Objective, task: Task
 ) -> str | None:
     """Why a rule cannot run on a network with an objective, on the targets of a task."""
@@ -77,6 +118,8 @@ def _reason(
         objective.check(task.train.targets, network.output.size)
     except InputError as error:
         return str(error)
+    if rule.needs_classes and task.train.targets.dtype.kind != "i":
+        return f"{name} needs integer classes as targets; those of task {task.name} are numbers"
     try:
         reason = obstacle(rule, network, objective)
     except Exception as error:
@@ -93,8 +136,9 @@ def _reason(
 def key(unit: Unit, spec: Spec) -> str:
     """Digest of everything the unit's result depends on."""
     settings = spec.as_dict()
-    chosen = ("tasks", "architectures", "objectives", "rules", "pairing", "protocols", "plugins")
+    chosen = ("architectures", "objectives", "rules", "pairing", "protocols", "plugins")
     own = (
+        *("tasks", "tasks_of"),
         *("learning_rate", "learning_rates", "shared_learning_rate"),
         *("samples", "samples_of"),
     )

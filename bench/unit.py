@@ -1,5 +1,6 @@
 """The unit of work of a sweep, and the network it starts from."""
 
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -43,12 +44,13 @@ class Unit:
 
 
 def build_network(architecture: str, task: Task, hidden: tuple[int, ...], seed: int) -> Network:
-    """Build a network for a task; layer sizes that are not named follow from the task.
+    """Build a network for a task; sizes that are not named follow from the task.
 
     Raises
     ------
     InputError
-        If named layer sizes do not match the task.
+        If named sizes do not match the task, or it has no images or has time where the architecture
+        needs images or knows no time; names the tasks that would do.
     """
     selector = select("architecture", architecture)
     options = {f.name for f in fields(registry.find("architecture", selector.name))}
@@ -59,7 +61,20 @@ def build_network(architecture: str, task: Task, hidden: tuple[int, ...], seed: 
         derived["inputs"] = task.inputs_size
     if "outputs" in options:
         derived["outputs"] = task.outputs_size
+    if "shape" in options and "shape" not in dict(selector.options):
+        if task.image is None:
+            raise InputError(
+                f"architecture: {architecture} looks at images, and task {task.name} has none; "
+                f"those with images are {', '.join(_tasks_with_images())}"
+            )
+        derived["shape"] = task.image
     network: Network = selector.make(seed=seed, **derived)
+    if task.steps is not None and "recurrent" not in network.dynamics:
+        raise InputError(
+            f"architecture: {architecture} knows no time, and an example of task {task.name} lasts "
+            f"{task.steps} steps; allowed are recurrent architectures such as rate_rnn, or tasks "
+            "without time such as digits"
+        )
     found, needed = (network.inputs, network.output.size), (task.inputs_size, task.outputs_size)
     if found != needed:
         asked = "sizes" if "sizes" in options else "architecture"
@@ -68,3 +83,14 @@ def build_network(architecture: str, task: Task, hidden: tuple[int, ...], seed: 
             f"{task.name} needs {needed[0]} and {needed[1]}"
         )
     return network
+
+
+def _tasks_with_images() -> list[str]:
+    """Names of the tasks whose class says what images it has."""
+    found = []
+    for name, entry in registry.entries("task").items():
+        with suppress(InputError):  # of a plug-in that cannot be loaded
+            component: Any = entry.load()
+            if component.image is not Task.image:
+                found.append(name)
+    return found

@@ -17,6 +17,7 @@ from plausibench.bench.citations import works
 from plausibench.bench.cli.components import described
 from plausibench.bench.experiments import EXPERIMENTS
 from plausibench.bench.report import notation
+from plausibench.bench.starts import start
 
 HERE = Path(__file__).parent
 PLURAL = {
@@ -34,6 +35,19 @@ FACTS = (
     ("signs", "sign_constraints"),
     ("notes", "notes"),
 )
+
+
+DEFAULTS = """\
+`plausibench run --rules RULE` and `plausibench train RULE` choose what is not named: the first
+architecture and objective with which the rule runs, and the task that goes with the architecture,
+digits as an image or row by row. `plausibench show NAME` says it of one component. What is named is
+never replaced: a combination that cannot run is refused in a sentence that names the nearest one
+that can.
+
+By its bare name an architecture takes the inputs, the outputs and the image of any task, and the
+rules of the benchmark that run on it. Tasks in time need a recurrent architecture; an image is
+shown to it for several steps. Units are those of the input and of each population; `--hidden 64-64`
+gives other hidden layers."""
 
 
 PLACE = ("shared", "500")
@@ -63,8 +77,27 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         f"- `plausibench run {name}`: {about}" for name, about in EXPERIMENTS.items()
     )
     files.append(File.generated(config, "studies.md", content=text + "\n"))
-    config.nav = [*(config.nav or []), {"Reference": [{"Studies": "studies.md"}, *reference]}]
+    files.append(File.generated(config, "defaults.md", content=defaults()))
+    own = [{"Studies": "studies.md"}, {"What starts where": "defaults.md"}]
+    config.nav = [*(config.nav or []), {"Reference": [*own, *reference]}]
     return files
+
+
+def defaults() -> str:
+    """What each rule and each architecture is given where nothing else is chosen."""
+    starts = {
+        kind: [start(**{f"{kind}s": [name]}) for name in registry.entries(kind)]
+        for kind in ("rule", "architecture")
+    }
+    columns = {
+        "rule": ("rule", "architecture", "units", "task", "objective"),
+        "architecture": ("architecture", "units", "task", "objective", "rule"),
+    }
+    parts = ["# What starts where", DEFAULTS]
+    for kind, head in columns.items():
+        rows = [tuple(f"`{getattr(each, column)}`" for column in head) for each in starts[kind]]
+        parts += [f"## {PLURAL[kind].capitalize()}", table(head, rows)]
+    return "\n\n".join(parts) + "\n"
 
 
 def page(kind: str, name: str) -> str:

@@ -88,6 +88,8 @@ class Augment(Rule):
         ),
     )
 
+    needs_classes: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         number("discount", self.discount, least=0, most=1)
         number("trace", self.trace, least=0, most=1)

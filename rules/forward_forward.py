@@ -67,6 +67,8 @@ class ForwardForward(Rule):
         unverified="peer normalisation, the paper's thresholds and its learning curves",
     )
 
+    needs_classes: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         positive("threshold", self.threshold)
         flag("normalise", self.normalise)

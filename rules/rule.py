@@ -141,6 +141,9 @@ class Rule(metaclass=PlainOptions):
     searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Values of an option that a search for the best training tries, besides learning rates."""
 
+    needs_classes: ClassVar[bool] = False
+    """Whether targets have to be integer classes."""
+
     needs_losses: ClassVar[bool] = False
     """Whether the estimate needs the loss of every single example."""
 
@@ -284,6 +287,8 @@ class SampledAction(Rule):
     Actions of different examples are independent, so mean and variance over actions follow
     exactly from one response per action.
     """
+
+    needs_classes: ClassVar[bool] = True
 
     @abstractmethod
     def policy(self, clean: Activity) -> Array:

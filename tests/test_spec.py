@@ -180,7 +180,7 @@ class TestRefusedSelectors:
             ("rule", "node_perturbation[antithetic=1]", "antithetic: 1 is not true or false"),
             ("rule", "node_perturbation[noise=gausian]", "did you mean 'gaussian'?"),
             ("rule", "dendritic_error[steps=1e3]", "steps: 1000.0 is not a whole number"),
-            ("architecture", "mlp[sizes=64]", "sizes: 64 is not a list of at least 2"),
+            ("architecture", "mlp[sizes=64]", "sizes: (64,) is not a list of at least 2"),
             ("architecture", "mlp[sizes=64-0-10]", "sizes: 0 is not a whole number of at least 1"),
             ("architecture", "mlp[sizes=64--10]", "sizes: '64--10' is not a list"),
             ("architecture", "mlp[activation=tan]", "did you mean 'tanh'?"),

@@ -48,7 +48,7 @@ def list_components(kind: str | None, plugins: tuple[str, ...]) -> None:
 @click.argument("name", shell_complete=complete("rule", "architecture", "objective", "task"))
 @plugin_option
 def show(name: str, plugins: tuple[str, ...]) -> None:
-    """Show the card of a component: equation, randomness, limits, options, citation.
+    """Show the card of a component: equation, limits, where it starts, options, citation.
 
     NAME may be a selector such as node_perturbation[sigma=0.01].
     """
@@ -85,9 +85,25 @@ def _card(kind: str, text: str) -> str:
     component: Any = entry.load()
     lines = [(kind, text), ("origin", entry.origin), ("summary", _summary(entry))]
     lines += _theory(component) if kind == "rule" else _facts(component)
+    lines.append(("starts", _start(kind, text)))
     heads = [line for line in lines if line[1]]
     audited = _plausibility(text) if kind == "rule" else []
     return "\n".join([columns(heads, WIDTH), "", *audited, *_options(component, options)])
+
+
+def _start(kind: str, text: str) -> str:
+    """Where it runs when only its name is given; nothing of what needs options, or runs nowhere."""
+    from plausibench.bench.selectors import select
+    from plausibench.bench.starts import start
+
+    try:
+        asked: dict[str, Any] = {f"{kind}s": [str(select(kind, text))]}
+        found = start(**asked)
+    except Exception:  # noqa: BLE001 -- whatever a plug-in raises
+        return ""
+    if found is None:
+        return ""
+    return f"{found}" if kind == "rule" else f"{found}, by {found.rule}"
 
 
 def _plausibility(text: str) -> list[str]:

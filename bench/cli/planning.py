@@ -3,11 +3,13 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from plausibench.bench.experiments import EXPERIMENTS
-from plausibench.bench.spec import Spec, default_spec
+from plausibench.bench.spec import Spec, default_spec, read_values
+from plausibench.bench.starts import Start, completed, start
 from plausibench.bench.store import Run
 from plausibench.bench.unit import Unit
 from plausibench.kernels.errors import InputError, refusal
@@ -17,6 +19,8 @@ RESULTS = Path("results")
 
 def read_spec(experiment: str | None, resume: Path | None, given: Mapping[str, Any]) -> Spec:
     """Specification of an experiment, with the values that options replace.
+
+    Components and hidden layers that were not chosen are those that run with what was.
 
     Parameters
     ----------
@@ -32,11 +36,12 @@ def read_spec(experiment: str | None, resume: Path | None, given: Mapping[str, A
     InputError
         If the file cannot be read or a value is not allowed.
     """
-    base = default_spec()
+    base, chosen = default_spec(), set()
     if resume is not None:
         if experiment is not None:
             raise InputError(f"resume: {resume} has a specification; leave {experiment!r} out")
         base = Spec.read(Run.open(resume).path / "spec.toml")
+        chosen = {field.name for field in fields(base)}
     elif experiment is not None:
         if Path(experiment).is_dir():
             raise InputError(
@@ -48,14 +53,15 @@ def read_spec(experiment: str | None, resume: Path | None, given: Mapping[str, A
                 f"experiment: {experiment!r} is neither a specification file nor one of "
                 f"{', '.join(EXPERIMENTS)}"
             )
-        base = Spec.read(Path(experiment))
+        read = read_values(Path(experiment))
+        base, chosen = Spec.of(read), set(read)
     values = {name: value for name, value in given.items() if value is not None and value != ()}
     if "hidden" in values:
         values["hidden"] = hidden_sizes(values["hidden"])
     if "learning_rates" in values:
         own = dict(_rate(text) for text in values["learning_rates"])
         values["learning_rates"] = {**base.learning_rates, **own}
-    return base.with_values(**values)
+    return completed(base.with_values(**values), chosen | set(values))
 
 
 def taken_options(
@@ -138,12 +144,26 @@ def refuse_idle(units: list[Unit], spec: Spec) -> None:
     Raises
     ------
     InputError
-        With the reason that the rule gives.
+        With the reason that the rule gives, and the nearest place where it runs.
     """
     for rule in spec.rules if spec.pairing == "first" else ():
         own = [unit for unit in units if unit.rule == rule]
         if all(unit.reason is not None for unit in own):
+            near = _nearest(own[0])
             raise InputError(
                 f"rules: {rule} cannot run on {own[0].architecture} with {own[0].objective} "
-                f"({own[0].reason})"
+                f"({own[0].reason}){'' if near is None else f'; it runs on {near}'}"
             )
+
+
+def _nearest(unit: Unit) -> Start | None:
+    """Where the rule of a unit runs, with as much of what was chosen as can be."""
+    rules, tasks = [unit.rule], [unit.task]
+    architectures, objectives = [unit.architecture], [unit.objective]
+    return (
+        start(rules, tasks, architectures, objectives)
+        or start(rules, tasks, (), objectives)
+        or start(rules, tasks, architectures)
+        or start(rules, tasks)
+        or start(rules)
+    )

@@ -116,6 +116,9 @@ def run(
 ) -> None:
     """Measure bias and variance; without arguments, the default benchmark on real digits.
 
+    Of tasks, architectures, objectives and hidden layers that are not chosen, each rule gets the
+    first with which it runs: plausibench show RULE says which.
+
     EXPERIMENT is a specification (TOML); options replace its values. A run that was
     interrupted continues where it stopped: run --resume DIR, or the same command again. Or it
     names a study of its own, such as figure2, the plane of Richards et al. 2019 with every rule

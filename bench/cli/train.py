@@ -22,13 +22,11 @@ def _number(option: str, default: int, text: str) -> Callable[[Any], Any]:
     return click.option(option, type=int, default=default, show_default=True, help=text)
 
 
-def _component(kind: str, text: str, default: str | None = None) -> Callable[[Any], Any]:
+def _component(kind: str, text: str) -> Callable[[Any], Any]:
     return click.option(
         f"--{kind}",
         f"--{kind}s",
         kind,
-        default=default,
-        show_default=default is not None,
         metavar="SELECTOR",
         shell_complete=complete(kind),
         help=text,
@@ -39,10 +37,14 @@ def _component(kind: str, text: str, default: str | None = None) -> Callable[[An
 @click.argument(
     "rules", nargs=-1, required=True, metavar="RULE...", shell_complete=complete("rule")
 )
-@_component("task", "What to learn.", "digits")
-@_component("architecture", "By default the first that the rule supports.")
-@_component("objective", "By default the first that the rule supports.")
-@click.option("--hidden", metavar="SIZES", help="Sizes of hidden layers, such as 32-32.")
+@_component("task", "What to learn; by default digits, for rules in time row by row.")
+@_component("architecture", "By default the first on which the rule runs; see show RULE.")
+@_component("objective", "By default the first with which the rule runs.")
+@click.option(
+    "--hidden",
+    metavar="SIZES",
+    help="Sizes of hidden layers, such as 32-32; by default those of the architecture.",
+)
 @_number("--steps", 1000, "Number of updates.")
 @_number("--batch-size", 32, "Examples in an update.")
 @click.option("--optimiser", default="sgd", show_default=True, metavar="NAME", help="sgd or adam.")
@@ -67,7 +69,7 @@ def _component(kind: str, text: str, default: str | None = None) -> Callable[[An
 )
 def train(
     rules: tuple[str, ...],
-    task: str,
+    task: str | None,
     architecture: str | None,
     objective: str | None,
     hidden: str | None,
@@ -81,7 +83,11 @@ def train(
     plugins: tuple[str, ...],
     out: Path,
 ) -> None:
-    """Train a network with each RULE, print how it ends and write the learning curves."""
+    """Train a network with each RULE, print how it ends and write the learning curves.
+
+    What is not chosen is where each rule starts: plausibench show RULE says where that is. A rule
+    that fails or diverges does not stop the others.
+    """
     from plausibench.bench import sweep
     from plausibench.bench.cli.planning import read_spec, refuse_idle
     from plausibench.bench.cli.probe import probe_units
@@ -94,7 +100,7 @@ def train(
         None,
         {
             "rules": rules,
-            "tasks": (task,),
+            "tasks": () if task is None else (task,),
             "architectures": () if architecture is None else (architecture,),
             "objectives": () if objective is None else (objective,),
             "hidden": hidden,
@@ -117,20 +123,32 @@ def train(
     refuse_idle(units, spec)
     probe_units(units, spec)
     make_folder(out)
-    trained = []
+    trained, failed = [], []
     with progress(len(units), "training") as advance:
         for number, unit in enumerate(units):
             advance(unit.rule, number, len(units))
-            trained.append((unit, _train(unit, spec, steps, evaluate_every)))
-    click.echo(columns([("rule", "step", *QUANTITIES), *(_last(*one) for one in trained)]))
-    constant = _constant(task)
-    if constant is not None:
-        click.echo(f"\nBest constant answer: test_accuracy {constant:.4g}")
-    _write(trained, out)
+            try:
+                trained.append((unit, _train(unit, spec, steps, evaluate_every)))
+            except Exception as error:  # noqa: BLE001 -- whatever a component raises is told
+                failed.append((unit, f"{type(error).__name__}: {error}"))
+    if trained:
+        click.echo(columns([("rule", "step", *QUANTITIES), *(_last(*one) for one in trained)]))
+        tasks = dict.fromkeys(unit.task for unit, _ in trained)
+        for name in tasks:
+            constant = _constant(name)
+            if constant is not None:
+                of_task = f" of {name}" if len(tasks) > 1 else ""
+                click.echo(f"\nBest constant answer{of_task}: test_accuracy {constant:.4g}")
+        _write(trained, out)
     for unit, training in trained:
         if training.diverged:
             click.echo(f"{unit.rule} diverged: {training.diverged}", err=True)
-    click.echo(f"\nLearning curves: {out}")
+    for unit, reason in failed:
+        click.echo(f"{unit.rule} failed: {reason}", err=True)
+    if trained:
+        click.echo(f"\nLearning curves: {out}")
+    if failed:
+        raise click.exceptions.Exit(1)
 
 
 def _train(unit: "Unit", spec: "Spec", steps: int, evaluate_every: int) -> "Training":

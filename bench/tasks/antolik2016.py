@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plausibench.bench.tasks.standard import standard
-from plausibench.bench.tasks.task import Task
+from plausibench.bench.tasks.task import Image, Task, image_of
 from plausibench.kernels.errors import InputError, integer, refusal
 from plausibench.objectives.batch import Batch
 
@@ -70,6 +70,11 @@ class Antolik2016(Task):
     def inputs_size(self) -> int:
         """Pixels of an image; 961 in the recordings themselves."""
         return self.train.inputs.shape[1]
+
+    @property
+    def image(self) -> Image | None:
+        """31 x 31 pixels in the recordings themselves."""
+        return image_of(self.train.inputs.shape[1:])
 
     @property
     def outputs_size(self) -> int:

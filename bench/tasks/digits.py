@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from plausibench.bench.tasks.split import stratified
-from plausibench.bench.tasks.task import Task
+from plausibench.bench.tasks.task import Image, Task
 from plausibench.kernels.errors import InputError, number
 from plausibench.objectives.batch import Batch
 
@@ -43,6 +43,11 @@ class Digits(Task):
     def inputs_size(self) -> int:
         """64 pixels."""
         return 64
+
+    @property
+    def image(self) -> Image | None:
+        """8 x 8 pixels."""
+        return (8, 8, 1)
 
     @property
     def outputs_size(self) -> int:

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from plausibench.bench.tasks.task import Task
+from plausibench.bench.tasks.task import Image, Task
 from plausibench.kernels.errors import flag, integer, number, positive
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
@@ -86,6 +86,11 @@ class Gratings(Task):
     def inputs_size(self) -> int:
         """Pixels of the image."""
         return self.pixels**2
+
+    @property
+    def image(self) -> Image | None:
+        """One grating."""
+        return (self.pixels, self.pixels, 1)
 
     @property
     def outputs_size(self) -> int:

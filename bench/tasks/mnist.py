@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from plausibench.bench.tasks.idx import read_idx
 from plausibench.bench.tasks.split import stratified
-from plausibench.bench.tasks.task import Task
+from plausibench.bench.tasks.task import Image, Task, image_of
 from plausibench.kernels.errors import InputError, refusal, show
 from plausibench.objectives.batch import Batch
 
@@ -76,6 +76,11 @@ class Mnist(Task):
         return self.train.inputs.shape[1]
 
     @property
+    def image(self) -> Image | None:
+        """28 x 28 pixels in MNIST itself."""
+        return image_of(_read(str(self.path)).shape)
+
+    @property
     def outputs_size(self) -> int:
         """10 classes."""
         return _CLASSES
@@ -90,6 +95,7 @@ class _Data(NamedTuple):
     train: Batch
     test: Batch
     digest: str
+    shape: tuple[int, ...]
 
 
 @lru_cache(maxsize=2)
@@ -109,6 +115,7 @@ def _read(path: str) -> _Data:
             path,
             "a directory of IDX files, an .npz file or an IDX file with 'images' in its name",
         )
+    shown = parts[0][0]
     parts = [_checked(source, images, labels) for images, labels in parts]
     digest = sha256()
     for array in (array for part in parts for array in part):
@@ -124,7 +131,7 @@ def _read(path: str) -> _Data:
             f"path: {source} has {train.inputs.shape[1]} pixels in its training images but "
             f"{test.inputs.shape[1]} in its test images"
         )
-    return _Data(train, test, digest.hexdigest())
+    return _Data(train, test, digest.hexdigest(), shown.shape[1:])
 
 
 def _read_pair(images: Path) -> _Arrays:

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from plausibench.bench.tasks.split import stratified
-from plausibench.bench.tasks.task import Task
+from plausibench.bench.tasks.task import Image, Task
 from plausibench.kernels.errors import InputError
 from plausibench.objectives.batch import Batch
 
@@ -35,6 +35,11 @@ class Mnist5k(Task):
     def inputs_size(self) -> int:
         """784 pixels."""
         return 784
+
+    @property
+    def image(self) -> Image | None:
+        """28 x 28 pixels."""
+        return (28, 28, 1)
 
     @property
     def outputs_size(self) -> int:

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from plausibench.bench.tasks.task import Task
+from plausibench.bench.tasks.task import Image, Task
 from plausibench.kernels.errors import flag, integer
 from plausibench.kernels.streams import generator
 from plausibench.kernels.threads import one_blas_thread
@@ -72,6 +72,11 @@ class Neurons(Task):
     def inputs_size(self) -> int:
         """Pixels of an image."""
         return self.side**2
+
+    @property
+    def image(self) -> Image | None:
+        """What all neurons see."""
+        return (self.side, self.side, 1)
 
     @property
     def outputs_size(self) -> int:

@@ -65,6 +65,11 @@ class RowByRow(Task):
         return isqrt(self.source.inputs_size)
 
     @property
+    def steps(self) -> int:
+        """Rows, each as long as it is held, and the delay."""
+        return self.inputs_size * self.hold + self.delay
+
+    @property
     def outputs_size(self) -> int:
         """The classes of the images."""
         return self.source.outputs_size

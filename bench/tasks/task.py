@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from math import isqrt
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -13,6 +14,8 @@ from plausibench.kernels.errors import InputError, integer, refusal
 from plausibench.kernels.plain import PlainOptions
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
+
+Image = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,20 @@ class Task(metaclass=PlainOptions):
     @abstractmethod
     def outputs_size(self) -> int:
         """Number of outputs N_out that the task asks of a network."""
+
+    @property
+    def image(self) -> Image | None:
+        """Height, width and channels of the images that inputs are; None where they are none.
+
+        Inputs are flat, row by row, the channels of a pixel side by side.
+        """
+        return None
+
+    @property
+    def steps(self) -> int | None:
+        """Number of time steps T of an example; None in tasks without time."""
+        inputs = self.train.inputs
+        return inputs.shape[1] if inputs.ndim == 3 else None
 
     @abstractmethod
     def load(self) -> tuple[Batch, Batch]:
@@ -189,6 +206,16 @@ class Task(metaclass=PlainOptions):
         if number > most:
             raise refusal("size", size, f"at most {most}, the size of the training set")
         return number
+
+
+def image_of(shape: tuple[int, ...]) -> Image | None:
+    """Height, width and channels of images of this shape, which are square where it is flat."""
+    if len(shape) == 1:
+        side = isqrt(shape[0])
+        return (side, side, 1) if side * side == shape[0] else None
+    if len(shape) == 2:
+        return (*shape, 1)
+    return shape if len(shape) == 3 else None
 
 
 def last_steps(batch: Batch) -> NDArray[np.int64]:
