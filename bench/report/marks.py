@@ -46,9 +46,8 @@ def best(rows: pd.DataFrame, column: Column, seeds: pd.DataFrame) -> pd.Series:
         True where a value is marked. A value that is not resolved (an upper bound, a gain whose
         interval holds zero) is not; nor is one alone.
     """
-    marked = pd.Series(False, index=rows.index)
     if column.ideal is None:
-        return marked
+        return pd.Series(False, index=rows.index)
     name = column.name
     seeds = seeds[np.isfinite(seeds["value"])]
     wide = seeds.pivot_table(index=list(CELL), columns="seed", values="value", dropna=False)
@@ -58,71 +57,83 @@ def best(rows: pd.DataFrame, column: Column, seeds: pd.DataFrame) -> pd.Series:
         values = np.where(np.abs(values) < ROUNDING, 0.0, values)
     ends = rows[[name, f"{name}_low", f"{name}_high", f"{name}_state", f"{name}_bound"]]
     ends = ends.set_axis(["value", "low", "high", "state", "bound"], axis=1)
-    block = [rows["block"]]
-    if column.quantity.startswith(UNIT_OF_LOSS):
-        block.append(rows["objective"])
-    for _, own in ends.groupby(block):
-        known = own[own["value"].notna()]
-        if len(known) > 1:
-            inside = _kept(known, values[rows.index.get_indexer(known.index)], column)
-            marked[known.index] = inside
-    return marked
+    block = ["block", "objective"] if column.quantity.startswith(UNIT_OF_LOSS) else ["block"]
+    known = ends["value"].notna().to_numpy()
+    columns = {end: ends[end].to_numpy() for end in ends}
+    found = np.zeros(len(rows), dtype=bool)
+    for place in rows.reset_index(drop=True).groupby(block, dropna=False).indices.values():
+        own = place[known[place]]
+        if len(own) > 1:
+            inside = Ends(**{end: each[own] for end, each in columns.items()})
+            found[own] = _kept(inside, values[own], column)
+    return pd.Series(found, index=rows.index)
 
 
-def _kept(ends: pd.DataFrame, values: Array, column: Column) -> Array:
+@dataclass(frozen=True)
+class Ends:
+    """Averages over seeds of the rows of a block, as of ``aggregate``."""
+
+    value: Array
+    low: Array
+    high: Array
+    state: Array
+    bound: Array
+
+
+def _kept(ends: Ends, values: Array, column: Column) -> Array:
     """Which rows of one block are marked; ``values`` are theirs, ``(rows, seeds)``."""
-    zero = (ends["state"] == "zero").to_numpy()
+    zero, bounded = ends.state == "zero", ends.state == "bounded"
     least = column.ideal in (LESS, 0.0) and column.quantity in NONNEGATIVE
     if least and zero.any():
         return zero
     resolved = _resolved(ends, column)
-    reach = ends["bound"].where(ends["state"] == "bounded", ends["value"]).to_numpy(dtype=float)
-    ideal = float(column.ideal or 0.0)
-    distance = {MORE: -reach, LESS: reach}.get(ideal, reach if least else np.abs(reach - ideal))
-    able = resolved | (ends["state"] == "bounded").to_numpy()
     if not resolved.any():
         return resolved
-    first = int(np.argmin(np.where(able, distance, np.inf)))
-    rivals = np.flatnonzero(resolved & (np.arange(len(ends)) != first))
-    p = _worse(ends, values, first, rivals, column, least=least)
+    reach = np.where(bounded, ends.bound, ends.value)
+    ideal = float(column.ideal or 0.0)
+    distance = {MORE: -reach, LESS: reach}.get(ideal, reach if least else np.abs(reach - ideal))
+    first = int(np.argmin(np.where(resolved | bounded, distance, np.inf)))
+    rivals = np.flatnonzero(resolved & (np.arange(len(resolved)) != first))
     kept = resolved.copy()
-    kept[rivals] = _holm(p) > RATE
+    if rivals.size:
+        p = _worse(ends, values, first, rivals, column, least=least)
+        kept[rivals] = _holm(p) > RATE
     return kept
 
 
-def _resolved(ends: pd.DataFrame, column: Column) -> Array:
-    known = ends["low"].notna() & ends["high"].notna() & (ends["low"] < ends["high"])
+def _resolved(ends: Ends, column: Column) -> Array:
+    known = ends.low < ends.high
     if column.ideal == MORE:
-        unresolved = known & (ends["low"] <= 0)
-    elif column.quantity in ("gain", "magnitude_bias"):
-        unresolved = known & (ends["high"] - ends["low"] > WIDEST)
-    else:
-        unresolved = ends["state"] == "bounded"
-    return (~unresolved).to_numpy()
+        return ~(known & (ends.low <= 0))
+    if column.quantity in ("gain", "magnitude_bias"):
+        return ~(known & (ends.high - ends.low > WIDEST))
+    return np.asarray(ends.state != "bounded")
 
 
 def _worse(
-    ends: pd.DataFrame, values: Array, first: int, rivals: Array, column: Column, *, least: bool
+    ends: Ends, values: Array, first: int, rivals: Array, column: Column, *, least: bool
 ) -> Array:
     """How probable differences as large as those of the rivals from the first are by chance."""
+    half = np.nan_to_num((ends.high - ends.low) / 2)
+    error = half / stdtrit(JACKKNIFE, 0.975)
     if column.ideal == MORE:
-        return differences(-values, _alone(ends, -1.0), first, rivals)
+        return differences(-values, Alone(-ends.value, error), first, rivals)
     if least or column.ideal == LESS:
-        positive = KINDS.get(column.quantity, SIGNED).average == GEOMETRIC or least
+        positive = least or KINDS.get(column.quantity, SIGNED).average == GEOMETRIC
         shown = values[[first, *rivals]]
         if positive and (np.isnan(shown) | (shown > 0)).all():
             with np.errstate(divide="ignore", invalid="ignore"):
-                return differences(np.log(values), _alone(ends, 1.0, log=True), first, rivals)
-        return differences(values, _alone(ends, 1.0), first, rivals)
+                alone = Alone(np.log(ends.value), error / ends.value)
+                return differences(np.log(values), alone, first, rivals)
+        return differences(values, Alone(ends.value, error), first, rivals)
     # On which side of the ideal the first one lies is not known: the better for it counts.
     ideal = float(column.ideal or 0.0)
-    side = np.where(ends["value"] < ideal, -1.0, 1.0)
+    side = np.where(ends.value < ideal, -1.0, 1.0)
     found = []
     for sign in (-1.0, 1.0):
         side[first] = sign
-        moved = side[:, None] * (values - ideal)
-        alone = _alone(ends.assign(value=ends["value"] - ideal), side)
-        found.append(differences(moved, alone, first, rivals))
+        alone = Alone(side * (ends.value - ideal), error)
+        found.append(differences(side[:, None] * (values - ideal), alone, first, rivals))
     return np.minimum(2 * np.maximum(*found), 1.0)
 
 
@@ -132,16 +143,6 @@ class Alone:
 
     value: Array
     error: Array
-
-
-def _alone(ends: pd.DataFrame, side: float | Array, *, log: bool = False) -> Alone:
-    value = ends["value"].to_numpy(dtype=float)
-    half = ((ends["high"] - ends["low"]) / 2).fillna(0.0).to_numpy(dtype=float)
-    error = half / stdtrit(JACKKNIFE, 0.975)
-    if log:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            value, error = np.log(value), error / value
-    return Alone(side * value, error)
 
 
 def differences(values: Array, alone: Alone, first: int, rivals: Array) -> Array:
