@@ -8,6 +8,7 @@ import pytest
 
 from generated import NAN, generate, values
 from plausibench.bench.report.aggregate import aggregate, settings
+from plausibench.bench.seed_intervals import KINDS, SIGNED, average
 
 
 @pytest.fixture(scope="module")
@@ -16,14 +17,60 @@ def run():
 
 
 def test_mean_and_interval_over_seeds_by_hand():
-    row = aggregate(values([1.0, 2.0, 4.0])).iloc[0]
+    row = aggregate(values([1.0, 2.0, 4.0], quantity="gain")).iloc[0]
     student = 0.95 / math.sqrt(2 * 0.975 * 0.025)  # closed form for 2 degrees of freedom
     half = student * math.sqrt(7 / 3) / math.sqrt(3)
     assert row["value"] == pytest.approx(7 / 3, rel=1e-15)
     assert row["low"] == pytest.approx(7 / 3 - half, rel=1e-12)
     assert row["high"] == pytest.approx(7 / 3 + half, rel=1e-12)
-    assert row["seeds"] == 3
+    assert (row["seeds"], row["average"]) == (3, "mean")
     assert "seed" not in row.index
+
+
+def test_each_quantity_is_averaged_by_its_kind():
+    for quantity, expected in (
+        ("variance", "geometric mean"),
+        ("scale_free_bias", "logit mean"),
+        ("progress", "mean"),
+        ("gain", "mean"),
+    ):
+        row = aggregate(values([0.2, 0.5, 0.9], quantity=quantity)).iloc[0]
+        assert row["average"] == expected
+        assert row["value"] == pytest.approx(
+            average([0.2, 0.5, 0.9], KINDS.get(quantity, SIGNED))[0]
+        )
+        plain = aggregate(values([0.2, 0.5, 0.9], quantity=quantity), plain=True).iloc[0]
+        assert (plain["average"], plain["value"]) == ("mean", pytest.approx(1.6 / 3))
+
+
+def test_a_squared_bias_that_every_seed_knows_is_averaged_as_what_is_positive():
+    exact = aggregate(values([10.0, 200.0, 1500.0], "bias_squared", method="exact")).iloc[0]
+    assert exact["value"] == pytest.approx((10 * 200 * 1500) ** (1 / 3))
+    assert (exact["state"], exact["average"]) == ("resolved", "geometric mean")
+    assert exact["low"] > 0
+    told = aggregate(values([10.0, 200.0, 1500.0], "bias_squared")).iloc[0]
+    assert told["value"] == pytest.approx(exact["value"])
+    # One seed that its interval does not tell apart from zero: an unbiased estimate, as it is.
+    untold = aggregate(values([0.5, 200.0, 1500.0], "bias_squared")).iloc[0]
+    assert (untold["state"], untold["average"]) == ("bounded", "mean")
+    assert untold["value"] == pytest.approx(1700.5 / 3)
+    # So is one at rounding.
+    rounding = aggregate(values([1e-31, 200.0, 1500.0], "bias_squared", method="exact")).iloc[0]
+    assert (rounding["state"], rounding["average"]) == ("bounded", "mean")
+
+
+@pytest.mark.parametrize("quantity", ["scale_free_bias", "direction_bias", "variance"])
+def test_exact_positive_values_are_no_upper_bounds(quantity):
+    row = aggregate(values([1e-6, 0.4, 0.95], quantity, method="exact")).iloc[0]
+    assert row["state"] == "resolved"
+    assert row["low"] > 0
+    assert math.isnan(row["bound"])
+
+
+def test_one_seed_stays_within_bounds():
+    row = aggregate(values([-0.05], "scale_free_bias", low=-0.15, high=0.05)).iloc[0]
+    assert tuple(row[["value", "low", "high"]]) == pytest.approx((0.0, 0.0, 0.1))
+    assert (row["state"], row["bound"]) == ("bounded", pytest.approx(0.1))
 
 
 def test_one_seed_keeps_its_own_interval():
@@ -43,7 +90,7 @@ def test_intervals_over_seeds_cover_as_stated(record_figure):
 
 
 def test_seeds_without_a_finite_value_are_counted_and_named():
-    row = aggregate(values([1.0, NAN, 3.0, math.inf])).iloc[0]
+    row = aggregate(values([1.0, NAN, 3.0, math.inf], quantity="gain")).iloc[0]
     assert (row["value"], row["seeds"], row["lost"]) == (2.0, 2, "1, 3")
     alone = aggregate(values([NAN, 3.0])).iloc[0]
     assert (alone["low"], alone["high"], alone["lost"]) == (2.0, 4.0, "0")

@@ -1,11 +1,13 @@
 """What the reports of studies share: means over seeds, their intervals and their bars."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 from plausibench.bench.report import means
 from plausibench.bench.report.render import plain
+from plausibench.bench.seed_intervals import POSITIVE, SHARE, SIGNED
 
 
 def test_interval_of_a_mean():
@@ -20,9 +22,27 @@ def test_interval_of_a_mean():
 def test_intervals_of_shares_end_at_0_and_1():
     mean, low, high = means.share([0.9, 1.0, 1.0])
     assert mean == pytest.approx(2.9 / 3)
-    assert (low, high) == (pytest.approx(means.interval([0.9, 1.0, 1.0])[1]), 1.0)
+    assert low < means.interval([0.9, 1.0, 1.0])[1]  # longer towards the middle
+    assert high == 1.0
     assert means.share([0.0, 0.3])[1:] == (0.0, 1.0)
     assert np.isnan(means.share([0.5])[1:]).all()
+
+
+def test_groups_over_seeds_are_averaged_by_their_quantity():
+    numbers = [0.9, 0.95, 1.0]
+    rows = pd.concat(
+        pd.DataFrame({"rule": rule, "quantity": name, "value": [*numbers, np.nan]})
+        for rule in ("b", "a")
+        for name in ("test_accuracy", "variance", "change")
+    )
+    found = means.over_seeds(rows, ["rule", "quantity"])
+    assert list(found["rule"]) == ["b"] * 3 + ["a"] * 3  # in the order of the rows
+    assert set(found["seeds"]) == {3}
+    kinds = {"test_accuracy": SHARE, "variance": POSITIVE, "change": SIGNED}
+    for row in found.itertuples():
+        expected = means.interval(numbers, kinds[row.quantity])
+        assert (row.value, row.low, row.high) == pytest.approx(expected)
+    assert means.over_seeds(rows.iloc[:0], ["rule", "quantity"]).empty
 
 
 @pytest.mark.parametrize("across", [False, True])

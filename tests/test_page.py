@@ -1,19 +1,28 @@
 """The page about a run: complete, self-contained, escaped, and working in a real browser."""
 
+import base64
+import json
 import re
 import shutil
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
+from matplotlib.figure import Figure
+from PIL import Image
 
 from generated import HOSTILE, RULES, generate
 from plausibench.bench import sweep
 from plausibench.bench.cli import main
 from plausibench.bench.report.page import page
-from plausibench.bench.report.page.charts import SHAPES, charts
-from plausibench.bench.report.style import BUILTIN, SPARE_MARKERS
+from plausibench.bench.report.page.charts import MOST as MOST_IN_CHART
+from plausibench.bench.report.page.charts import SHAPES, charts, thinned
+from plausibench.bench.report.page.page import _compared, _drawn
+from plausibench.bench.report.style import BUILTIN, SPARE_MARKERS, Picture, label
 from plausibench.bench.spec import Spec
 from sweeps import TINY
 
@@ -57,6 +66,17 @@ def whole():
     return page(Stored(*generate(steps=(0, 100, 1000)), "default"))
 
 
+def unpacked(chart):
+    """Rows of a chart's data, as the page's script reads them."""
+    whole = {
+        name: column
+        if isinstance(column, list)
+        else [column["texts"][place] for place in column["places"]]
+        for name, column in chart.packed().items()
+    }
+    return [dict(zip(whole, row, strict=True)) for row in zip(*whole.values(), strict=True)]
+
+
 def parsed(text):
     elements = Elements()
     elements.feed(text)
@@ -92,9 +112,10 @@ def test_charts_hold_every_rule_and_both_axes():
     frame, _ = generate(seeds=3, steps=(0, 100))
     made = {chart.name: chart.specification for chart in charts(frame, {})}
     assert list(made) == CHARTS
-    rows = next(iter(made["plane"]["datasets"].values()))
+    assert made["plane"]["data"] == {"name": "plane"}
+    (rows,) = (unpacked(chart) for chart in charts(frame, {}) if chart.name == "plane")
     assert {row["axis"] for row in rows} == {"raw", "scale-free"}
-    assert {row["rule"] for row in rows} == set(RULES)
+    assert {row["label"] for row in rows} == {label(rule, 34) for rule in RULES}
     assert {row["feedback"] for row in rows} == {"held", "redrawn"}
     for row in rows:
         assert row["x_low"] <= row["x"] <= row["x_high"]
@@ -106,11 +127,55 @@ def test_charts_hold_every_rule_and_both_axes():
 def test_no_rule_on_the_frontier_is_surpassed():
     frame, _ = generate(seeds=3, steps=(0,), protocols=("shared",))
     (chart,) = (one for one in charts(frame, {}) if one.name == "frontier")
-    rows = next(iter(chart.specification["datasets"].values()))
+    rows = unpacked(chart)
     for row in rows:
         better = [o for o in rows if o["x"] <= row["x"] and o["y"] > row["y"]]
         assert row["best"] == (not better)
     assert any(row["best"] for row in rows)
+
+
+@pytest.mark.parametrize(("number", "steps"), [(3, 121), (200, 3)])
+def test_long_runs_and_many_rules_have_small_charts(number, steps, record_figure):
+    """Any number of rows; the first and last checkpoint are among those that are left."""
+    names = [*RULES, *(f"rule_{n}" for n in range(number))][:number]
+    frame, _ = generate(seeds=1, steps=range(steps), rules=names)
+    made = charts(frame, {})
+    assert [chart.name for chart in made] == CHARTS
+    text = json.dumps([(chart.specification, chart.packed()) for chart in made], default=str)
+    record_figure(f"bytes of charts of {number} rules at {steps} checkpoints", len(text), 2_000_000)
+    assert len(text) < 2_000_000
+    for chart in made:
+        assert len(chart.rows) <= MOST_IN_CHART
+        shown = set(chart.rows["step"])
+        assert {0, steps - 1} <= shown
+        assert len(shown) > min(steps, 30) - 1
+
+
+def test_charts_leave_checkpoints_out_evenly_where_there_are_too_many():
+    rows = pd.DataFrame({"step": np.repeat(np.arange(0, 400, 2), 200), "value": 1.0})
+    steps = sorted(thinned(rows)["step"].unique())
+    assert len(thinned(rows)) <= MOST_IN_CHART
+    assert (steps[0], steps[-1]) == (0, 398)
+    assert set(np.diff(steps)) <= {6, 8}
+    assert len(thinned(rows.head(900))) == 900
+
+
+def test_the_table_of_a_page_leaves_checkpoints_out_and_says_so():
+    frame, units = generate(seeds=1, steps=range(0, 1000, 2), rules=["backprop", "hebb"])
+    table = _compared(frame, units)
+    assert len(table.cells) <= 1500
+    assert {"0", "998"} <= set(table.cells["step"])
+    assert table.notes[-1].endswith("of 500 checkpoints; plausibench table gives all of them.")
+
+
+def test_a_picture_of_many_marks_is_held_as_png_only():
+    figure = Figure()
+    figure.subplots().plot(range(20), range(20), "o")
+    assert _drawn(Picture("few", figure, "")).svg
+    figure.axes[0].scatter(*np.random.default_rng(0).random((2, 20_000)))
+    drawn = _drawn(Picture("many", figure, ""))
+    assert drawn.svg == ""
+    assert Image.open(BytesIO(base64.b64decode(drawn.png))).size == (960, 720)
 
 
 def test_every_marker_has_a_shape():

@@ -6,6 +6,7 @@ import io
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import assume, given
@@ -98,33 +99,25 @@ def test_negative_bias_is_shown_as_it_is():
     assert float(table.raw["bias_squared"].iloc[0]) == pytest.approx(-0.025)
 
 
-def test_marks_the_best_and_those_whose_interval_reaches_it():
+def test_one_seed_marks_the_best_and_those_that_its_intervals_do_not_tell_apart():
     frame = pd.concat(
         values([mean], rule=rule, quantity=quantity, low=low, high=high)
         for quantity, rows in {
             "bias_squared": (("a", 0.1, 0.1, 0.1), ("b", 0.3, -0.1, 0.7), ("c", 0.5, 0.2, 0.8)),
             "progress": (("a", 0.9, 0.8, 1.0), ("b", 0.85, 0.75, 0.95), ("c", 0.5, 0.4, 0.6)),
-            "magnitude_bias": (("a", -0.2, -0.3, -0.1), ("b", 0.1, 0.1, 0.1), ("c", 0.4, 0, 0.8)),
+            "magnitude_bias": (("a", -0.2, -0.4, 0.0), ("b", 0.1, 0.1, 0.1), ("c", 0.4, 0, 0.8)),
         }.items()
         for rule, mean, low, high in rows
     )
     table = comparison(frame, columns=["bias_squared", "progress", "magnitude_bias"])
     assert list(table.cells["rule"]) == ["a", "b", "c"]
-    assert list(column_of(table, "bias²")[1]) == [True, True, False]
+    # b is not told apart from zero: an upper bound, and no best.
+    assert list(column_of(table, "bias²")[1]) == [True, False, False]
     assert list(column_of(table, "progress")[1]) == [True, True, False]
     assert list(column_of(table, "magnitude")[1]) == [True, True, True]
     narrow = frame.assign(low=frame["value"], high=frame["value"])
-    marks = comparison(narrow, columns=["bias_squared", "progress", "magnitude_bias"]).best
-    assert marks.sum().sum() == 3
-
-
-def test_two_seeds_have_no_interval_that_marks():
-    """Student's interval over two seeds that differ by 0.2 is 2.5 wide: it reaches anything."""
-    frame = pd.concat(
-        values([mean, mean + 0.2], quantity="progress", rule=rule, seed=[0, 1])
-        for rule, mean in (("a", 0.7), ("b", 0.2))
-    )
-    assert list(column_of(comparison(frame, columns=["progress"]), "progress")[1]) == [True, False]
+    found = comparison(narrow, columns=["bias_squared", "progress", "magnitude_bias"]).best
+    assert found.sum().sum() == 3
 
 
 def test_rules_at_other_checkpoints_do_not_compete():
@@ -191,6 +184,77 @@ def test_seeds_without_a_value_are_marked_and_named():
     assert "my_rule variance without 1" in table.render()
 
 
+def test_the_number_of_seeds_is_that_of_the_values():
+    """One column without a finite value for a seed takes no seed from the others."""
+    frame = pd.concat(
+        [
+            values([1.0, 2.0], quantity="bias_squared"),
+            values([NAN, 0.5], quantity="scale_free_bias", flag="unresolved"),
+        ]
+    )
+    table = comparison(frame, columns=["bias_squared", "scale_free_bias"])
+    assert "2 seeds" in table.title
+    assert list(table.raw["bias_squared_seeds"]) == [2]
+    assert list(table.raw["scale_free_bias_seeds"]) == [1]
+    assert "scale_free_bias without 0" in table.render()
+
+
+def test_draws_and_flags_of_redrawn_values_are_in_the_table():
+    frame = pd.concat(
+        [
+            values([1.0, 2.0], samples=4000),
+            values([3.0, 4.0], kind="marginal", samples=400, redrawn="feedback", flag="few"),
+            values([0.1, 0.2], kind="marginal", quantity="progress", samples=400, flag="d_eff"),
+        ]
+    )
+    both = ["variance", "marginal_variance", "samples", "redrawn", "flag"]
+    cells = comparison(frame, columns=both).cells.iloc[0]
+    assert cells["K"] == "4000; feedback redrawn: 400"
+    assert cells["redrawn"] == "rule; feedback redrawn: feedback"
+    assert cells["flag"] == "feedback redrawn: few"
+    (raw,) = comparison(frame, columns=both).raw.to_dict("records")
+    assert (raw["samples"], raw["samples_marginal"], raw["flag_marginal"]) == (4000, 400, "few")
+    alone = comparison(frame, columns=["marginal_variance", "samples", "flag"]).cells.iloc[0]
+    assert (alone["K"], alone["flag"]) == ("400", "few")
+
+
+def test_flags_of_every_shown_quantity_are_in_the_table():
+    frame = pd.concat(
+        [
+            values([1.0, 2.0]),
+            values([0.1, 0.2], quantity="progress", flag=["unresolved", "few, unresolved"]),
+        ]
+    )
+    flags = comparison(frame, columns=["variance", "progress", "flag"]).cells["flag"]
+    assert list(flags) == ["unresolved, few"]
+    assert list(comparison(frame, columns=["variance", "flag"]).cells["flag"]) == [""]
+
+
+@pytest.mark.parametrize("flag", ["no gradient", "diverged"])
+def test_a_rule_without_relative_values_is_named(flag):
+    silent = values([NAN, NAN], rule="silent", quantity="bias_squared", low=NAN, flag=flag)
+    absolute = values([0.1, 0.2], rule="silent", quantity="absolute_bias_squared", flag=flag)
+    frame = pd.concat([silent, absolute, values([1.0, 2.0], quantity="bias_squared")])
+    table = comparison(frame, columns=["bias_squared", "absolute_bias_squared", "flag"])
+    assert cells_of(table, "flag") == {"silent": flag, "my_rule": ""}
+    (said,) = [note for note in table.notes if note.endswith(": silent.")]
+    assert flag.split()[0] in said.lower()
+
+
+def test_notes_say_what_stands_for_several_seeds():
+    frame = pd.concat(
+        values([0.5, 0.6], quantity=quantity)
+        for quantity in ("variance", "scale_free_bias", "gain", "progress")
+    )
+    said = comparison(frame, columns=["variance", "scale_free_bias", "gain"]).render()
+    assert "over seeds geometric mean of variance, mean of the logits of scale-free bias" in said
+    assert "mean of the others" in said
+    assert "Values: mean over seeds [95 %" in comparison(frame, columns=["gain"]).render()
+    raw = comparison(frame, columns=["variance", "progress"]).raw
+    assert list(raw["variance_average"]) == ["geometric mean"]
+    assert list(raw["progress_average"]) == ["mean"]
+
+
 def test_sorts_within_blocks_by_a_quantity_and_throughout_by_a_key(run):
     table = comparison(*run, sort="-variance", columns=["variance"])
     blocks = table.raw.groupby(["protocol", "step"], sort=False)
@@ -224,7 +288,7 @@ def test_a_parameter_alone(run):
     own = frame[(frame["projection"] == "layer1.weights") & (frame["rule"] == "feedback_alignment")]
     own = own[(own["quantity"] == "bias_squared") & (own["protocol"] == "own") & (own["step"] == 0)]
     shown = table.raw.set_index(["rule", "protocol", "step"]).loc[("feedback_alignment", "own", 0)]
-    assert shown["bias_squared"] == pytest.approx(own["value"].mean())
+    assert shown["bias_squared"] == pytest.approx(np.exp(np.log(own["value"]).mean()))
     assert "layer1.weights" in table.title
 
 

@@ -1,9 +1,9 @@
-"""Values over seeds: their mean with its interval, and whether it is told apart from zero."""
+"""Values over seeds: their average with its interval, and whether it is told apart from zero."""
 
 import numpy as np
 import pandas as pd
 
-from plausibench.bench.statistics import student_quantile
+from plausibench.bench.seed_intervals import ENDS, KINDS, POSITIVE, SIGNED, Kind, averages
 
 CELL = ("task", "architecture", "objective", "rule", "protocol", "step")
 """What tells one measured cell from another, the seed apart."""
@@ -32,13 +32,15 @@ NONNEGATIVE = frozenset(
 """Quantities that cannot be below zero, although their unbiased estimates can."""
 
 
-def aggregate(frame: pd.DataFrame) -> pd.DataFrame:
-    """Mean of every value over seeds, with its 95 % interval.
+def aggregate(frame: pd.DataFrame, *, plain: bool = False) -> pd.DataFrame:
+    """Average of every value over seeds, with its 95 % interval.
 
     Parameters
     ----------
     frame : DataFrame
         Tidy long table of a run, one row per value and seed.
+    plain
+        Whether to take the mean and Student's t of every quantity, whatever its bounds.
 
     Returns
     -------
@@ -46,15 +48,20 @@ def aggregate(frame: pd.DataFrame) -> pd.DataFrame:
         The columns of ``frame`` without ``seed``, in the order of first appearance, and
 
         ``value``, ``low``, ``high``
-            Mean over the seeds with a finite value, and its interval by Student's t over
-            them; with one seed, the row's own interval.
+            Average over the seeds with a finite value, and its interval, by the quantity's
+            bounds (see ``bench.seed_intervals``); with one seed, the row's own interval. A
+            squared bias is averaged like what is positive where every seed tells it apart from
+            zero, else it is an unbiased estimate that may be negative, and keeps its sign.
+        ``average``
+            Which: ``mean``, ``geometric mean`` or ``logit mean``.
         ``seeds``
             How many seeds had a finite value.
         ``lost``
             The seeds that had none, listed in a text.
         ``state``
             ``missing`` (no finite value), ``zero`` (to rounding), ``bounded`` (a quantity
-            that cannot be negative, whose interval includes zero) or ``resolved``.
+            that cannot be negative, whose interval includes zero, unless each seed by itself is
+            above zero) or ``resolved``.
         ``bound``
             Upper bound of a bounded value: the end of its interval, at least the half width,
             so that an estimate far below zero bounds no tighter than one at zero
@@ -71,22 +78,27 @@ def aggregate(frame: pd.DataFrame) -> pd.DataFrame:
     data["group"] = data.groupby(keys, sort=False, dropna=False).ngroup()
     groups = data.groupby("group", sort=True)
     found = groups[keys].first()
-    found["value"] = groups["value"].mean()
+    valid = data[data["value"].notna()]
+    above = _above_zero(valid)
+    kinds = _kinds(valid, above) if not plain else [SIGNED] * len(valid)
+    low, high = (np.array([kind[end] for kind in kinds], dtype=float) for end in (0, 1))
+    snapped = _snapped(valid, low, high)
+    over = averages(snapped, valid["group"].to_numpy(), kinds)
+    found[[*ENDS, "average"]] = over[[*ENDS, "average"]].reindex(found.index)
+    found["average"] = found["average"].fillna("")
     found["seeds"] = groups["value"].count()
-    valid = data[data["value"].notna()].groupby("group")
-    own = valid[["low", "high"]].first().reindex(found.index)
-    half = _half_width(groups["value"].std(), found["seeds"])
     alone = found["seeds"] == 1
-    found["low"] = (found["value"] - half).where(~alone, own["low"])
-    found["high"] = (found["value"] + half).where(~alone, own["high"])
+    own = _moved(valid, low, high).groupby("group")[ENDS].first().reindex(found.index)
+    found[ENDS] = found[ENDS].where(~alone, own)
+    above = above.groupby(valid["group"]).all().reindex(found.index, fill_value=False)
     found["lost"] = _listed(data.loc[data["value"].isna()], "seed").reindex(found.index).fillna("")
     for column in ("samples", "effective_dimension"):
         found[column] = groups[column].min()
     for column in ("redrawn", "reference", "method", "flag"):
         found[column] = _listed(data, column).reindex(found.index).fillna("")
-    found["state"], found["bound"] = _states(found)
+    found["state"], found["bound"] = _states(found, above)
     order = [name for name in frame.columns if name != "seed"]
-    return found[[*order, "seeds", "lost", "state", "bound"]].reset_index(drop=True)
+    return found[[*order, "average", "seeds", "lost", "state", "bound"]].reset_index(drop=True)
 
 
 def settings(cells: pd.DataFrame) -> pd.Series:
@@ -119,9 +131,37 @@ def settings(cells: pd.DataFrame) -> pd.Series:
     return names
 
 
-def _half_width(spread: pd.Series, seeds: pd.Series) -> pd.Series:
-    quantiles = {n: student_quantile(0.95, n - 1) for n in seeds.unique() if n > 1}
-    return spread * seeds.map(quantiles) / np.sqrt(seeds.where(seeds > 1))
+def _above_zero(rows: pd.DataFrame) -> pd.Series:
+    """Whether a value that cannot be negative is above zero by itself: exactly, or told apart."""
+    absolute = rows["quantity"].str.startswith("absolute_")
+    exact = (rows["method"] != "sampled") | (rows["low"] == rows["high"])
+    least = rows["value"].where(exact, rows["low"])
+    return rows["quantity"].isin(NONNEGATIVE) & (least > ROUNDING * ~absolute)
+
+
+def _kinds(rows: pd.DataFrame, above: pd.Series) -> list[Kind]:
+    """Kind of each value: a squared bias is positive where every seed tells that it is."""
+    told = above.groupby(rows["group"]).transform("all")
+    return [
+        KINDS.get(name, POSITIVE if positive else SIGNED)
+        for name, positive in zip(rows["quantity"], told, strict=True)
+    ]
+
+
+def _snapped(rows: pd.DataFrame, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Values of seeds, with those that rounding keeps from a bound set to it."""
+    values = rows["value"].to_numpy(dtype=float)
+    relative = ~rows["quantity"].str.startswith(("absolute_", "train_", "test_l")).to_numpy()
+    for bound in (low, high):
+        values = np.where(relative & (np.abs(values - bound) < ROUNDING), bound, values)
+    return values
+
+
+def _moved(rows: pd.DataFrame, low: np.ndarray, high: np.ndarray) -> pd.DataFrame:
+    """Values with their own intervals, moved and cut into the bounds."""
+    inside = rows["value"].clip(low, high)
+    ends = rows[ENDS].add(inside - rows["value"], axis=0).clip(low, high, axis=0)
+    return rows[["group"]].assign(**ends.assign(value=inside))
 
 
 def _listed(data: pd.DataFrame, column: str) -> pd.Series:
@@ -134,13 +174,13 @@ def _listed(data: pd.DataFrame, column: str) -> pd.Series:
     return texts.groupby(distinct["group"]).agg(", ".join)
 
 
-def _states(found: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+def _states(found: pd.DataFrame, above: pd.Series) -> tuple[pd.Series, pd.Series]:
     nonnegative = found["quantity"].isin(NONNEGATIVE)
     size = found[["value", "low", "high"]].abs().max(axis=1)
     absolute = found["quantity"].str.startswith("absolute_")
     zero = nonnegative & (size <= ROUNDING * ~absolute)
     includes_zero = (found["low"] <= 0) | (found["low"].isna() & (found["value"] <= 0))
-    bounded = nonnegative & ~zero & includes_zero
+    bounded = nonnegative & ~zero & includes_zero & ~above
     states = np.select(
         [found["value"].isna(), zero, bounded], ["missing", "zero", "bounded"], "resolved"
     )

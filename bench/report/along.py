@@ -17,6 +17,10 @@ QUANTITIES = {
 }
 
 
+MOST, LABELLED = 24, 8
+"""Checkpoints that are drawn, and those that are labelled, at most."""
+
+
 def along_training(
     frame: pd.DataFrame,
     units: pd.DataFrame | None = None,
@@ -47,6 +51,7 @@ def along_training(
     rows = panels.select(frame, ("conditional",), QUANTITIES, projection)
     if rows.empty:
         raise InputError("frame: it holds no bias and variance to draw")
+    rows, left_out = panels.columns(rows, MOST)
     looks = looks or style.styles(frame["rule"])
     rules = style.ordered(rows["rule"], looks)
     protocols, steps = panels.protocols_of(rows), sorted(rows["step"].unique())
@@ -56,7 +61,7 @@ def along_training(
             width,
             3.6,
             [style.handle(looks[rule], line=True) for rule in rules],
-            panels.notes(units, rows, arrows=True),
+            [*left_out, *panels.notes(units, rows, arrows=True)],
         )
         grid = part.subplots(2, len(protocols), sharex=True, sharey="row", squeeze=False)
         for line, (quantity, text) in enumerate(QUANTITIES.items()):
@@ -71,8 +76,9 @@ def along_training(
         for axes in grid[-1]:
             axes.set_xlabel("training steps")
             axes.set_xlim(-0.5, len(steps) - 0.5)
-            axes.xaxis.set_major_locator(FixedLocator(range(len(steps))))
-            axes.set_xticklabels([str(step) for step in steps])
+            labelled = panels.few(range(len(steps)), LABELLED)
+            axes.xaxis.set_major_locator(FixedLocator(labelled))
+            axes.set_xticklabels([str(steps[place]) for place in labelled])
     caption = (
         "Bias and variance of gradient estimates along training, relative to the squared length "
         "of the reference gradient, with random feedback held. Shared weights: every rule is "

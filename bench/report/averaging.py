@@ -42,6 +42,7 @@ def averaging_curve(
     rows = panels.select(frame, ("averaging",), ("cosine",))
     if rows.empty:
         raise InputError("frame: it holds no averaging curve to draw")
+    rows, left_out = panels.columns(rows)
     plateaus = _plateaus(panels.select(frame, ("conditional",), ("direction_bias",)))
     looks = looks or style.styles(frame["rule"])
     rules = style.ordered(rows["rule"], looks)
@@ -53,7 +54,7 @@ def averaging_curve(
             width,
             0.3 + 1.75 * len(protocols),
             [style.handle(looks[rule], line=True) for rule in rules],
-            panels.notes(units, rows),
+            [*left_out, *panels.notes(units, rows)],
         )
         grid = part.subplots(len(protocols), len(steps), sharex=True, sharey=True, squeeze=False)
         for line, protocol in enumerate(protocols):

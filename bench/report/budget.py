@@ -47,6 +47,7 @@ def variance_budget(
     rows = panels.select(frame, ("budget",), COMPONENTS)
     if rows.empty:
         raise InputError("frame: it holds no variance budget to draw")
+    rows, left_out = panels.columns(rows)
     looks = looks or style.styles(frame["rule"])
     rules = style.ordered(rows["rule"], looks)
     lines = [
@@ -60,7 +61,7 @@ def variance_budget(
             style.PAGE,
             0.45 + len(lines) * (0.25 + 0.14 * len(rules)),
             [],
-            panels.notes(units, rows, arrows=True),
+            [*left_out, *panels.notes(units, rows, arrows=True)],
         )
         grid = part.subplots(len(lines), len(COMPONENTS), sharex=True, sharey=True, squeeze=False)
         for line, (protocol, step) in enumerate(lines):
@@ -85,9 +86,9 @@ def variance_budget(
     caption = (
         "Variance of gradient estimates by what is redrawn, relative to the squared length of the "
         "gradient over the training set: feedback (mean over the rest), batches within a "
-        "feedback, and noise of rule and action within a batch; the total is their sum. "
-        f"{panels.averaged(rows)} Estimates of a component can be negative; those whose interval "
-        "includes zero are drawn as upper bounds, and tables give them unclipped."
+        "feedback, and noise of rule and action within a batch; in each seed the total is their "
+        f"sum. {panels.averaged(rows)} Estimates of a component can be negative; those whose "
+        "interval includes zero are drawn as upper bounds, and tables give them unclipped."
     )
     return style.finished("variance_budget", figure, caption)
 

@@ -179,8 +179,9 @@ def _notes(found: pd.DataFrame, rate: float, names: tuple[str, str]) -> list[str
     flags = int((both["flag"] != "").sum())
     summary = (
         f"{tested} values compared; {flags} supported differences, at most {rate:.0%} of them "
-        "false in expectation (Benjamini-Hochberg over all that vary). Intervals are 95 %, not "
-        "adjusted; a value without one is exact or from one seed."
+        "false in expectation (Benjamini-Hochberg over all that vary). Values are means over "
+        "seeds, whatever their bounds; intervals are 95 % by Student's t, not adjusted; a value "
+        "without one is exact or from one seed."
     )
     said = [summary]
     if tested < len(both):
@@ -223,7 +224,8 @@ def _chosen(frame: pd.DataFrame, columns: list[Column], projection: str) -> pd.D
 
 
 def _means(side: pd.DataFrame) -> pd.DataFrame:
-    return aggregate(side)[[*VALUE, "value", "low", "high", "seeds"]]
+    # A difference is of means, whatever an average of one run alone would be.
+    return aggregate(side, plain=True)[[*VALUE, "value", "low", "high", "seeds"]]
 
 
 def _changes(one: pd.DataFrame, two: pd.DataFrame) -> pd.DataFrame:

@@ -67,11 +67,12 @@ def learning_curves(
                 axes.yaxis.set_minor_locator(NullLocator())
             elif quantity == "test_accuracy":
                 axes.set_ylim(0, 1)
-    bands = "with the 95 % interval over seeds" if rows["seeds"].max() > 1 else "of one seed"
+    several = "over seeds with its 95 % interval (geometric of losses)"
+    bands = several if rows["seeds"].max() > 1 else "of one seed"
     caption = (
-        f"Learning curves, mean {bands}: loss on the training set (of each rule's own objective), "
-        "accuracy on the test set, and alignment, the cosine of one estimate with the reference "
-        "gradient of the same batch."
+        f"Learning curves, mean {bands}: loss on the training set (of each rule's own "
+        "objective), accuracy on the test set, and alignment, the cosine of one estimate with "
+        "the reference gradient of the same batch."
     )
     return style.finished("learning_curves", figure, caption)
 

@@ -9,27 +9,35 @@ from matplotlib.axes import Axes
 
 from plausibench.bench.report import notation
 from plausibench.bench.report.render import Table, plain
-from plausibench.bench.statistics import mean_interval
+from plausibench.bench.seed_intervals import (
+    ENDS,
+    KINDS,
+    SHARE,
+    SIGNED,
+    Ends,
+    Kind,
+    average,
+    averages,
+)
 
-Ends = tuple[float, float, float]
+__all__ = ["ENDS", "Ends", "band", "bars", "columns", "interval", "over_seeds", "share", "table"]
 
-ENDS = ["value", "low", "high"]
-"""A mean and the ends of its interval, as columns."""
 ROUNDING = 1e-12
 """Values that a study finds to be smaller than this are shown as 0."""
 
 
-def interval(values: Iterable[float]) -> Ends:
-    """Mean of the finite values with its 95 % interval by Student's t; NaN where unknown."""
-    found = np.array(list(values), dtype=float)
-    return mean_interval(found[np.isfinite(found)])
+def interval(values: Iterable[float], kind: Kind = SIGNED) -> Ends:
+    """Average of the finite values with its 95 % interval, NaN where unknown.
+
+    The mean and Student's t, unless the ``kind`` of the quantity says otherwise: see
+    ``bench.seed_intervals``.
+    """
+    return average(values, kind)
 
 
 def share(values: Iterable[float]) -> Ends:
-    """As :func:`interval`, of shares: the interval ends at 0 and at 1."""
-    mean, low, high = interval(values)
-    # A comparison with NaN is false, and leaves the unknown end as it is.
-    return mean, 0.0 if low < 0 else low, 1.0 if high > 1 else high
+    """As :func:`interval`, of shares: the interval stays between 0 and 1."""
+    return average(values, SHARE)
 
 
 def columns(name: str, ends: Iterable[float]) -> dict[str, float]:
@@ -38,12 +46,13 @@ def columns(name: str, ends: Iterable[float]) -> dict[str, float]:
 
 
 def over_seeds(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """Mean of ``value`` over the seeds of each group, as of :func:`interval`.
+    """Average ``value`` over the seeds of each group.
 
     Parameters
     ----------
     rows : DataFrame
-        With columns ``value`` and those of ``keys``; each seed has one row in each group.
+        With columns ``value`` and those of ``keys``; each seed has one row in each group. A
+        column ``quantity`` says what is averaged, and so of which kind it is.
     keys
         What a group is.
 
@@ -54,11 +63,13 @@ def over_seeds(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
         A value that is not finite is left out of its group.
     """
     finite = rows[np.isfinite(rows["value"].astype(float))]
-    found = [
-        (*group, *interval(part["value"]), len(part))
-        for group, part in finite.groupby(list(keys), sort=False, dropna=False)
-    ]
-    return pd.DataFrame(found, columns=[*keys, *ENDS, "seeds"])
+    groups = finite.groupby(list(keys), sort=False, dropna=False)
+    names = finite["quantity"] if "quantity" in finite else pd.Series("", finite.index)
+    kinds = [KINDS.get(str(name), SIGNED) for name in names]
+    number = groups.ngroup().to_numpy()
+    ends = averages(finite["value"].to_numpy(dtype=float), number, kinds)
+    found = finite[list(keys)].iloc[[*np.unique(number, return_index=True)[1]]]
+    return found.reset_index(drop=True).assign(**ends[[*ENDS, "seeds"]].reset_index(drop=True))
 
 
 def table(

@@ -10,7 +10,15 @@ from matplotlib.axes import Axes
 from plausibench.bench.report.aggregate import aggregate, settings
 from plausibench.bench.report.scale import Scale
 from plausibench.bench.report.style import LINES, SIZES, Style, label
+from plausibench.bench.seed_intervals import GEOMETRIC, LOGIT, MEAN
 from plausibench.kernels.errors import InputError, choose, show
+
+AVERAGES = {
+    MEAN: "means",
+    GEOMETRIC: "geometric means (of what is positive)",
+    LOGIT: "means of the logits (of biases between 0 and 1)",
+}
+"""What captions call what stands for several seeds."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +163,25 @@ def select(
     return aggregate(frame[chosen])
 
 
+def few(steps: Iterable[int], most: int) -> list[int]:
+    """At most so many of the checkpoints, evenly chosen, the first and the last among them."""
+    known = sorted({int(step) for step in steps})
+    if len(known) <= most:
+        return known
+    places = np.unique(np.linspace(0, len(known) - 1, most).round().astype(int))
+    return [known[place] for place in places] if most > 1 else known[-1:]
+
+
+def columns(rows: pd.DataFrame, most: int = 5) -> tuple[pd.DataFrame, list[str]]:
+    """Rows of as many checkpoints as panels have room for, and a sentence if some are left out."""
+    steps = rows["step"].unique()
+    shown = few(steps, most)
+    if len(shown) == len(steps):
+        return rows, []
+    said = f"{len(shown)} of {len(steps)} checkpoints are shown, evenly chosen."
+    return rows[rows["step"].isin(shown)], [said]
+
+
 def protocols_of(rows: pd.DataFrame) -> list[str]:
     """Protocols in the order in which to show them."""
     present = set(rows["protocol"])
@@ -199,6 +226,12 @@ def notes(units: pd.DataFrame | None, rows: pd.DataFrame, *, arrows: bool = Fals
             if names:
                 found.append(f"{verb}: {'; '.join(names)}.")
     lost = rows[rows["state"] == "missing"]
+    for flag, said in (("no gradient", "No gradient to compare with"), ("diverged", "Not finite")):
+        flagged = lost["flag"].str.contains(flag, regex=False)
+        names = sorted({label(rule) for rule in lost.loc[flagged, "rule"]})
+        if names:
+            found.append(f"{said} at some points: {', '.join(names)}.")
+        lost = lost[~flagged]
     if len(lost):
         names = sorted({label(rule) for rule in lost["rule"]})
         found.append(f"Without a finite value at some points: {', '.join(names)}.")
@@ -225,5 +258,7 @@ def averaged(rows: pd.DataFrame) -> str:
     if seeds == 1:
         said = "One seed, with the measurement's own 95 % intervals"
     else:
-        said = f"Means over {seeds} seeds with 95 % intervals (Student's t)"
+        shown = [name for name in AVERAGES if (rows["average"] == name).any()]
+        which = " or ".join(AVERAGES[name] for name in shown)
+        said = f"{which.capitalize()} over {seeds} seeds with 95 % intervals (Student's t)"
     return f"{said}; a marker hides intervals narrower than itself."

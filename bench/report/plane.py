@@ -70,6 +70,7 @@ def plane(
     rows = panels.select(
         frame, ("conditional", "marginal"), (bias, "variance"), projection, protocols, steps
     )
+    rows, left_out = panels.columns(rows) if steps is None else (rows, [])
     if rows.empty:
         raise InputError("frame: it holds no bias and variance to draw")
     looks = looks or style.styles(frame["rule"])
@@ -96,7 +97,7 @@ def plane(
             width,
             0.25 + height * len(lines),
             [*(style.handle(looks[rule]) for rule in rules), *_keys(rows, bool(sketched))],
-            panels.notes(units, rows),
+            [*left_out, *panels.notes(units, rows)],
         )
         shape = (len(lines), len(columns))
         drawn = part.subplots(*shape, sharex=True, sharey=True, squeeze=False).flat

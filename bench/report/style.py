@@ -95,6 +95,9 @@ LINES = {"shared": "shared weights", "own": "own training"}
 """What the protocols are called in pictures."""
 
 
+LONGEST = 200
+"""Characters of a file name, without the digest and the ending: file systems allow 255 bytes."""
+
 SOLID, DASHED, DOTTED = (0.0, ()), (0.0, (4.0, 1.5)), (0.0, (1.0, 1.0))
 
 
@@ -315,12 +318,15 @@ def escape(text: str) -> str:
 
 
 def file_name(*parts: str) -> str:
-    """Name for a file from any texts: safe on every file system, different for different texts."""
+    """Name for a file from any texts: safe on every file system, different for different texts.
+
+    A long one is cut to ``LONGEST``.
+    """
     text = "-".join(part for part in parts if part)
     safe = re.sub(r"[^A-Za-z0-9.=_-]+", "_", text).strip("._")
-    if safe == text:
+    if safe == text and len(safe) <= LONGEST:
         return safe
-    return f"{safe}-{hashlib.blake2b(text.encode(), digest_size=3).hexdigest()}"
+    return f"{safe[:LONGEST]}-{hashlib.blake2b(text.encode(), digest_size=3).hexdigest()}"
 
 
 def ordered(names: Iterable[str], looks: Mapping[str, Style]) -> list[str]:

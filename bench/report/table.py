@@ -5,24 +5,32 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from plausibench.bench.report import notation
-from plausibench.bench.report.aggregate import CELL, ROUNDING, aggregate, settings
+from plausibench.bench.report import marks, notation
+from plausibench.bench.report.aggregate import CELL, aggregate, settings
 from plausibench.bench.report.columns import (
     ABOUT,
     COLUMNS,
     DEFAULT,
-    LESS,
     MEASURED,
-    MORE,
-    UNIT_OF_LOSS,
+    QUANTITIES,
+    RELATIVE,
     Column,
 )
 from plausibench.bench.report.render import Table
+from plausibench.bench.seed_intervals import GEOMETRIC, KINDS, LOGIT, MEAN
 from plausibench.kernels.errors import InputError, choose, show
 
 OBJECTIVE = "gradient of the objective"
 """The reference gradient that needs no note."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+DRAWN = {"marginal": "feedback redrawn", "budget": "budget"}
+"""Kinds that are measured by draws of their own, with what a table calls them."""
+FLAWS = {
+    "no gradient": "No gradient to compare with, and so no relative values",
+    "not finite": "Not finite",
+    "diverged": "Estimates that diverged",
+}
+"""Flags that say why a value is not there, with the beginning of the sentence about them."""
 
 
 def comparison(
@@ -56,8 +64,8 @@ def comparison(
     -------
     Table
         A block is what may be compared: one setting, protocol and checkpoint. In each, the
-        value nearest to the ideal of its column is marked, and every other whose interval
-        comes as near.
+        value nearest to the ideal of its column is marked, and every other that is not told
+        apart from it over the seeds that both have (see ``report.marks``).
 
     Raises
     ------
@@ -72,7 +80,12 @@ def comparison(
         projection = choose("projection", projection, ["all", *frame["projection"].unique()])
     rows = _only(_cells(frame, units), protocols, steps)
     needed = [name for name in dict.fromkeys([*chosen, key]) if name in COLUMNS]
-    rows = _filled(rows, aggregate(_measured(frame, projection)), needed)
+    measured = _measured(frame, projection)
+    rows = _filled(rows, aggregate(measured), needed)
+    for name in (name for name in needed if name in chosen):
+        column = COLUMNS[name]
+        of = (measured["kind"] == column.kind) & (measured["quantity"] == column.quantity)
+        rows[f"{name}_best"] = marks.best(rows, column, measured[of])
     rows = _sorted(rows, key, descending=sort is not None and sort.startswith("-"))
     if columns is None:
         chosen = [name for name in chosen if (rows[name].notna() & (rows[name] != "")).any()]
@@ -132,9 +145,8 @@ def _only(
 def _filled(rows: pd.DataFrame, found: pd.DataFrame, needed: list[str]) -> pd.DataFrame:
     """Rows with their values: ``name``, ``name_low``, ``name_high`` and so on for each column."""
     cell = list(CELL)
-    how = found[found["kind"] == "conditional"].drop_duplicates(cell)
-    rows = rows.merge(how[[*cell, *ABOUT]], on=cell, how="left")
-    fields = ["value", "low", "high", "seeds", "lost", "method"]
+    rows = rows.merge(_about(found, needed), on=cell, how="left")
+    fields = ["value", "low", "high", "seeds", "average", "lost", "method", "state", "bound"]
     parts = [rows]
     for name in needed:
         column = COLUMNS[name]
@@ -142,10 +154,39 @@ def _filled(rows: pd.DataFrame, found: pd.DataFrame, needed: list[str]) -> pd.Da
         part = rows[cell].merge(own[[*cell, *fields]], on=cell, how="left")[fields]
         parts.append(part.add_prefix(f"{name}_").rename(columns={f"{name}_value": name}))
     rows = pd.concat(parts, axis=1).copy()  # one piece again, for which pandas asks
-    # Without numbers there are no columns to take the least of, and it is NaN.
-    seeds = rows[[f"{name}_seeds" for name in needed]].min(axis=1)
+    # Of a value that some seeds lack, a note says so; without numbers it is NaN.
+    seeds = rows[[f"{name}_seeds" for name in needed]].max(axis=1)
     block = rows.groupby([settings(rows), "protocol", "step"], dropna=False).ngroup()
     return rows.assign(seeds=seeds, setting=settings(rows), block=block)
+
+
+def _about(found: pd.DataFrame, needed: list[str]) -> pd.DataFrame:
+    """How each cell was measured, by the kinds of the columns shown.
+
+    What a kind measured by draws of its own says otherwise stands in ``NAME_KIND``.
+    """
+    shown = [COLUMNS[name] for name in needed]
+    kinds = list(dict.fromkeys(column.kind for column in shown if column.kind in RELATIVE))
+    first = "conditional" if "conditional" in kinds or not kinds else kinds[0]
+    pairs = {(column.kind, column.quantity) for column in shown}
+    parts = []
+    for kind in dict.fromkeys([first, *(kind for kind in kinds if kind in DRAWN), "conditional"]):
+        own = found[found["kind"] == kind]
+        part = own.drop_duplicates(list(CELL)).set_index(list(CELL))[list(ABOUT)]
+        told = [(kind, quantity) in pairs for quantity in own["quantity"]]
+        flags = (own[told] if any(told) else own).groupby(list(CELL), sort=False)["flag"]
+        parts.append((kind, part.assign(flag=flags.agg(_flags))))
+    (_, about), *others = parts
+    for kind, part in others:
+        about = about.combine_first(part) if kind == "conditional" else about
+        if kind in DRAWN:
+            about = about.join(part.add_suffix(f"_{kind}"), how="outer")
+    return about.reset_index()
+
+
+def _flags(texts: pd.Series) -> str:
+    """Flags of several values, each once."""
+    return ", ".join(dict.fromkeys(f for text in texts for f in text.split(", ") if f))
 
 
 def _sorted(rows: pd.DataFrame, key: str | None, *, descending: bool) -> pd.DataFrame:
@@ -167,13 +208,13 @@ def _table(rows: pd.DataFrame, chosen: list[str], projection: str) -> Table:
     raw = list(CELL)
     for name in chosen:
         if name in ABOUT:
-            cells[ABOUT[name]] = rows[name].map(_text)
-            raw.append(name)
+            cells[ABOUT[name]] = _with_others(rows, name)
+            raw += [name, *(f"{name}_{kind}" for kind in DRAWN if f"{name}_{kind}" in rows)]
         else:
             column = COLUMNS[name]
             cells[column.heading] = _numbers(rows, column)
-            best[column.heading] = _best(rows, column)
-            raw += [name, f"{name}_low", f"{name}_high"]
+            best[column.heading] = rows[f"{name}_best"]
+            raw += [name, *(f"{name}_{end}" for end in ("low", "high", "seeds", "average"))]
     if "reference" in chosen:
         cells["reference"], said_of_references = _letters(rows["reference"])
         notes += said_of_references
@@ -258,47 +299,38 @@ def _numbers(rows: pd.DataFrame, column: Column) -> pd.Series:
     return pd.Series(texts, index=rows.index, dtype=object)
 
 
-def _best(rows: pd.DataFrame, column: Column) -> pd.Series:
-    """Nearest to the ideal in each block, and those whose interval comes as near."""
-    name = column.name
-    if column.ideal is None:
-        return pd.Series(False, index=rows.index)
-    ends = rows[[name, f"{name}_low", f"{name}_high"]].set_axis(["value", "low", "high"], axis=1)
-    if column.relative:
-        ends = ends.where(ends.abs() >= ROUNDING, ends * 0.0)
-    value = ends["value"]
-    # Student's interval over two seeds is too wide to say that a value reaches another.
-    told = rows[f"{name}_seeds"] != 2
-    low, high = (ends[end].where(told).fillna(value) for end in ("low", "high"))
-    if column.ideal == MORE:
-        distance, reach = -value, -high
-    elif column.ideal == LESS:
-        distance, reach = value, low
-    else:
-        distance = (value - column.ideal).abs()
-        beyond = pd.concat([low - column.ideal, column.ideal - high], axis=1)
-        reach = beyond.max(axis=1).clip(lower=0.0)
-    block = [rows["block"]]
-    if column.quantity.startswith(UNIT_OF_LOSS):
-        block.append(rows["objective"])
-    nearest = distance.groupby(block).transform("min")
-    several = value.notna().groupby(block).transform("sum") > 1
-    return (reach <= nearest) & value.notna() & several
+def _with_others(rows: pd.DataFrame, name: str) -> pd.Series:
+    """How values were measured, and how those of other draws were, where they are shown."""
+    texts = rows[name].map(_text)
+    for kind, called in DRAWN.items():
+        if f"{name}_{kind}" in rows:
+            other = rows[f"{name}_{kind}"].map(_text)
+            differs = (other != "") & (other != "–") & (other != texts)
+            texts = texts.where(
+                ~differs, (texts + "; ").where(texts != "", "") + f"{called}: " + other
+            )
+    return texts
 
 
 def _explained(rows: pd.DataFrame, chosen: list[str]) -> Iterator[str]:
     numbers = [name for name in chosen if name in COLUMNS]
     over = "[95 % interval]"
     if (rows["seeds"] > 1).any():
-        over = "mean over seeds [95 % interval by Student's t]"
+        over = f"{_averages(rows, numbers)} [95 % interval by Student's t on that scale]"
         if (rows["seeds"] == 1).any():
             over += ", of one seed its own [95 % interval]"
     if numbers:
         yield (
             f"Values: {over}; a value without interval is exact, [?] one whose interval is "
-            "unknown; 0 is exact or below 1e-12. Marked: the best of its column, and all whose "
-            "interval reaches it, among rules at the same setting, protocol and step."
+            "unknown; 0 is exact or below 1e-12. Marked: the best of its column, and all that "
+            "the differences over shared seeds do not tell apart from it (5 % for all together), "
+            "among rules at the same setting, protocol and step; what is not told apart from "
+            "zero is not marked."
         )
+    for flag, said in FLAWS.items():
+        flagged = rows["flag"].fillna("").str.contains(flag, regex=False)
+        if flagged.any():
+            yield f"{said}: {', '.join(rows.loc[flagged, 'rule'].unique())}."
     lost = [
         f"{rule} {name} without {seeds}"
         for name in numbers
@@ -307,3 +339,23 @@ def _explained(rows: pd.DataFrame, chosen: list[str]) -> Iterator[str]:
     ]
     if lost:
         yield f"† over seeds with a finite value: {'; '.join(lost)}."
+
+
+def _averages(rows: pd.DataFrame, numbers: list[str]) -> str:
+    """What stands for several seeds in each column."""
+    parts = []
+    for average, said in ((GEOMETRIC, "geometric mean"), (LOGIT, "mean of the logits")):
+        headings = []
+        for name in numbers:
+            quantity = COLUMNS[name].quantity
+            own = (rows[f"{name}_average"] == average) & (rows[f"{name}_seeds"] > 1)
+            if own.any():
+                rest = "" if quantity in KINDS else " where every seed is above zero"
+                of = "1 + " if quantity == "magnitude_bias" else ""
+                headings.append(f"{of}{QUANTITIES[quantity][0]}{rest}")
+        if headings:
+            parts.append(f"{said} of {', '.join(dict.fromkeys(headings))}")
+    plain = any((rows[f"{n}_average"] == MEAN).any() for n in numbers)
+    if not parts:
+        return "mean over seeds"
+    return f"over seeds {', '.join([*parts, *(['mean of the others'] if plain else [])])}"

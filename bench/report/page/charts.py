@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from plausibench.bench.report import notation, style
+from plausibench.bench.report import notation, panels, style
 from plausibench.bench.report.aggregate import aggregate
 from plausibench.bench.report.columns import QUANTITIES
 from plausibench.bench.report.style import Style
@@ -36,16 +36,37 @@ SHAPES: Mapping[str, str] = {
 
 CELL = ["task", "architecture", "objective", "protocol", "step", "label"]
 WIDTH, HEIGHT = 620, 400
+MOST = 12_000
+"""Rows of a chart beyond which checkpoints are left out: on a screen they would touch."""
+DIGITS = 5
+"""Of numbers that places in a chart are made from."""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart with its name, title, and what it shows, in plain text."""
+    """A chart with its name, title, and what it shows, in plain text.
+
+    Its data stand apart from its specification, which calls them by the chart's name.
+    """
 
     name: str
     title: str
     caption: str
     specification: dict[str, Any]
+    rows: pd.DataFrame
+
+    def packed(self) -> dict[str, Any]:
+        """Data by column; of texts each is there once, with its place in every row."""
+        columns: dict[str, Any] = {}
+        for name, column in self.rows.items():
+            if column.dtype == object or isinstance(column.dtype, pd.StringDtype):
+                places, texts = pd.factorize(column)
+                columns[str(name)] = {"texts": texts.tolist(), "places": places.tolist()}
+            elif column.dtype == float:
+                columns[str(name)] = [_short(value) for value in column.tolist()]
+            else:
+                columns[str(name)] = column.tolist()
+        return columns
 
 
 def charts(frame: pd.DataFrame, about: Mapping[str, str]) -> list[Chart]:
@@ -87,7 +108,7 @@ def _plane(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
     rows = pd.concat(parts, ignore_index=True)
     if rows.empty:
         return None
-    rows = _with_progress(rows, own)
+    rows = thinned(_with_progress(rows, own))
     rows["feedback"] = rows["kind"].map({"conditional": "held", "marginal": "redrawn"})
     fields = ("axis", "task", "architecture", "objective", "protocol")
     choices = [*_choices(rows, "plane", fields), _checkpoint(rows, "plane")]
@@ -112,7 +133,7 @@ def _plane(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
             ("objective", "objective"),
         )
     ]
-    base = _filtered(alt.Chart(rows), choices)
+    base = _filtered(_named("plane"), choices)
     bars = base.encode(color=colour, opacity=seen)
     held = base.transform_filter(alt.datum.feedback == "held")
     open_ = base.transform_filter(alt.datum.feedback == "redrawn")
@@ -130,7 +151,7 @@ def _plane(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
         .mark_text(text="←", dx=-13, fontSize=13)
         .encode(x=x, y=y),
     ).add_params(*choices, picked)
-    return Chart(
+    return _made(
         "plane",
         "The plane of bias and variance",
         "Filled: feedback weights held; open: redrawn for each estimate. Bars are 95 % intervals; "
@@ -138,6 +159,8 @@ def _plane(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
         "stands at the lower end of its axis. Click on a rule in the legend to single it out; "
         "hover over a mark for its numbers.",
         _specification(chart),
+        rows,
+        [*CELL, "axis", "about", "feedback", "progress", "redrawn", "samples", "reference"],
     )
 
 
@@ -151,6 +174,7 @@ def _training(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
     rows = rows[rows["value"].notna()]
     if rows["step"].nunique() < 2:
         return None
+    rows = thinned(rows)
     order = [name for name in (*wanted, *measured) if (rows["quantity"] == name).any()]
     rows["shown"] = rows["quantity"].map(lambda name: QUANTITIES[name][0])
     names = [QUANTITIES[name][0] for name in order]
@@ -165,7 +189,7 @@ def _training(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
     picked = alt.selection_point(fields=["label"], bind="legend", name="training_rule")
     colour, shape = _look(rows, looks)
     seen = alt.condition(picked, alt.value(1.0), alt.value(0.1))
-    base = _filtered(alt.Chart(rows), [*choices, which])
+    base = _filtered(_named("training"), [*choices, which])
     x = alt.X("step:Q", title="training steps")
     y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False))
     lines = base.encode(x=x, color=colour, opacity=seen)
@@ -186,12 +210,16 @@ def _training(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
             ],
         ),
     ).add_params(*choices, which, picked)
-    return Chart(
+    return _made(
         "training",
         "Along training",
         "Performance of every rule on its own trajectory, and its bias and variance at each "
-        "checkpoint: choose the quantity. Bars are 95 % intervals over seeds.",
+        "checkpoint: choose the quantity. Bars are 95 % intervals over seeds; a point "
+        "is their geometric mean for variances and losses, the mean of logits for biases between "
+        "0 and 1, else the mean.",
         _specification(chart),
+        rows,
+        [*CELL, "shown", "value", "low", "high", "said", "seeds"],
     )
 
 
@@ -206,13 +234,13 @@ def _budget(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
     rows = _placed(own, "x")
     if rows.empty:
         return None
-    rows["source"] = rows["quantity"].map(sources)
+    rows = thinned(rows.assign(source=rows["quantity"].map(sources)))
     fields = ("task", "architecture", "objective", "protocol")
     choices = [*_choices(rows, "budget", fields), _checkpoint(rows, "budget")]
     palette = alt.Scale(
         domain=list(sources.values()), range=["#0173b2", "#de8f05", "#029e73", "#1a1a1a"]
     )
-    base = _filtered(alt.Chart(rows), choices)
+    base = _filtered(_named("budget"), choices)
     y = alt.Y(
         "label:N",
         title=None,
@@ -238,13 +266,15 @@ def _budget(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
             ],
         ),
     ).add_params(*choices)
-    return Chart(
+    return _made(
         "budget",
         "Where the variance comes from",
         "What each source of randomness adds to the variance, one nested in the other: feedback "
         "weights, batches, noise of the rule. Components are not stacked, as their unbiased "
         "estimates can be negative.",
         _specification(chart, height=None),
+        rows,
+        [*CELL, "source"],
     )
 
 
@@ -258,15 +288,16 @@ def _frontier(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
     rows = rows[np.isfinite(rows["x"]) & (rows["x"] > 0)]
     if rows.empty:
         return None
-    group = ["task", "protocol", "step"]
-    rows["best"] = False
-    for _, of_group in rows.groupby(group):
-        for index, row in of_group.iterrows():
-            other = of_group[(of_group["x"] <= row["x"]) & (of_group["y"] > row["y"])]
-            rows.loc[index, "best"] = other.empty
+    rows = thinned(rows)
+    # The most that any rule reaches at a cost, and at any lower one.
+    ordered = rows.sort_values("x", kind="stable")
+    group = [ordered[name] for name in ("task", "protocol", "step")]
+    most = ordered.groupby(group)["y"].cummax()
+    most = most.groupby([*group, ordered["x"]]).transform("max")
+    rows["best"] = rows["y"] >= most.reindex(rows.index)
     choices = [*_choices(rows, "frontier", ("task", "protocol")), _checkpoint(rows, "frontier")]
     colour, shape = _look(rows, looks)
-    base = _filtered(alt.Chart(rows), choices)
+    base = _filtered(_named("frontier"), choices)
     x = alt.X("x:Q", title="cost, forward passes", scale=alt.Scale(type="log"))
     y = alt.Y("y:Q", title="progress ρ²", scale=_log(rows, "y"), axis=_axis(rows, "y"))
     tips = [
@@ -283,13 +314,45 @@ def _frontier(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
             x=x, y=y, color=colour, shape=shape, tooltip=tips
         ),
     ).add_params(*choices)
-    return Chart(
+    return _made(
         "frontier",
         "Progress for its cost",
         "Share of the exact gradient's progress that one step makes, against what an estimate "
         "costs. The dashed line joins the rules that none surpasses at their cost.",
         _specification(chart),
+        rows,
+        [*CELL, "best"],
     )
+
+
+def thinned(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of as many checkpoints as a chart has room for, the first and the last among them."""
+    steps = rows["step"].unique()
+    room = max(2, MOST * len(steps) // len(rows)) if len(rows) else 0
+    return rows[rows["step"].isin(panels.few(steps, room))].copy()
+
+
+def _named(name: str) -> Any:
+    """Chart of data that the page holds under a name."""
+    return alt.Chart(alt.NamedData(name=name))
+
+
+def _made(
+    name: str,
+    title: str,
+    caption: str,
+    specification: dict[str, Any],
+    rows: pd.DataFrame,
+    fields: list[str],
+) -> Chart:
+    placed = [name for name in rows if name.startswith(("x", "y"))]
+    kept = rows[[*fields, *placed]].reset_index(drop=True)
+    return Chart(name, title, caption, specification, kept)
+
+
+def _short(value: float) -> float | None:
+    """Number in few digits; what is not finite has no place."""
+    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
 
 
 def _with_progress(rows: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:

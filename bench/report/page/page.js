@@ -1,9 +1,25 @@
 // Charts are drawn by Vega; tables sort, are searched, and are copied. Nothing is loaded.
 "use strict";
 
+// Data stand in the page by column, each text once.
+function rows(columns) {
+  const whole = Object.entries(columns).map(([name, column]) => [
+    name,
+    Array.isArray(column) ? column : column.places.map((place) => column.texts[place]),
+  ]);
+  const count = whole.length ? whole[0][1].length : 0;
+  return Array.from({ length: count }, (_, row) =>
+    Object.fromEntries(whole.map(([name, column]) => [name, column[row]])),
+  );
+}
+
+const data = JSON.parse(document.getElementById("data").textContent);
+
 for (const place of document.querySelectorAll("[data-chart]")) {
-  const data = document.querySelector(`[data-for="${place.dataset.chart}"]`);
-  vegaEmbed(place, JSON.parse(data.textContent), {
+  const name = place.dataset.chart;
+  const drawn = JSON.parse(document.querySelector(`[data-for="${name}"]`).textContent);
+  drawn.datasets = { [name]: rows(data[name]) };
+  vegaEmbed(place, drawn, {
     renderer: "svg",
     actions: { export: true, source: false, compiled: false, editor: false },
     downloadFileName: place.dataset.chart,

@@ -4,7 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,15 @@ import jinja2
 import pandas as pd
 import tomli_w
 import vl_convert
+from PIL import Image
 
 from plausibench.bench import registry
 from plausibench.bench.certificate.certify import Certificate
 from plausibench.bench.certificate.page import COLUMNS, suite_row
-from plausibench.bench.report import style
+from plausibench.bench.report import panels, style
+from plausibench.bench.report.aggregate import CELL
 from plausibench.bench.report.figures import pictures
-from plausibench.bench.report.page.charts import Chart, charts
+from plausibench.bench.report.page.charts import charts
 from plausibench.bench.report.render import Table
 from plausibench.bench.report.style import Picture
 from plausibench.bench.report.table import comparison
@@ -32,11 +34,15 @@ if TYPE_CHECKING:
 EMBED = "window.vegaEmbed = vegaEmbed;"
 """What of Vega the page calls."""
 FOLDER = files("plausibench.bench.report.page")
+MOST_ROWS = 1500
+"""Rows of the table beyond which checkpoints are left out."""
+MOST_VECTORS = 400_000
+"""Bytes of a picture in SVG beyond which it is shown as PNG."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture as the page holds it: both formats in base64."""
+    """A picture as the page holds it: both formats in base64, the first perhaps empty."""
 
     name: str
     caption: str
@@ -91,8 +97,9 @@ def page(run: Run, certificates: Sequence[Certificate] = ()) -> str:
         script=FOLDER.joinpath("page.js").read_text(encoding="utf-8"),
         # A closing tag in a string would end the script.
         vega=_script(vl_convert.javascript_bundle(EMBED)),
-        charts=[(chart, _data(chart)) for chart in shown],
-        tables=[_grid("comparison", comparison(frame, units))],
+        charts=[(chart, _json(chart.specification)) for chart in shown],
+        data=_json({chart.name: chart.packed() for chart in shown}),
+        tables=[_grid("comparison", _compared(frame, units))],
         cards=[(style.label(rule), card) for rule, card in cards.items()],
         certificates=certificates,
         suite_head=COLUMNS,
@@ -116,9 +123,22 @@ def _card(rule: str) -> "RuleCard | None":
     return card
 
 
-def _data(chart: Chart) -> str:
-    text = json.dumps(chart.specification, allow_nan=False, default=_plain)
+def _json(value: dict[str, Any]) -> str:
+    text = json.dumps(value, allow_nan=False, default=_plain, separators=(",", ":"))
+    # A closing tag in a string would end the script.
     return text.replace("<", "\\u003C")
+
+
+def _compared(frame: pd.DataFrame, units: pd.DataFrame) -> Table:
+    """The comparison table, of as many checkpoints as can be read."""
+    steps = sorted(int(step) for step in frame["step"].unique())
+    cells = len(frame[list(CELL)].drop_duplicates())
+    shown = panels.few(steps, max(1, MOST_ROWS * len(steps) // cells))
+    table = comparison(frame, units, steps=shown if len(shown) < len(steps) else None)
+    if len(shown) == len(steps):
+        return table
+    note = f"{len(shown)} of {len(steps)} checkpoints; plausibench table gives all of them."
+    return replace(table, notes=(*table.notes, note))
 
 
 def _plain(value: Any) -> Any:
@@ -159,14 +179,19 @@ def _sorted_by(text: str) -> str:
 
 
 def _drawn(picture: Picture) -> Drawn:
-    encoded = {}
+    """A picture in both formats; one of very many marks as PNG only, which is the smaller then."""
+    svg, png = BytesIO(), BytesIO()
     with style.theme():
-        for kind, resolution in (("svg", 72), ("png", 150)):
-            file = BytesIO()
-            dated = {"Date": None} if kind == "svg" else {"Software": None}
-            picture.figure.savefig(file, format=kind, dpi=resolution, metadata=dated)
-            encoded[kind] = base64.b64encode(file.getvalue()).decode()
-    return Drawn(picture.name, picture.caption, **encoded)
+        picture.figure.savefig(svg, format="svg", dpi=72, metadata={"Date": None})
+        picture.figure.savefig(png, format="png", dpi=150, metadata={"Software": None})
+    few = BytesIO()
+    # Colours of the palette and their blends with white: 256 tell them all.
+    Image.open(png).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
+        few, format="png", optimize=True
+    )
+    vectors = svg.getvalue() if len(svg.getvalue()) <= MOST_VECTORS else b""
+    encoded = (base64.b64encode(data).decode() for data in (vectors, few.getvalue()))
+    return Drawn(picture.name, picture.caption, *encoded)
 
 
 def _troubles(units: pd.DataFrame) -> list[str]:
