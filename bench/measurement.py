@@ -1,6 +1,5 @@
 """Measure the bias and variance of a rule at fixed weights."""
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +32,7 @@ from plausibench.bench.statistics import (
     interval,
     quantities,
 )
+from plausibench.kernels.cores import cores
 from plausibench.kernels.errors import InputError, choose, integer
 from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
@@ -147,7 +147,7 @@ def measure(
         exact answer.
     """
     integer("samples", samples, least=1)
-    threads = os.cpu_count() or 1 if threads is None else integer("threads", threads, least=1)
+    threads = cores() if threads is None else integer("threads", threads, least=1)
     integer("seed", seed)
     choose("method", method, METHODS)
     choose("dtype", dtype, ("float64", "float32"))

@@ -1,5 +1,6 @@
 """The specification of a run: everything its results depend on."""
 
+import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import InitVar, dataclass, field, fields, replace
@@ -121,7 +122,10 @@ class Spec:
     components: InitVar[bool] = True
 
     def __post_init__(self, components: bool) -> None:
-        self._set("plugins", tuple(map(str, self._listed("plugins", str | Path))))
+        plugins = tuple(map(str, self._listed("plugins", str | Path)))
+        if components:  # they are found again from any folder
+            plugins = tuple(os.path.abspath(os.path.expanduser(path)) for path in plugins)
+        self._set("plugins", plugins)
         for name in COMPONENTS.values():
             self._set(name, self._listed(name, str))
         self._set("learning_rates", _table("learning_rates", self.learning_rates, positive))
@@ -214,7 +218,7 @@ class Spec:
 
     def write(self, path: Path) -> None:
         """Write the complete specification as TOML."""
-        path.write_text(self.toml(), encoding="utf-8")
+        path.write_text(self.toml(), encoding="utf-8", newline="\n")
 
     @classmethod
     def read(cls, path: Path, components: bool = True) -> "Spec":
@@ -228,7 +232,7 @@ class Spec:
             If the file is missing, is no TOML, or a value is not allowed.
         """
         try:
-            given = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            given = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"spec: {path} cannot be read ({error})") from error
         except (tomllib.TOMLDecodeError, RecursionError) as error:
