@@ -122,10 +122,7 @@ class Spec:
     components: InitVar[bool] = True
 
     def __post_init__(self, components: bool) -> None:
-        plugins = tuple(map(str, self._listed("plugins", str | Path)))
-        if components:  # they are found again from any folder
-            plugins = tuple(os.path.abspath(os.path.expanduser(path)) for path in plugins)
-        self._set("plugins", plugins)
+        self._set("plugins", tuple(map(str, self._listed("plugins", str | Path))))
         for name in COMPONENTS.values():
             self._set(name, self._listed(name, str))
         self._set("learning_rates", _table("learning_rates", self.learning_rates, positive))
@@ -168,6 +165,9 @@ class Spec:
 
     def _look_up(self) -> None:
         registry.load_plugins(self.plugins)
+        # They are found again from any folder.
+        absolute = tuple(os.path.abspath(os.path.expanduser(path)) for path in self.plugins)
+        self._set("plugins", absolute)
         for kind, name in COMPONENTS.items():
             self._set(name, _unique(str(select(kind, text)) for text in getattr(self, name)))
         for name, kind in (
