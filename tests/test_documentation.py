@@ -301,8 +301,14 @@ def test_files_in_prose_exist(code):
 
 
 OURS = {
-    **{"noise": Noise, "network": Network, "synapse": Synapse, "batch": Batch},
-    **{"objective": Objective, "rule": Rule, "task": Task, "architecture": Architecture},
+    "noise": Noise,
+    "network": Network,
+    "synapse": Synapse,
+    "batch": Batch,
+    "objective": Objective,
+    "rule": Rule,
+    "task": Task,
+    "architecture": Architecture,
 }
 """What a variable of this name is in sentences."""
 STUDY = {"parts", "report"}

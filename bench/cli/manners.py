@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import textwrap
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
@@ -71,7 +72,7 @@ class Commands(click.Group):
             if error.errno == errno.EPIPE:  # the reader has seen enough
                 raise
             reason = error.strerror or str(error)
-            if output_fails():
+            if is_of_output(error):
                 raise Unwritten(f"standard output cannot be written ({reason})") from error
             from plausibench.kernels.errors import show
 
@@ -97,20 +98,17 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def output_fails() -> bool:
-    """Whether standard output takes nothing; what it did not take is let go of."""
-    if sys.stdout is None:
-        return False
-    try:
-        sys.stdout.flush()
-    except OSError:
+def is_of_output(error: OSError) -> bool:
+    """Whether printing raised it; what standard output did not take is let go of then."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    printing = any(frame.f_code is click.echo.__code__ for frame in frames)
+    if printing and sys.stdout is not None:
         # Otherwise Python would try again at its end, and complain.
         null = os.open(os.devnull, os.O_WRONLY)
         with suppress(OSError, ValueError):  # it is no file
             os.dup2(null, sys.stdout.fileno())
         os.close(null)
-        return True
-    return False
+    return printing
 
 
 @contextmanager
@@ -119,7 +117,7 @@ def shown(kept: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if not output_fails():
+        if not is_of_output(error):
             raise
         reason = error.strerror or str(error)
         click.echo(f"Standard output cannot be written ({reason}); results: {kept}", err=True)
