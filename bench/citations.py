@@ -6,11 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plausibench.bench import registry
 from plausibench.bench.selectors import select
 from plausibench.bench.unit import Unit
+
+if TYPE_CHECKING:
+    from plausibench.bench.store import Run
 
 FRAMEWORK = "Richards et al. 2019"
 """What every run rests on."""
@@ -94,6 +97,28 @@ def cited(units: Iterable[Unit], extra: Iterable[str] = (FRAMEWORK,)) -> list[st
             made: Any = select(kind, selector).make() if kind == "rule" else None
             component: Any = registry.find(kind, name)
             texts |= dict.fromkeys([component.cites if made is None else made.card.cites])
+    texts.pop("", None)
+    return list(texts)
+
+
+def cited_by(run: "Run") -> list[str]:
+    """What the components of a run directory say they rest on; none is made or looked up.
+
+    For a run of a version that did not keep this, the components that are built in are asked.
+    """
+    kept = run.sources.get("cites")
+    if kept is not None:
+        return list(kept)
+    spec = run.spec
+    lists = (spec.tasks, spec.rules, spec.objectives, spec.architectures)
+    kinds = ("task", "rule", "objective", "architecture")
+    texts: dict[str, None] = {FRAMEWORK: None}
+    for kind, selectors in zip(kinds, lists, strict=True):
+        for selector in selectors:
+            entry = registry.entries(kind).get(selector.partition("[")[0])
+            if entry is not None and entry.origin == "built in":
+                component: Any = entry.load()
+                texts |= dict.fromkeys([getattr(component, "card", component).cites])
     texts.pop("", None)
     return list(texts)
 

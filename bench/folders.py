@@ -1,5 +1,6 @@
 """Folders and files of results: what cannot be written is refused in one sentence."""
 
+import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,9 +52,18 @@ def check_folder(folder: Path, *, tried: bool) -> None:
     InputError
         If that part is no folder or cannot be written.
     """
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if not there.is_dir():
         raise InputError(f"out: {show(str(there))} is a file, not a folder")
+    for name in folder.relative_to(there).parts:
+        try:
+            os.lstat(there / name)
+        except FileNotFoundError:
+            pass
+        except OSError as error:  # such as a name that is too long
+            raise InputError(
+                f"out: {show(str(folder))} cannot be made ({error.strerror})"
+            ) from error
     if tried:
         # The superuser has every permission, and yet a file system may take nothing.
         with writing(folder):
@@ -68,7 +78,9 @@ def refuse_others(folder: Path, own: Collection[str], what: str) -> None:
     InputError
         If there is.
     """
-    others = sorted({path.name for path in folder.iterdir()} - set(own)) if folder.is_dir() else []
+    found = os.listdir(folder) if os.path.isdir(folder) else []
+    # Hidden files are those of the system, such as .DS_Store.
+    others = sorted({name for name in found if not name.startswith(".")} - set(own))
     if others:
         raise InputError(
             f"out: {show(str(folder))} holds {others[0]!r}, which is not from {what}; choose a new "
@@ -85,4 +97,4 @@ def write_text(path: Path, text: str) -> None:
         If it cannot be written.
     """
     with writing(path):
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", newline="\n")

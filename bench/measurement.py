@@ -1,6 +1,5 @@
 """Measure the bias and variance of a rule at fixed weights."""
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +40,7 @@ from plausibench.bench.statistics import (
     scale_free,
     unit,
 )
+from plausibench.kernels.cores import cores
 from plausibench.kernels.errors import InputError, choose, integer, refusal
 from plausibench.kernels.plain import plain
 from plausibench.kernels.threads import one_blas_thread
@@ -181,7 +181,7 @@ def measure(
         exact answer.
     """
     samples = integer("samples", samples, least=1)
-    threads = os.cpu_count() or 1 if threads is None else integer("threads", threads, least=1)
+    threads = cores() if threads is None else integer("threads", threads, least=1)
     seed = integer("seed", seed)
     method = choose("method", method, METHODS)
     dtype = choose("dtype", dtype, ("float64", "float32"))

@@ -1,7 +1,6 @@
 """Where a result comes from: sources, versions, machine."""
 
 import hashlib
-import os
 import platform
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plausibench.bench import registry
+from plausibench.kernels.cores import cores
 
 ENGINE = ("kernels", "objectives", "architectures", "rules", "bench")
 NOT_ENGINE = (
@@ -71,7 +71,7 @@ def provenance(command: list[str]) -> dict[str, Any]:
         "system": platform.system(),
         "machine": platform.machine(),
         "processor": _processor(),
-        "cores": os.cpu_count() or 1,
+        "cores": cores(),
     }
 
 

@@ -1,5 +1,6 @@
 """Find components by name: built in, installed by entry point, or in a plug-in file."""
 
+import copyreg
 import hashlib
 import importlib
 import inspect
@@ -18,6 +19,8 @@ from plausibench.bench import tasks
 from plausibench.kernels.errors import InputError, choose, nearest, refusal
 
 KINDS = ("architecture", "objective", "rule", "task")
+PLAIN = (object.__reduce__, object.__reduce_ex__)
+"""How instances are pickled of classes that do not say otherwise."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +200,7 @@ def load_plugin(path: str | Path) -> list[Entry]:
     """
     if not isinstance(path, str | Path):
         raise refusal("plugin", path, "the path of a file")
-    file = Path(path)
+    file = Path(os.path.expanduser(path))
     if not os.path.isfile(file):
         raise InputError(f"plugin: '{path}' is not a file")
     module, origin = _import_file(file), str(file.resolve())
@@ -246,7 +249,33 @@ def _import_file(file: Path) -> ModuleType:
         raise InputError(
             f"plugin: {file} cannot be imported ({type(error).__name__}: {error})"
         ) from error
+    for value in list(vars(module).values()):
+        own = isinstance(value, type) and value.__module__ == name
+        if own and (value.__reduce__, value.__reduce_ex__) == PLAIN:
+            copyreg.pickle(value, _pickled)
     return module
+
+
+def _pickled(instance: Any) -> tuple[Any, ...]:
+    """How an instance of a plug-in's class is sent to a process that has not loaded the plug-in.
+
+    There the module cannot be imported by its name, but its file can be loaded by its path.
+    """
+    reduced: Any = object.__reduce_ex__(instance, 2)
+    made, (kind, *arguments), *rest = reduced
+    file = sys.modules[kind.__module__].__file__
+    return _unpickled, (file, kind.__module__, kind.__qualname__, made, *arguments), *rest
+
+
+def _unpickled(file: str, module: str, name: str, made: Any, *arguments: Any) -> Any:
+    if module not in sys.modules:
+        load_plugin(file)
+    if module not in sys.modules:
+        raise InputError(f"plugin: {file} has changed since an instance of its {name} was made")
+    kind: Any = sys.modules[module]
+    for part in name.split("."):
+        kind = getattr(kind, part)
+    return made(kind, *arguments)
 
 
 def digest(component: type) -> str:

@@ -62,7 +62,7 @@ EVERYTHING = Shard()
 def shard_of_array(environment: Mapping[str, str]) -> Shard:
     """Shard of a SLURM job array that this process is a task of; all if there is none.
 
-    Task 5 of ``--array=3-6`` is shard 3/4.
+    Task 5 of ``--array=3-6`` is shard 3/4, and of ``--array=1-9:2`` shard 3/5.
 
     Raises
     ------
@@ -73,13 +73,14 @@ def shard_of_array(environment: Mapping[str, str]) -> Shard:
         return Shard()
     try:
         task, first, count = (int(environment[name]) for name in SLURM)
-        last = int(environment.get("SLURM_ARRAY_TASK_MAX", first + count - 1))
-        if last - first + 1 != count:
+        step = int(environment.get("SLURM_ARRAY_TASK_STEP") or 1)
+        last = int(environment.get("SLURM_ARRAY_TASK_MAX", first + step * (count - 1)))
+        if step < 1 or last - first != step * (count - 1) or (task - first) % step:
             raise ValueError("the array has gaps")
-        return Shard(task - first + 1, count)
+        return Shard((task - first) // step + 1, count)
     except ValueError as error:
         found = ", ".join(f"{name}={environment[name]}" for name in SLURM)
         raise InputError(
             f"shard: {found} does not say which share this is; submit an array without gaps, such "
-            "as --array=1-8, or give --shard i/n"
+            "as --array=1-8 or --array=1-9:2, or give --shard i/n"
         ) from error

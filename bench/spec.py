@@ -1,5 +1,6 @@
 """The specification of a run: everything its results depend on."""
 
+import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import InitVar, dataclass, field, fields, replace
@@ -169,6 +170,9 @@ class Spec:
 
     def _look_up(self) -> None:
         registry.load_plugins(self.plugins)
+        # They are found again from any folder.
+        absolute = tuple(os.path.abspath(os.path.expanduser(path)) for path in self.plugins)
+        self._set("plugins", absolute)
         for kind, name in COMPONENTS.items():
             self._set(name, _unique(str(select(kind, text)) for text in getattr(self, name)))
         tasks_of = {
@@ -231,7 +235,7 @@ class Spec:
 
     def write(self, path: Path) -> None:
         """Write the complete specification as TOML."""
-        path.write_text(self.toml(), encoding="utf-8")
+        path.write_text(self.toml(), encoding="utf-8", newline="\n")
 
     @classmethod
     def read(cls, path: Path, components: bool = True) -> "Spec":
@@ -274,7 +278,7 @@ def read_values(path: Path) -> dict[str, Any]:
         If the file is missing or no TOML.
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"spec: {path} cannot be read ({error})") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:

@@ -1,17 +1,21 @@
 """A run directory: append-only records, one per finished unit of work.
 
 ``spec.toml`` says what was asked for, ``provenance.json`` where the results come from,
+``sources.json`` what the components cite and the digest of each task's data,
 ``results/*.jsonl`` hold the records, ``timings/*.jsonl`` what may differ between runs, and
 ``origins/*.jsonl`` where the records of each file were computed. Each process writes files of its
-own, locked by it. A record is written whole with one call and synced; a torn last line is dropped
-on reading. Nothing depends on a clock. Reading executes nothing that a file contains.
+own, locked by it where the system has such locks. A record is written whole with one call and
+synced; a torn last line is dropped on reading. Files of other names are not read. Nothing depends
+on a clock. Reading executes nothing that a file contains, and needs neither data nor plug-ins.
 """
 
 import json
 import math
 import os
+import re
+import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,6 +77,9 @@ ROW: dict[str, Check] = {
 TIMING: dict[str, Check] = {"step": _is_whole, "seconds": _is_number}
 
 IDENTITY = tuple(UNIT)
+SHARD_FILE = re.compile(r"(driver|shard-\d+-of-\d+)\.jsonl")
+BINARY = getattr(os, "O_BINARY", 0)
+"""Without it Windows would change the ends of lines."""
 COLUMNS = (*UNIT, *ROW)
 NUMBERS = tuple(name for name, check in ROW.items() if check is _is_number)
 STATUSES = ("done", "diverged", "failed", "unsupported")
@@ -131,8 +138,27 @@ class Run:
         return run
 
     @classmethod
-    def create(cls, path: Path | str, spec: Spec, provenance: Mapping[str, Any]) -> "Run":
+    def create(
+        cls,
+        path: Path | str,
+        spec: Spec,
+        provenance: Mapping[str, Any],
+        sources: Mapping[str, Any] | None = None,
+    ) -> "Run":
         """Make a run directory, or open one that holds the same specification.
+
+        One that holds fewer seeds is extended, and plug-ins may lie elsewhere than before.
+
+        Parameters
+        ----------
+        path
+            Its folder.
+        spec
+            What is asked for.
+        provenance
+            Where the results come from.
+        sources
+            What readers need of components and data, as :attr:`sources` gives it.
 
         Raises
         ------
@@ -148,10 +174,14 @@ class Run:
                     _fill(path, spec, provenance)
         run = cls.open(path)
         if run.spec != spec:
-            raise InputError(
-                f"out: {path} holds a run with another specification; choose another folder "
-                "or delete it"
-            )
+            with writing(path), _locked(path / ".lock", wait=True):
+                run = cls.open(path)
+                _refuse_other(run, spec)
+                _publish(path / "spec.toml", spec.toml())
+            run = cls.open(path)
+        if sources is not None and run.sources != sources:
+            with writing(path), _locked(path / ".lock", wait=True):
+                _publish(path / "sources.json", json.dumps(sources, indent=2) + "\n")
         return run
 
     @cached_property
@@ -162,18 +192,62 @@ class Run:
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """Versions, processor, sources and command."""
-        file = self.path / "provenance.json"
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise InputError(f"run: {file} is damaged ({error})") from error
-        if not isinstance(found, dict):
-            raise InputError(f"run: {file} is damaged (not an object)")
-        return found
+        return _object(self.path / "provenance.json")
+
+    @property
+    def sources(self) -> dict[str, Any]:
+        """``cites``, the sources that the components name, and ``data``, digests by task.
+
+        Empty for a run of a version that did not keep them.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged.
+        """
+        file = self.path / "sources.json"
+        if not os.path.isfile(file):
+            return {}
+        found = _object(file)
+        cites, data = found.get("cites"), found.get("data")
+        if not (
+            isinstance(cites, list)
+            and isinstance(data, dict)
+            and all(map(_is_text, (*cites, *data.values())))
+        ):
+            raise InputError(f"run: {file} is damaged (not the sources of a run)")
+        return {"cites": cites, "data": data}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that belong to whatever is shown of the run: what is missing or doubled.
+
+        Raises
+        ------
+        InputError
+            As :meth:`records`.
+        """
+        return (*self._missing(), *told(self._collected[1]))
+
+    def _missing(self) -> Iterator[str]:
+        spec, due = self.spec, trajectories(self.spec)
+        have = [record["unit"]["rule"] for record in self._records]
+        if len(have) >= due:
+            return
+        lost = [rule for rule in spec.rules if rule not in have]
+        none = f", none of {', '.join(lost)}" if have and lost else ""
+        yield (
+            f"Incomplete: {len(have)} of {due} trajectories{none}. "
+            f"plausibench run --resume {shlex.quote(str(self.path))} computes what is missing."
+        )
 
     @cached_property
-    def _records(self) -> list[Record]:
+    def _collected(self) -> "tuple[list[Record], list[Double]]":
         return collect([self])
+
+    @property
+    def _records(self) -> list[Record]:
+        return self._collected[0]
 
     def origins(self) -> list[dict[str, Any]]:
         """Where the records of each shard were computed: versions and processors.
@@ -183,21 +257,22 @@ class Run:
         InputError
             If a line other than a torn last one is damaged.
         """
-        files = sorted((self.path / "origins").glob("*.jsonl"))
-        return [origin for file in files for _, _, origin in _lines(file, _is_origin)]
+        files = shard_files(self.path / "origins")
+        return [origin for file in files for _, origin in _lines(file, _is_origin)]
 
     def records(self) -> list[Record]:
         """Finished records, one per unit of work, in the order of the specification.
 
         Of two records of a unit in one shard the later one counts: the earlier had failed, or
         came from sources that have changed since. Of two in different shards the one counts
-        that has not failed.
+        that has not failed, or else the first: on another processor the last bits differ, which
+        :attr:`notes` tells.
 
         Raises
         ------
         InputError
-            If a line other than a torn last one is damaged, one key has two contents, or two
-            shards have results of one unit from different sources.
+            If a line other than a torn last one is damaged, or two shards have results of one
+            unit from different sources.
         """
         return list(self._records)
 
@@ -233,8 +308,8 @@ class Run:
         """
         latest = {
             _identity(record): record
-            for file in sorted((self.path / "timings").glob("*.jsonl"))
-            for _, _, record in _lines(file, _is_timing)
+            for file in shard_files(self.path / "timings")
+            for _, record in _lines(file, _is_timing)
         }
         return {record["key"]: record for record in latest.values()}
 
@@ -328,10 +403,43 @@ class Writer:
             os.close(handle)
 
 
-def collect(runs: Iterable[Run], besides: Shard | None = None) -> list[Record]:
-    """Finished records of run directories, one per unit of work, in order.
+Double = tuple[str, str, float]
+"""Place of the result that counts, of another one, and how far they are apart."""
 
-    Those of the shard ``besides`` are left out.
+
+def trajectories(spec: Spec) -> int:
+    """How many trajectories a specification asks for; nothing is loaded or looked up."""
+    pairs = 1 if spec.pairing == "first" else len(spec.architectures) * len(spec.objectives)
+    return len(spec.tasks) * len(spec.rules) * pairs * len(spec.protocols) * spec.seeds
+
+
+def shard_files(folder: Path) -> list[Path]:
+    """Files of a run in a folder, by name; what else lies there is not ours."""
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"run: {folder} cannot be read ({error.strerror})") from error
+    return [folder / name for name in sorted(names) if SHARD_FILE.fullmatch(name)]
+
+
+def same_data(first: Run, other: Run) -> dict[str, str]:
+    """Names that tasks of another run have in the first, where the data are the same.
+
+    The files may lie elsewhere: the digests that both runs keep decide.
+    """
+    named = {digest: task for task, digest in first.sources.get("data", {}).items()}
+    data: dict[str, str] = other.sources.get("data", {})
+    tasks = first.spec.tasks
+    return {t: named[d] for t, d in data.items() if d in named and t not in tasks}
+
+
+def collect(runs: Sequence[Run], besides: Shard | None = None) -> tuple[list[Record], list[Double]]:
+    """Finished records of run directories, one per unit of work, in the order of the first.
+
+    Those of the shard ``besides`` are left out. Second come the units with two results, of which
+    the first counts.
 
     Raises
     ------
@@ -339,29 +447,112 @@ def collect(runs: Iterable[Run], besides: Shard | None = None) -> list[Record]:
         As :meth:`Run.records`, across the shards of all directories.
     """
     found: dict[tuple[Any, ...], tuple[str, Record]] = {}
-    lines: dict[str, bytes] = {}
-    for file in (file for run in runs for file in sorted((run.path / "results").glob("*.jsonl"))):
-        if besides is not None and file.stem == besides.name:
-            continue
-        latest: dict[tuple[Any, ...], tuple[str, Record]] = {}
-        for place, line, record in _lines(file, _is_record):
-            done = record["status"] != "failed"
-            if done and lines.setdefault(record["key"], line) != line:
-                raise InputError(
-                    f"run: {place} has another result for a key that is already there; the "
-                    "results come from different processors or versions"
-                )
-            latest[_identity(record)] = place, record
-        for unit, (place, record) in latest.items():
-            other = found.get(unit)
-            if other is None or other[1]["status"] == "failed":
-                found[unit] = place, record
-            elif record["status"] != "failed" and record["key"] != other[1]["key"]:
-                raise InputError(
-                    f"run: {place} has a result from other sources or versions than {other[0]}; "
-                    "run it again in another folder"
-                )
-    return sorted((record for _, record in found.values()), key=lambda record: record["order"])
+    doubles: list[Double] = []
+    for run in runs:
+        names = {} if run is runs[0] else same_data(runs[0], run)
+        for file in shard_files(run.path / "results"):
+            if besides is not None and file.stem == besides.name:
+                continue
+            for identity, (place, record) in _latest(file, names, doubles).items():
+                before = found.get(identity)
+                if before is None or before[1]["status"] == "failed":
+                    found[identity] = place, record
+                elif record["status"] == "failed":
+                    continue
+                elif record["key"] == before[1]["key"]:
+                    _note_double(before, (place, record), doubles)
+                else:
+                    raise InputError(
+                        f"run: {place} has a result from other sources or versions than "
+                        f"{before[0]}; put one of the two files aside, or run it again in another "
+                        "folder"
+                    )
+    return sorted((record for _, record in found.values()), key=_places(runs[0].spec)), doubles
+
+
+def _latest(
+    file: Path, names: Mapping[str, str], doubles: list[Double]
+) -> dict[tuple[Any, ...], tuple[str, Record]]:
+    """The record of each unit in a file that counts, with its place; tasks are named anew."""
+    latest: dict[tuple[Any, ...], tuple[str, Record]] = {}
+    for place, record in _lines(file, _is_record):
+        unit = record["unit"]
+        entry = place, {**record, "unit": {**unit, "task": names.get(unit["task"], unit["task"])}}
+        before = latest.setdefault(_identity(entry[1]), entry)
+        finished = "failed" not in (record["status"], before[1]["status"])
+        if finished and record["key"] == before[1]["key"]:
+            _note_double(before, entry, doubles)
+        else:
+            latest[_identity(entry[1])] = entry
+    return latest
+
+
+def _note_double(
+    before: tuple[str, Record], other: tuple[str, Record], doubles: list[Double]
+) -> None:
+    if _content(before[1]) != _content(other[1]):
+        doubles.append((before[0], other[0], _apart(before[1], other[1])))
+
+
+def _places(spec: Spec) -> Callable[[Record], Any]:
+    """Where a record stands in the order of a specification."""
+    lists = (spec.tasks, spec.rules, spec.architectures, spec.objectives, spec.protocols)
+    places = [{name: number for number, name in enumerate(names)} for names in lists]
+
+    def place(record: Record) -> Any:
+        unit = record["unit"]
+        names = ("task", "rule", "architecture", "objective", "protocol")
+        *before, protocol = (
+            (known.get(unit[name], len(known)), unit[name])
+            for known, name in zip(places, names, strict=True)
+        )
+        return (*before, unit["seed"], protocol)
+
+    return place
+
+
+def _content(record: Record) -> tuple[Any, ...]:
+    return record["status"], record["reason"], record["rows"]
+
+
+def _apart(one: Record, other: Record) -> float:
+    """Largest relative difference of two results; infinite if they differ in more than values."""
+    named = [
+        [{**row, **dict.fromkeys(NUMBERS)} for row in record["rows"]] for record in (one, other)
+    ]
+    if named[0] != named[1] or one["status"] != other["status"]:
+        return math.inf
+    pairs = [(a["value"], b["value"]) for a, b in zip(one["rows"], other["rows"], strict=True)]
+    if any((a is None) != (b is None) for a, b in pairs):
+        return math.inf
+    return max((abs(a - b) / max(abs(a), abs(b)) for a, b in pairs if a != b), default=0.0)
+
+
+def told(doubles: Sequence[Double]) -> Iterator[str]:
+    """Tell of results that are there twice, and not the same: a sentence, or none."""
+    if not doubles:
+        return
+    counts, other, _ = doubles[0]
+    most = max(apart for *_, apart in doubles)
+    how = "in more than values" if most == math.inf else f"by up to {most:.1e} of a value"
+    many = "A trajectory has" if len(doubles) == 1 else f"{len(doubles)} trajectories have"
+    yield (
+        f"{many} two results, from different processors or versions, which differ {how}; the "
+        f"first counts ({counts}, not {other})."
+    )
+
+
+def _refuse_other(run: Run, spec: Spec) -> None:
+    """Refuse a specification unless it only has more seeds, or plug-ins that lie elsewhere."""
+    before, after = run.spec.as_dict(), spec.as_dict()
+    changed = [name for name in before if before[name] != after[name] and name != "plugins"]
+    if changed == ["seeds"] and spec.seeds > run.spec.seeds:
+        return
+    for name in changed:
+        raise InputError(
+            f"out: {run.path} holds a run with another specification ({name} is "
+            f"{show(before[name])}, not {show(after[name])}); choose another folder or delete it"
+        )
 
 
 def _locks(shard: Shard) -> list[tuple[str, bool]]:
@@ -373,9 +564,15 @@ def _locks(shard: Shard) -> list[tuple[str, bool]]:
 
 @contextmanager
 def _locked(file: Path, shared: bool = False, wait: bool = False) -> Iterator[None]:
-    """Keep other processes out; the system lifts the lock when this process ends."""
-    import fcntl
+    """Keep other processes out; the system lifts the lock when this process ends.
 
+    Windows has no such locks: there nothing keeps others out.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
     lock = os.open(file, os.O_CREAT | os.O_RDWR, 0o644)
     try:
         mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
@@ -409,7 +606,7 @@ def _described(provenance: Mapping[str, Any]) -> str:
 def _publish(file: Path, text: str) -> None:
     """Write a file that is either not there or whole, whenever the process is killed."""
     draft = file.with_name(f".{file.name}.draft")
-    with draft.open("w", encoding="utf-8") as stream:
+    with draft.open("w", encoding="utf-8", newline="\n") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
@@ -419,7 +616,7 @@ def _publish(file: Path, text: str) -> None:
 def _shard(folder: Path, name: str) -> int:
     folder.mkdir(exist_ok=True)
     file = folder / f"{name}.jsonl"
-    handle = os.open(file, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
+    handle = os.open(file, os.O_CREAT | os.O_APPEND | os.O_WRONLY | BINARY, 0o644)
     os.ftruncate(handle, file.read_bytes().rfind(b"\n") + 1)
     return handle
 
@@ -431,8 +628,19 @@ def _append(handle: int, line: bytes) -> None:
     os.fsync(handle)
 
 
-def _lines(file: Path, good: Callable[[Any], bool]) -> Iterator[tuple[str, bytes, Record]]:
-    """Place, bytes and content of every line of a file."""
+def _object(file: Path) -> dict[str, Any]:
+    """Content of a JSON file that holds an object."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"run: {file} is damaged ({error})") from error
+    if not isinstance(found, dict):
+        raise InputError(f"run: {file} is damaged (not an object)")
+    return found
+
+
+def _lines(file: Path, good: Callable[[Any], bool]) -> Iterator[tuple[str, Record]]:
+    """Place and content of every line of a file."""
     try:
         lines = file.read_bytes().split(b"\n")
     except OSError as error:
@@ -446,7 +654,7 @@ def _lines(file: Path, good: Callable[[Any], bool]) -> Iterator[tuple[str, bytes
             raise InputError(f"run: {place} is damaged ({error})") from error
         if not good(record):
             raise InputError(f"run: {place} is damaged (not a record)")
-        yield place, line, record
+        yield place, record
 
 
 def _identity(record: Record) -> tuple[Any, ...]:
@@ -458,7 +666,6 @@ def _is_record(record: Any) -> bool:
         _is_of_unit(record, ROW)
         and record.get("status") in STATUSES
         and _is_text(record.get("reason"))
-        and _is_whole(record.get("order"))
     )
 
 

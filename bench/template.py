@@ -1,6 +1,7 @@
 """The commented plug-in that ``plausibench new-rule`` writes: a rule that runs at once."""
 
 import keyword
+import os
 import re
 import shlex
 from pathlib import Path
@@ -153,11 +154,11 @@ def write_template(name: str, out: Path, *, force: bool = False) -> Path:
         If the name cannot be used, or the file is there or cannot be written.
     """
     check_name(name)
-    path = out / f"{name}.py" if out.is_dir() else out
+    path = out / f"{name}.py" if os.path.isdir(out) else out
     if path.suffix != ".py":
         raise InputError(f"out: {show(str(out))} is not an existing folder or a file named *.py")
     text = template(name, shlex.quote(path.as_posix()))
-    if path.exists() and not force:
+    if os.path.exists(path) and not force:
         raise InputError(f"out: {path} is there already; --force replaces it")
     write_text(path, text)
     return path

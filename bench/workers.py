@@ -138,13 +138,8 @@ def workers(processes: int, plugins: tuple[str, ...] = ()) -> Iterator[Pool]:
 
 
 def _start(pool: Pool, processes: int) -> None:
-    # Ctrl-C reaches the whole group of processes, but the driver alone decides what it means: a
-    # signal that is blocked here stays so in the processes that start now.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    with _interrupts_blocked():
         started = [pool.submit(os.getpid) for _ in range(processes)]
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     try:
         for future in started:
             future.result()
@@ -155,7 +150,25 @@ def _start(pool: Pool, processes: int) -> None:
         ) from error
 
 
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Ctrl-C reaches the whole group of processes, but the driver alone decides what it means.
+
+    A signal that is blocked here stays so in the processes that start now. Windows has no such
+    masks: there a worker ignores it once it has started.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker(driver: Connection, plugins: tuple[str, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
     registry.load_plugins(plugins)
 

@@ -3,12 +3,15 @@
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
 import numba
+from numba.core.caching import FunctionCache
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+_Cache: Any = FunctionCache  # numba has no types
 
 
 def kernel(function: Function) -> Function:
@@ -16,7 +19,8 @@ def kernel(function: Function) -> Function:
 
     Division by zero follows numpy (a check would block vectorisation), the interpreter lock is
     released, floating-point arithmetic is strict (bits do not depend on the processor), and the
-    machine code is kept on disk. Where nothing can be kept, it is compiled anew in each process.
+    machine code is kept on disk. Where nothing can be kept, or what was kept is damaged, it is
+    compiled anew.
 
     Parameters
     ----------
@@ -33,10 +37,34 @@ def kernel(function: Function) -> Function:
     compiled: Any = partial(numba.njit, error_model="numpy", nogil=True)
     if _kept:
         try:
-            return compiled(cache=True)(function)
+            made: Any = compiled(cache=True)(function)
+            made._cache = _Disposable(function)  # noqa: SLF001 - numba has no public place
+            return made
         except RuntimeError:  # its source is in no file: typed at a prompt
             pass
     return compiled()(function)
+
+
+class _Disposable(_Cache):  # type: ignore[misc]
+    """Numba's cache of a function, whose loss costs the time to compile and nothing else."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Compiled code, or None where there is none that can be used."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # noqa: BLE001 - a damaged file can raise almost anything
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep compiled code if the disk takes it; a damaged index is begun anew."""
+        with suppress(OSError):
+            try:
+                super().save_overload(sig, data)
+            except OSError:
+                raise
+            except Exception:  # noqa: BLE001 - the same
+                self.flush()
+                super().save_overload(sig, data)
 
 
 def _writable(folder: str) -> bool:

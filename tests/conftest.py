@@ -1,6 +1,7 @@
 """What every test shares: the table of measured figures, headless pictures, repeatable examples."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,11 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # about what it covers.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
+
+# A shell that starts the tests in the background, and nohup, hand down that Ctrl-C is ignored: the
+# processes that tests interrupt would hand it on.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FIGURE = "figure"
 HEADER = ("what", "measured", "asked", "outcome", "test")

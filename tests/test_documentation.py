@@ -15,11 +15,20 @@ import pytest
 from click.testing import CliRunner
 
 from plausibench import bench
+from plausibench.architectures.architecture import Architecture
+from plausibench.architectures.network import Network
+from plausibench.architectures.synapses import Synapse
 from plausibench.bench import registry, sweep
 from plausibench.bench.cli import main
 from plausibench.bench.experiments import EXPERIMENTS
 from plausibench.bench.registry import snake
 from plausibench.bench.spec import Spec
+from plausibench.bench.tasks.task import Task
+from plausibench.objectives.batch import Batch
+from plausibench.objectives.objective import Objective
+from plausibench.rules import estimate
+from plausibench.rules.noise import Noise
+from plausibench.rules.rule import Rule
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -289,6 +298,65 @@ FOLDERS = ("kernels", "objectives", "architectures", "rules", "bench", "tests", 
 def test_files_in_prose_exist(code):
     """With any name in place of one that a reader is to choose."""
     assert list(ROOT.glob(re.sub("NAME|my_rule", "*", code)))
+
+
+OURS = {
+    "noise": Noise,
+    "network": Network,
+    "synapse": Synapse,
+    "batch": Batch,
+    "objective": Objective,
+    "rule": Rule,
+    "task": Task,
+    "architecture": Architecture,
+}
+"""What a variable of this name is in sentences."""
+STUDY = {"parts", "report"}
+"""What a study defines, each with parameters of its own."""
+DOTTED = re.compile(rf"\b({'|'.join(OURS)})\.([a-z_]+)\b")
+
+
+def members(kind):
+    """Names of attributes, also of those that only instances have."""
+    return {*dir(kind), *inspect.get_annotations(kind)}
+
+
+def test_attributes_in_prose_exist():
+    named = {found for code in in_prose("") for found in DOTTED.findall(code)}
+    assert ("noise", "examples") in named
+    for name, attribute in named:
+        assert attribute in members(OURS[name]), f"{name}.{attribute}"
+
+
+def test_calls_in_prose_have_the_parameters_of_what_is_called():
+    """Methods of components, and classes, that are written with all of their arguments."""
+    pattern = r"(\w+)\((\w+(?:, \w+)*)?\)$"
+    calls = [re.match(pattern, code).groups() for code in in_prose(pattern)]
+    assert {"Outer", "Dense", "build", "theory"} <= {name for name, _ in calls}
+    methods = {
+        name: getattr(kind, name) for kind in OURS.values() for name in dir(kind) if name[0] != "_"
+    }
+    known = {**methods, **vars(estimate)}
+    for name, arguments in calls:
+        if name not in STUDY:
+            parameters = list(inspect.signature(known[name]).parameters)
+            given = arguments.split(", ") if arguments else []
+            assert [p for p in parameters if p != "self"] == given, name
+
+
+@pytest.mark.parametrize("code", in_prose(r"[A-Z]\w+$"))
+def test_classes_and_constants_in_prose_are_defined(code):
+    """Somewhere in the sources; the class of a reader's own rule has a name like it."""
+    defined = re.compile(rf"^(class {code}\b|{code}\b.* = )", re.MULTILINE)
+    sources = (file for folder in FOLDERS[:5] for file in (ROOT / folder).rglob("*.py"))
+    assert code == "MyRule" or any(defined.search(file.read_text("utf-8")) for file in sources)
+
+
+def test_operations_of_a_synapse_are_counted():
+    text = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    (count,) = re.findall(r"need (\w+)\s+operations", text)
+    words = ("six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+    assert words.index(count) + 6 == len(Synapse.__abstractmethods__)
 
 
 @pytest.mark.parametrize("name", bench.__all__)

@@ -101,7 +101,9 @@ class TestSharedDirectory:
     def test_computes_its_share_only(self, tmp_path):
         done = []
         run(TINY, tmp_path / "run", on_done=lambda *a: done.append(a), shard=Shard(5, 5))
-        assert [record["order"] for record, *_ in done] == [4, 9]
+        share = [unit.identity() for unit in units(TINY)[4::5]]
+        assert [record["unit"] for record, *_ in done] == share
+        assert len(share) == 2
         assert [(count, total) for _, count, total in done] == [(1, 2), (2, 2)]
 
     def test_what_other_shards_did_is_not_done_again(self, sharded, monkeypatch):
@@ -157,23 +159,26 @@ class TestMerge:
         merge([tmp_path / "part"], tmp_path / "merged")
         assert run(TINY, tmp_path / "merged").frame.equals(whole.frame)
 
-    def test_of_two_results_for_one_key_is_refused(self, whole, tmp_path):
+    def test_of_two_results_for_one_key_the_first_counts_and_is_told(self, whole, tmp_path):
         run(TINY, tmp_path / "other", shard=Shard(1, 2))
         file = tmp_path / "other" / "results" / "shard-1-of-2.jsonl"
         record = json.loads(file.read_bytes().splitlines()[1])
         record["rows"][0]["value"] += 1e-15
         text = json.dumps(record, sort_keys=True, separators=(",", ":")) + "\n"
         file.write_text(text)
-        sentence = refusal(merge, [whole.path, tmp_path / "other"], tmp_path / "merged")
-        assert f"{file} line 1" in sentence
-        assert "different processors or versions" in sentence
-        assert not (tmp_path / "merged").exists()
+        notes = []
+        merged = merge([whole.path, tmp_path / "other"], tmp_path / "merged", notes.append)
+        assert results(merged) == results(whole)
+        assert f"not {file} line 1)" in notes[0]
+        assert "different processors or versions" in notes[0]
+        assert notes[1:] == []
 
     def test_of_other_sources_is_refused(self, whole, tmp_path, monkeypatch):
         monkeypatch.setattr("plausibench.bench.sweep.engine_digest", lambda: "new")
         run(TINY, tmp_path / "other", shard=Shard(1, 4))
         sentence = refusal(merge, [whole.path, tmp_path / "other"], tmp_path / "merged")
         assert "other sources" in sentence
+        assert "put one of the two files aside" in sentence
         assert "shard-1-of-4.jsonl line 1" in sentence
         assert not (tmp_path / "merged").exists()
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plausibench.bench.spec import Spec
-from plausibench.bench.store import COLUMNS, IDENTITY, SCHEMA, Run, encode
+from plausibench.bench.store import COLUMNS, IDENTITY, SCHEMA, Run, encode, trajectories
 from plausibench.kernels.errors import InputError
 
 NAN = float("nan")
@@ -52,7 +52,6 @@ def record(order, key=None, status="done", reason="", rows=None):
     }
     return {
         "key": key or f"key {order}",
-        "order": order,
         "unit": unit,
         "status": status,
         "reason": reason,
@@ -268,11 +267,20 @@ class TestSupersession:
         write(run, [record(0), record(0)])
         assert len(Run.open(run.path).units) == 1
 
-    def test_one_key_with_two_results_is_refused(self, run):
-        write(run, [record(0), record(0, rows=[row(value=0.5000001)])])
-        sentence = refusal(run.path)
-        assert f"{shard(run)} line 2" in sentence
-        assert "different processors" in sentence
+    def test_of_two_results_for_one_key_the_first_counts_and_is_told(self, run):
+        first, second = (record(0, rows=[row(value=value)]) for value in (0.5, 0.5 + 2e-9))
+        write(run, [first, second, *(record(n) for n in range(1, 90))])
+        found = Run.open(run.path)
+        assert found.frame["value"][0] == 0.5
+        assert len(found.units) == trajectories(found.spec)
+        (note,) = found.notes
+        assert "differ by up to 4.0e-09 of a value" in note
+        assert f"({shard(run)} line 1, not {shard(run)} line 2)" in note
+
+    def test_two_outcomes_of_one_key_are_told_apart(self, run):
+        write(run, [record(0), record(0, status="diverged", reason="no")])
+        assert Run.open(run.path).units["status"].tolist() == ["done"]
+        assert "which differ in more than values" in Run.open(run.path).notes[-1]
 
 
 class TestRefusals:
@@ -296,7 +304,6 @@ class TestRefusals:
             encode({**record(1), "status": "fine"}),
             encode({**record(1), "status": ["done"]}),
             encode({**record(1), "reason": None}),
-            encode({**record(1), "order": True}),
             encode({**record(1), "rows": {}}),
             encode({**record(1), "rows": [1]}),
             encode({**record(1), "rows": [{"value": 1.0}]}),
@@ -364,8 +371,15 @@ class TestRefusals:
 
     def test_another_specification_is_refused(self, run):
         with pytest.raises(InputError, match="another specification"):
-            Run.create(run.path, Spec(seeds=7), {})
+            Run.create(run.path, Spec(samples=7), {})
+        with pytest.raises(InputError, match=r"another specification \(seeds is 5, not 4\)"):
+            Run.create(run.path, Spec(seeds=4), {})
         assert Run.open(run.path).spec == Spec()
+
+    def test_more_seeds_extend_it(self, run):
+        write(run, [record(0)])
+        assert Run.create(run.path, Spec(seeds=7), {}).spec == Spec(seeds=7)
+        assert Run.open(run.path).units["seed"].tolist() == [0]
 
     def test_a_folder_with_other_files_is_refused(self, tmp_path):
         (tmp_path / "thesis.tex").write_text("")
@@ -398,7 +412,7 @@ class TestRefusals:
 
 def test_reading_executes_nothing(tmp_path):
     for name in ("benign", "hostile"):
-        run = Run.create(tmp_path / name, Spec(), {})
+        run = Run.create(tmp_path / name, Spec(), {}, {"cites": ["Oja 1982"], "data": {}})
         write(run, [record(0)])
     evil = "__import__('os').system('false')"
     text = (run.path / "spec.toml").read_text()
@@ -413,6 +427,7 @@ def test_reading_executes_nothing(tmp_path):
         from plausibench.bench.store import Run
         def read(path):
             run = Run.open(path)
+            assert run.notes and run.sources
             return run.spec, run.provenance, run.frame, run.units, run.timings
         read(sys.argv[1] + "/benign")  # imports what reading needs
         FORBIDDEN = ("compile", "exec", "import", "os.", "pickle", "subprocess", "ctypes")
@@ -422,7 +437,7 @@ def test_reading_executes_nothing(tmp_path):
                 raise SystemExit(f"{event} {arguments}")
         sys.addaudithook(forbid)
         spec, _, frame, units, _ = read(sys.argv[1] + "/hostile")
-        print(spec.plugins, spec.rules[0], frame["flag"][1], units["reason"][1], sep="\\n")
+        print(spec.plugins, spec.rules[0], frame["flag"][0], units["reason"][0], sep="\\n")
     """)
     arguments = [sys.executable, "-c", script, str(tmp_path)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
@@ -443,9 +458,10 @@ def outcome(read):
 @given(st.data())
 def test_garbled_results_are_read_or_refused(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("garbled") / "run"
-    run = Run.create(path, Spec(), {})
+    run = Run.create(path, Spec(), {}, {"cites": ["Oja 1982"], "data": {"digits": "ab"}})
     write(run, [record(0), record(1, status="failed"), record(2)])
     names = ["results/driver.jsonl", "timings/driver.jsonl", "spec.toml", "provenance.json"]
+    names.append("sources.json")
     file = path / data.draw(st.sampled_from(names))
     content = bytearray(file.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
@@ -456,7 +472,7 @@ def test_garbled_results_are_read_or_refused(tmp_path_factory, data):
         )
         content[start:end] = data.draw(st.binary(max_size=6) | pieces)
     file.write_bytes(bytes(content))
-    for property in ("frame", "units", "timings", "spec", "provenance"):
+    for property in ("frame", "units", "timings", "spec", "provenance", "sources", "notes"):
         assert "\n" not in outcome(lambda name=property: getattr(Run.open(path), name))
 
 

@@ -1,11 +1,13 @@
 """``check`` and ``new-rule``: write a rule, and see whether it keeps what it promises."""
 
+import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from plausibench.bench.cli.manners import columns, complete, plugin_option
+from plausibench.bench.cli.manners import Place, columns, complete, plugin_option
 
 if TYPE_CHECKING:
     from plausibench.bench.certificate import Certificate
@@ -21,7 +23,7 @@ MARKS = {"passed": "passed", "failed": "FAILED", "not applicable": "-"}
 @click.option(
     "--out",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=Place(),
     help="Markdown file to write the certificate to.",
 )
 @plugin_option
@@ -62,7 +64,7 @@ def _one(rule: str, plugins: tuple[str, ...]) -> "Certificate":
 
     name = rule.partition("[")[0]
     beside = Path(f"{name}.py")
-    if name not in registry.entries("rule") and not plugins and beside.is_file():
+    if name not in registry.entries("rule") and not plugins and os.path.isfile(beside):
         click.echo(f"Plug-in: {beside}", err=True)
         registry.load_plugin(beside)
     selector = select("rule", rule)
@@ -116,7 +118,7 @@ def _card(certificate: "Certificate") -> str:
     "--out",
     metavar="PATH",
     default=".",
-    type=click.Path(path_type=Path),
+    type=Place(),
     help="File, or existing folder, to write to; by default NAME.py here.",
 )
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
@@ -126,5 +128,6 @@ def new_rule(name: str, out: Path, force: bool) -> None:
 
     path = write_template(name, out, force=force)
     click.echo(f"Wrote {path}. Next:")
-    click.echo(f"  plausibench check {name} --plugin {path}")
-    click.echo(f"  plausibench run --plugin {path} --rules backprop --rules {name}")
+    file = shlex.quote(str(path))
+    click.echo(f"  plausibench check {name} --plugin {file}")
+    click.echo(f"  plausibench run --plugin {file} --rules backprop --rules {name}")

@@ -156,7 +156,11 @@ def _options(component: Any, given: dict[str, Any]) -> list[str]:
     said, rows = described(component), []
     for field in fields(component):
         if field.init:
-            default = "must be given" if field.default is MISSING else f"default {field.default!r}"
+            default = "must be given"
+            if field.default is not MISSING:
+                default = f"default {field.default!r}"
+            elif field.default_factory is not MISSING:
+                default = f"default {field.default_factory()!r}"
             value = f"{given[field.name]!r}, " if field.name in given else ""
             kind = _type_name(field.type)
             rows.append((f"  {field.name}", kind, value + default, said.get(field.name, "")))

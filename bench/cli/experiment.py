@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from plausibench.bench.cli.manners import resumable, text_width
+from plausibench.bench.cli.manners import resumable, shown, text_width
 
 KEPT = "parts.jsonl"
 """What is kept of a study under way; a study that is complete has its values."""
@@ -80,7 +80,9 @@ def _write(
     for name, table in tables.items():
         write_text(folder / f"{name}.md", table.render("markdown"))
         write_text(folder / f"{name}.csv", table.render("csv"))
-        click.echo(table.render("text", text_width()))
+        with shown(folder):
+            click.echo(table.render("text", text_width()))
     for picture in pictures if formats else ():
         picture.save(folder / "figures", formats)
-    click.echo(f"Results: {folder}")
+    with shown(folder):
+        click.echo(f"Results: {folder}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from plausibench.bench.cli.manners import resumable, tell_compiling, text_width
+from plausibench.bench.cli.manners import resumable, shown, tell_compiling, text_width
 
 if TYPE_CHECKING:
     from plausibench.bench.spec import Spec
@@ -61,7 +61,8 @@ def run_figure2(
                     advance(record["unit"]["rule"], done, total)
 
                 finished = sweep.run(best, own / "run", jobs, on_done)
-        click.echo(f"\n{name}")
+        with shown(own):
+            click.echo(f"\n{name}")
         report(finished, formats)
 
 
@@ -95,4 +96,5 @@ def _write(rows: list[dict[str, Any]], folder: Path, formats: tuple[str, ...]) -
     write_text(folder / "tuning.csv", table.render("csv"))
     if formats:
         sensitivity_picture(rows).save(folder, formats)
-    click.echo(table.render("text", text_width()))
+    with shown(folder):
+        click.echo(table.render("text", text_width()))

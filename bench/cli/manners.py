@@ -1,10 +1,14 @@
 """What the commands share: refusals in one sentence, plug-ins, completion, plain columns."""
 
+import errno
+import os
 import shutil
 import sys
 import textwrap
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +33,51 @@ class Interrupted(click.ClickException):
         click.echo(self.message, err=True)
 
 
+class Unwritten(click.ClickException):
+    """Standard output took nothing, or not all; what was computed is not concerned."""
+
+    exit_code = 1
+
+
+class Place(click.Path):
+    """A file or folder, as a :class:`~pathlib.Path`; ``~`` is the home of the user."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Expand what the shell did not, as in ``--out=~/results``."""
+        text = os.path.expanduser(value)
+        if str(text).startswith("~"):
+            self.fail(f"{str(value)!r} names the home of a user who has none here.", param, ctx)
+        return super().convert(text, param, ctx)
+
+
 class Commands(click.Group):
     """Commands whose refusals are one sentence on standard error, with exit code 2."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            # A terminal of few letters shows a question mark for each of the others.
+            if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+                stream.reconfigure(errors="replace")
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.exceptions.Exit, Refusal, Interrupted):
+        except (click.exceptions.Exit, Refusal, Interrupted, Unwritten):
             raise
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader has seen enough
+                raise
+            reason = error.strerror or str(error)
+            if is_of_output(error):
+                raise Unwritten(f"standard output cannot be written ({reason})") from error
+            from plausibench.kernels.errors import show
+
+            place = "a file" if error.filename is None else show(str(error.filename))
+            raise Refusal(f"path: {place} cannot be used ({reason})") from error
         except click.UsageError as error:
             raise Refusal(error.format_message()) from error
         except KeyboardInterrupt as error:
@@ -55,6 +96,31 @@ class Commands(click.Group):
 
         choose("command", args[0], self.list_commands(ctx))
         return super().resolve_command(ctx, args)
+
+
+def is_of_output(error: OSError) -> bool:
+    """Whether printing raised it; what standard output did not take is let go of then."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    printing = any(frame.f_code is click.echo.__code__ for frame in frames)
+    if printing and sys.stdout is not None:
+        # Otherwise Python would try again at its end, and complain.
+        null = os.open(os.devnull, os.O_WRONLY)
+        with suppress(OSError, ValueError):  # it is no file
+            os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    return printing
+
+
+@contextmanager
+def shown(kept: Path) -> Iterator[None]:
+    """Printing about results that are kept: that it fails is told, and is no failure."""
+    try:
+        yield
+    except OSError as error:
+        if not is_of_output(error):
+            raise
+        reason = error.strerror or str(error)
+        click.echo(f"Standard output cannot be written ({reason}); results: {kept}", err=True)
 
 
 @contextmanager
@@ -92,8 +158,7 @@ def _load(context: click.Context, parameter: click.Parameter, paths: tuple[str, 
     if not context.resilient_parsing:
         from plausibench.bench import registry
 
-        for path in paths:
-            registry.load_plugin(path)
+        registry.load_plugins(paths)
     return paths
 
 
@@ -140,4 +205,5 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def text_width() -> int | None:
     """Characters in a line of the terminal; None where output goes elsewhere."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if terminal else None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from plausibench.bench.cli.manners import columns
+from plausibench.bench.cli.manners import Place, columns
 
 if TYPE_CHECKING:
     from plausibench.bench.identification.surface import Plan
@@ -24,7 +24,7 @@ GOAL = 0.8
 )
 @click.option(
     "--surface",
-    type=click.Path(path_type=Path),
+    type=Place(),
     metavar="DIR",
     help="Results of plausibench run identification; by default those that ship.",
 )

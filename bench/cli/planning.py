@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -46,7 +47,7 @@ def read_spec(experiment: str | None, resume: Path | None, given: Mapping[str, A
         if Path(experiment).is_dir():
             raise InputError(
                 f"experiment: {experiment!r} is a folder, not a specification file; to continue "
-                f"the run in it: plausibench run --resume {experiment}"
+                f"the run in it: plausibench run --resume {shlex.quote(experiment)}"
             )
         if not Path(experiment).is_file():
             raise InputError(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from plausibench.bench.cli.manners import columns, resumable, text_width
+from plausibench.bench.cli.manners import Place, columns, resumable, shown, text_width
 
 if TYPE_CHECKING:
     from plausibench.bench.replications.run import Replication
@@ -33,7 +33,7 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
 @click.option("--jobs", type=int, help="Worker processes; by default one a core.")
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=Place(),
     metavar="DIR",
     help="Folder with the four IDX files of MNIST.",
 )
@@ -47,7 +47,7 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Place(),
     metavar="DIR",
     help="Folder of results; by default results/replications.",
 )
@@ -123,7 +123,9 @@ def _write(found: "list[Replication]", form: str, folder: Path) -> None:
         write_text(folder / f"{name}.md", table.render("markdown"))
         write_text(folder / f"{name}.csv", table.render("csv"))
         if form != "csv" or name == "figures":
-            click.echo(table.render(form, text_width()))
+            with shown(folder):
+                click.echo(table.render(form, text_width()))
     about = json.dumps(provenance(sys.argv), indent=1)
     write_text(folder / "replications.json", about + "\n")
-    click.echo(f"Results: {folder}", err=form == "csv")
+    with shown(folder):
+        click.echo(f"Results: {folder}", err=form == "csv")

@@ -1,19 +1,20 @@
 """``table``, ``plot``, ``report``, ``cite``, ``compare``, ``merge``: what run directories say."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from plausibench.bench.cli.manners import plugin_option, text_width
+from plausibench.bench.cli.manners import Place, plugin_option, text_width
 
 if TYPE_CHECKING:
     from plausibench.bench.certificate import Certificate
     from plausibench.bench.report.render import Table
     from plausibench.bench.store import Run
 
-PATH = click.Path(path_type=Path)
+PATH = Place()
 
 
 def _run(name: str) -> Callable[[Any], Any]:
@@ -56,6 +57,7 @@ def table(
     out: Path | None,
 ) -> None:
     """Print the comparison table of a RUN directory."""
+    from plausibench.bench.cli.run import noted
     from plausibench.bench.report.table import comparison
     from plausibench.bench.store import Run
 
@@ -69,7 +71,9 @@ def table(
         protocols=protocols or None,
         steps=steps or None,
     )
-    _table(rows, format, out)
+    _table(noted(rows, found), format, out)
+    if format == "csv":
+        _tell(found)
 
 
 @click.command()
@@ -87,6 +91,7 @@ def plot(run: Path, out: Path | None, formats: tuple[str, ...]) -> None:
     folder = run / "figures" if out is None else out
     for path in save_all(found.frame, found.units, folder, formats or ("png", "svg")):
         click.echo(str(path))
+    _tell(found)
 
 
 @click.command()
@@ -117,6 +122,7 @@ def report(run: Path, out: Path | None, no_certificates: bool, plugins: tuple[st
     target = run / "report.html" if out is None else out
     write_text(target, page(found, certificates))
     click.echo(f"Report: {target}")
+    _tell(found)
 
 
 def _certificates(run: "Run") -> "list[Certificate]":
@@ -151,11 +157,12 @@ def _certificates(run: "Run") -> "list[Certificate]":
 @_OUT
 def cite(run: Path, out: Path | None) -> None:
     """Print the BibTeX of the rules, architectures, objectives and tasks of a RUN directory."""
-    from plausibench.bench.citations import bibtex, cited
+    from plausibench.bench.citations import bibtex, cited_by
     from plausibench.bench.store import Run
-    from plausibench.bench.sweep import units
 
-    _print(bibtex(cited(units(Run.open(run).spec))), out)
+    found = Run.open(run)
+    _print(bibtex(cited_by(found)), out)
+    _tell(found)
 
 
 @click.command()
@@ -186,12 +193,17 @@ def compare(
     """Compare two run directories; only differences that the statistics support are flagged."""
     from plausibench.bench.report.compare import compare as compared
     from plausibench.bench.report.compare import difference_table
-    from plausibench.bench.store import Run
+    from plausibench.bench.store import Run, same_data
 
-    frames = [Run.open(run).frame for run in (run_a, run_b)]
-    found = compared(*frames, columns=_names(columns), projection=projection, rate=rate)
-    names = (str(run_a), str(run_b))
-    _table(difference_table(found, every=every, rate=rate, names=names), format, out)
+    first, second = Run.open(run_a), Run.open(run_b)
+    # The same data may lie elsewhere, and have another name.
+    other = second.frame.assign(task=second.frame["task"].replace(same_data(first, second)))
+    found = compared(first.frame, other, columns=_names(columns), projection=projection, rate=rate)
+    table = difference_table(found, every=every, rate=rate, names=(str(run_a), str(run_b)))
+    notes = [f"{run.path}: {note}" for run in (first, second) for note in run.notes]
+    _table(replace(table, notes=(*table.notes, *notes)), format, out)
+    if format == "csv":
+        _tell(first, second)
 
 
 @click.command()
@@ -200,16 +212,23 @@ def compare(
 def merge(runs: tuple[Path, ...], out: Path) -> None:
     """Merge RUNS, run directories of one specification and all their shards, into one.
 
-    Results that are in several of them must be the same, byte for byte.
+    Of results that are in several of them the first counts; they are the same, byte for byte,
+    unless processors or versions differ, which is told.
     """
-    from plausibench.bench.merging import differences
     from plausibench.bench.merging import merge as merged
 
-    found = merged(runs, out)
+    notes: list[str] = []
+    found = merged(runs, out, notes.append)
     click.echo(f"{len(found.records())} trajectories of {len(runs)} directories: {out}")
-    note = differences(found.origins())
-    if note:
+    for note in notes:
         click.echo(note, err=True)
+
+
+def _tell(*runs: "Run") -> None:
+    """Say on standard error what must be known of runs, where no table can say it."""
+    for run in runs:
+        for note in run.notes:
+            click.echo(note if len(runs) == 1 else f"{run.path}: {note}", err=True)
 
 
 def _names(text: str | None) -> list[str] | None:

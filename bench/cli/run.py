@@ -1,17 +1,20 @@
 """``run``: a benchmark from its specification to table and pictures."""
 
+import shlex
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from plausibench.bench.cli.manners import Interrupted, columns, complete, text_width
+from plausibench.bench.cli.manners import Interrupted, Place, columns, complete, shown, text_width
 
 if TYPE_CHECKING:
     from plausibench.bench.executor import Executor
+    from plausibench.bench.report.render import Table
     from plausibench.bench.shards import Shard
     from plausibench.bench.spec import Spec
     from plausibench.bench.store import Record, Run
@@ -77,22 +80,25 @@ def _number(option: str, text: str) -> Callable[[Any], Any]:
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Place(),
     metavar="DIR",
     help="Run directory, or folder of results.",
 )
 @click.option(
     "--resume",
-    type=click.Path(path_type=Path),
+    type=Place(),
     metavar="DIR",
-    help="Continue the run in this directory.",
+    help="Continue the run in this directory; with more --seeds it is extended.",
 )
 @click.option(
     "--shard",
     metavar="I/N",
     help="Compute the I-th of N shares, I from 1; by default that of a SLURM job array.",
 )
-@_number("--jobs", "Worker processes; by default one a core. Results do not depend on it.")
+@_number(
+    "--jobs",
+    "Worker processes; by default one a core that may be used. Results do not depend on it.",
+)
 @click.option(
     "--scheduler", metavar="ADDRESS", help="Dask scheduler to compute on, such as tcp://host:8786."
 )
@@ -137,7 +143,8 @@ def run(
     if experiment in EXPERIMENTS:
         from plausibench.bench.cli.planning import RESULTS
 
-        given |= {"budget": budget, "resume": resume, "shard": shard, "scheduler": scheduler}
+        _refuse_array(experiment, shard)
+        given |= {"budget": budget, "resume": resume, "scheduler": scheduler}
         pictures = () if no_pictures else _formats(format)
         own = RESULTS / experiment if out is None else out
         if experiment == "figure2":
@@ -181,8 +188,7 @@ def run(
         spec = spec.with_values(precision=goal, samples_of={})
     folder = run_folder(resume, out, spec)
     check_folder(folder, tried=not dry_run)
-    if not dry_run:
-        probe_units(units, spec)
+    probe_units(units, spec)
     if asked:
         spec = _resolved(spec, limit)
         folder = run_folder(resume, out, spec)
@@ -202,7 +208,8 @@ def run(
     except KeyboardInterrupt as error:
         raise Interrupted(_how_to_resume(folder, len(units))) from error
     if part.of > 1:
-        click.echo(f"Shard {part} is done: {finished.path}")
+        with shown(finished.path):
+            click.echo(f"Shard {part} is done: {finished.path}")
         return
     report(finished, formats)
 
@@ -216,7 +223,8 @@ def _executor(scheduler: str | None, jobs: int | None) -> AbstractContextManager
 
     if jobs is not None:
         raise InputError("jobs: the scheduler decides on the number of workers; give one of them")
-    return connected(scheduler)
+    waiting = "Waiting for workers: the Dask scheduler has none yet."
+    return connected(scheduler, lambda: click.echo(waiting, err=True))
 
 
 def _resolved(spec: "Spec", limit: float | None) -> "Spec":
@@ -233,12 +241,23 @@ def _resolved(spec: "Spec", limit: float | None) -> "Spec":
 
 
 def workers(jobs: int | None) -> int:
-    """Number of processes: what was asked for, or one a core."""
-    import os
-
+    """Number of processes: what was asked for, or one a core that may be used."""
+    from plausibench.kernels.cores import cores
     from plausibench.kernels.errors import integer
 
-    return os.cpu_count() or 1 if jobs is None else integer("jobs", jobs, least=1)
+    return cores() if jobs is None else integer("jobs", jobs, least=1)
+
+
+def _refuse_array(experiment: str, shard: str | None) -> None:
+    """Refuse to compute a study in each task of a job array: it is not divided."""
+    from plausibench.kernels.errors import InputError
+
+    if _shard(shard).of > 1:
+        raise InputError(
+            f"shard: the experiment {experiment} is not divided over a job array; submit one task "
+            "and give it --jobs N, or give --shard 1/1 if each task has options and --out of its "
+            "own"
+        )
 
 
 def _shard(text: str | None) -> "Shard":
@@ -282,8 +301,6 @@ def _plan(units: "list[Unit]", spec: "Spec", folder: Path) -> str:
 
 
 def _how_to_resume(folder: Path, total: int) -> str:
-    import shlex
-
     from plausibench.bench.store import Run
 
     if not (folder / "spec.toml").is_file():
@@ -295,6 +312,11 @@ def _how_to_resume(folder: Path, total: int) -> str:
     )
 
 
+def noted(table: "Table", run: "Run") -> "Table":
+    """A table with what must be known of its run below it."""
+    return replace(table, notes=(*table.notes, *run.notes))
+
+
 def report(finished: "Run", formats: tuple[str, ...]) -> None:
     """Print the table, draw the pictures, and say what went wrong."""
     from plausibench.bench.report.table import comparison
@@ -303,15 +325,18 @@ def report(finished: "Run", formats: tuple[str, ...]) -> None:
     # The last checkpoint that any trajectory reached; none did where the frame is empty.
     steps = [int(frame["step"].max())] if len(frame) else None
     summary = comparison(frame, units, columns=SUMMARY, steps=steps)
-    click.echo(summary.render("text", text_width()))
-    click.echo(f"Results: {finished.path}")
-    click.echo(f"All columns and checkpoints: plausibench table {finished.path}")
+    with shown(finished.path):
+        click.echo(noted(summary, finished).render("text", text_width()))
+        click.echo(f"Results: {finished.path}")
+        where = shlex.quote(str(finished.path))
+        click.echo(f"All columns and checkpoints: plausibench table {where}")
     if formats:
         from plausibench.bench.report.figures import save_all
 
         folder = finished.path / "figures"
         save_all(frame, units, folder, formats)
-        click.echo(f"Pictures: {folder}")
+        with shown(finished.path):
+            click.echo(f"Pictures: {folder}")
     for status in ("done", "diverged", "failed"):
         these = units[(units["status"] == status) & (units["reason"] != "")]
         counts = Counter(zip(these["rule"], these["reason"], strict=True))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from plausibench.bench.cli.manners import columns, complete, plugin_option
+from plausibench.bench.cli.manners import Place, columns, complete, plugin_option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +61,7 @@ def _component(kind: str, text: str) -> Callable[[Any], Any]:
 @plugin_option
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Place(),
     default=Path("results/train"),
     show_default=True,
     metavar="DIR",

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from plausibench.bench.folders import writing
 from plausibench.bench.provenance import source_digest
 from plausibench.bench.workers import reliable_workers
-from plausibench.kernels.errors import integer
+from plausibench.kernels.errors import InputError, integer
 
 Rows = list[dict[str, Any]]
 
@@ -91,17 +92,34 @@ def collect(
 
 
 def _read(path: Path) -> dict[str, Rows]:
-    found = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        with suppress(json.JSONDecodeError):  # empty, or torn when the process ended
+    """Rows by key; a line that is none of ours, or was torn, is a part that is computed again."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InputError(f"out: {path} cannot be read ({error.strerror})") from error
+    found: dict[str, Rows] = {}
+    for line in lines:
+        with suppress(ValueError, RecursionError):
             record = json.loads(line)
-            found[record["key"]] = record["rows"]
+            if _is_part(record):
+                found[record["key"]] = record["rows"]
     return found
+
+
+def _is_part(record: Any) -> bool:
+    return (
+        isinstance(record, dict)
+        and isinstance(record.get("key"), str)
+        and isinstance(record.get("rows"), list)
+        and all(isinstance(row, dict) for row in record["rows"])
+    )
 
 
 def _keep(path: Path, record: dict[str, Any]) -> None:
     # A line break in front ends a line that was torn.
-    with path.open("a", encoding="utf-8") as file:
+    with writing(path), path.open("a", encoding="utf-8", newline="\n") as file:
         file.write("\n" + json.dumps(record) + "\n")
         file.flush()
         os.fsync(file.fileno())

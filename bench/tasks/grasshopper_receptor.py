@@ -109,7 +109,7 @@ def _recording(number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def _numbers(path: Path, columns: int) -> NDArray[np.float64]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         found = np.loadtxt(StringIO(text), comments="#", ndmin=2)
     except (OSError, ValueError) as error:
         raise InputError(f"task: {path} cannot be read ({error})") from error

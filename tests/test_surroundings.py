@@ -1,0 +1,363 @@
+"""What surrounds a process: cores, caches, folders, standard output, systems without POSIX."""
+
+import os
+import pickle
+import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from plausibench.bench import registry
+from plausibench.bench.cli import main
+from plausibench.bench.cli.run import workers
+from plausibench.bench.folders import check_folder, refuse_others
+from plausibench.bench.registry import load_plugin
+from plausibench.bench.shards import Shard, shard_of_array
+from plausibench.kernels.cores import cores
+from plausibench.kernels.errors import InputError
+from sweeps import TINY
+
+LONG = "a" * 300
+RULE = """\
+from dataclasses import dataclass, field
+from plausibench.rules.feedback_alignment import FeedbackAlignment
+
+@dataclass(frozen=True)
+class Twin(FeedbackAlignment):
+    gains: list = field(default_factory=lambda: [1.0, 2.0])
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """A working folder, a registry without the plug-ins of other tests, and no job array."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_PLUGINS", {kind: {} for kind in registry.KINDS})
+    for name in [name for name in os.environ if name.startswith("SLURM")]:
+        monkeypatch.delenv(name)
+
+
+def refused(*arguments, code=2):
+    """The sentence with which a command is refused."""
+    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert done.exit_code == code, done.output
+    assert isinstance(done.exception, SystemExit)
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def python(code, *arguments, **options):
+    """A script in a fresh Python that ends well; what it says."""
+    command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+class TestCores:
+    def group(self, tmp_path, **files):
+        """Folder of control groups with these files, and the file of the groups of a process."""
+        for name, text in files.items():
+            file = tmp_path / "groups" / name.replace("__", "/").replace("_max", ".max")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        return tmp_path / "groups", tmp_path / "member"
+
+    @pytest.fixture(autouse=True)
+    def eight(self, monkeypatch):
+        """A machine of sixteen processors, of which eight may be used."""
+        monkeypatch.setattr(os, "cpu_count", lambda: 16)
+        monkeypatch.setattr(os, "process_cpu_count", lambda: 16, raising=False)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+
+    def test_are_those_that_the_process_may_run_on(self, tmp_path):
+        assert cores({}, tmp_path, tmp_path / "member") == 8
+
+    def test_without_affinity_are_those_of_the_machine(self, tmp_path, monkeypatch):
+        monkeypatch.delattr(os, "sched_getaffinity")
+        assert cores({}, tmp_path, tmp_path / "member") == 16
+
+    @pytest.mark.parametrize(("given", "count"), [("3", 3), ("12", 8), ("", 8), ("x", 8), ("0", 1)])
+    def test_slurm_gives_some_to_a_task(self, tmp_path, given, count):
+        assert cores({"SLURM_CPUS_PER_TASK": given}, tmp_path, tmp_path / "member") == count
+
+    @pytest.mark.parametrize(
+        ("own", "above", "count"),
+        [("200000 100000", "max 100000", 2), ("max 100000", "150000 100000", 2), ("max", "", 8)],
+    )
+    def test_a_quota_of_version_2_binds(self, tmp_path, own, above, count):
+        for place, text in (("a/b", own), ("a", above)):
+            (tmp_path / "groups" / place).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "groups" / place / "cpu.max").write_text(text)
+        (tmp_path / "member").write_text("0::/a/b\n")
+        assert cores({}, tmp_path / "groups", tmp_path / "member") == count
+
+    def test_a_quota_binds_inside_of_a_container(self, tmp_path):
+        """Where the path of the group is that outside of it."""
+        (tmp_path / "groups").mkdir()
+        (tmp_path / "groups" / "cpu.max").write_text("50000 100000\n")
+        (tmp_path / "member").write_text("0::/kubepods/pod1\n")
+        assert cores({}, tmp_path / "groups", tmp_path / "member") == 1
+
+    @pytest.mark.parametrize(("quota", "count"), [("300000", 3), ("-1", 8)])
+    def test_a_quota_of_version_1_binds(self, tmp_path, quota, count):
+        folder = tmp_path / "groups" / "cpu,cpuacct" / "job"
+        folder.mkdir(parents=True)
+        (folder / "cpu.cfs_quota_us").write_text(quota)
+        (folder / "cpu.cfs_period_us").write_text("100000")
+        (tmp_path / "member").write_text("4:memory:/job\n3:cpu,cpuacct:/job\n0::/\n")
+        assert cores({}, tmp_path / "groups", tmp_path / "member") == count
+
+    def test_decide_how_many_workers_there_are(self, monkeypatch):
+        monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
+        assert (workers(None), workers(5)) == (1, 5)
+
+
+class TestJobArray:
+    def array(self, task, last, count, step):
+        named = {"ID": task, "MIN": 1, "MAX": last, "COUNT": count, "STEP": step}
+        return {f"SLURM_ARRAY_TASK_{name}": str(value) for name, value in named.items()}
+
+    def test_with_a_step(self):
+        found = [shard_of_array(self.array(task, 10, 4, 3)) for task in (1, 4, 7, 10)]
+        assert found == [Shard(index, 4) for index in (1, 2, 3, 4)]
+
+    @pytest.mark.parametrize("values", [(2, 9, 5, 2), (3, 7, 3, 1), (1, 9, 4, 2), (1, 9, 5, 0)])
+    def test_with_gaps_is_refused(self, values):
+        with pytest.raises(InputError, match="give --shard i/n"):
+            shard_of_array(self.array(*values))
+
+    def test_a_study_is_not_computed_by_every_task(self, monkeypatch):
+        for name, value in self.array(1, 2, 2, 1).items():
+            monkeypatch.setenv(name, value)
+        study = ["run", "tags", "--dry-run", "--out", "tags"]
+        assert "tags is not divided over a job array" in refused(*study)
+        assert CliRunner().invoke(main, [*study, "--shard", "1/1"]).exit_code == 0
+
+
+class TestPaths:
+    def test_a_home_is_expanded(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        TINY.with_values(rules=("backprop",), seeds=1).write(Path("spec.toml"))
+        (tmp_path / "home").mkdir()
+        done = CliRunner().invoke(
+            main, ["run", "spec.toml", "--out=~/results", "--jobs", "1", "--no-pictures"]
+        )
+        assert done.exit_code == 0, done.output
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "spec.toml"]
+        assert CliRunner().invoke(main, ["table", "~/results"]).exit_code == 0
+
+    def test_nobodys_home_is_refused(self):
+        assert "names the home of a user" in refused("run", "--out", "~no such user/a")
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["new-rule", LONG],
+            ["check", LONG],
+            ["show", LONG],
+            ["run", f"{LONG}.toml"],
+            ["run", "--rules", "backprop", "--out", LONG],
+            ["run", "--rules", "backprop", "--out", f"new/{LONG}/run", "--dry-run"],
+            ["run", "--resume", LONG],
+            ["run", "tags", "--out", LONG],
+            ["train", "backprop", "--out", LONG],
+            ["replicate", "werfel2005", "--out", LONG],
+            ["table", LONG],
+            ["merge", LONG, "--out", "merged"],
+            ["plan", "--surface", LONG],
+            ["list", "--plugin", LONG],
+        ],
+        ids=lambda words: " ".join(words).replace(LONG, "LONG"),
+    )
+    def test_a_name_that_is_too_long_is_refused(self, arguments, tmp_path):
+        refused(*arguments)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_folder_is_refused_before_it_is_needed(self):
+        with pytest.raises(InputError, match=r"out: .* cannot be made \(File name too long\)"):
+            check_folder(Path("new", LONG), tried=True)
+        check_folder(Path("new", "deep", "folder"), tried=True)
+        assert not Path("new").exists()
+
+    def test_hidden_files_are_the_systems(self):
+        Path(".DS_Store").touch()
+        refuse_others(Path(), {"ours"}, "a test")
+        Path("theirs").touch()
+        with pytest.raises(InputError, match="holds 'theirs'"):
+            refuse_others(Path(), {"ours"}, "a test")
+
+
+class TestStandardOutput:
+    """In processes of their own, whose channels can be closed."""
+
+    def said(self, redirection, *words, **environment):
+        """Exit code and standard error of a command of a shell."""
+        command = f"{shlex.join([sys.executable, '-m', 'plausibench.bench.cli', *words])} "
+        done = subprocess.run(
+            ["sh", "-c", command + redirection],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **environment},
+            check=False,
+        )
+        return done.returncode, done.stderr
+
+    def test_letters_that_it_does_not_have_are_question_marks(self):
+        Path("mine.py").write_text(RULE.replace("1.0, 2.0", "'\u2193'"), encoding="utf-8")
+        words = ["show", "twin", "--plugin", "mine.py"]
+        redirection = """| grep -q "default \\['?'\\]" """
+        assert self.said(redirection, *words, PYTHONIOENCODING="latin-1") == (0, "")
+
+    def test_closed(self):
+        assert self.said(">&-", "list", "experiments") == (0, "")
+
+    @pytest.mark.parametrize("unbuffered", ["", "1"])
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+    def test_full(self, unbuffered):
+        words = ["list", "experiments"]
+        code, said = self.said(">/dev/full", *words, PYTHONUNBUFFERED=unbuffered)
+        assert code == 1
+        assert said == "Error: standard output cannot be written (No space left on device)\n"
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+    def test_full_is_no_failure_of_a_run(self):
+        TINY.with_values(rules=("backprop",), seeds=1).write(Path("spec.toml"))
+        words = ["run", "spec.toml", "--jobs", "1", "--no-pictures", "--out", "out"]
+        code, said = self.said(">/dev/full", *words)
+        assert code == 0
+        assert said.endswith("(No space left on device); results: out\n")
+
+
+class TestCaches:
+    SCRIPT = """
+        from pathlib import Path
+        Path("twice.py").write_text(
+            "from plausibench.kernels.compiled import kernel\\n@kernel\\ndef twice(x):\\n"
+            "    return 2 * x\\n"
+        )
+        import sys
+        sys.path.insert(0, ".")
+        if sys.argv[1:]:
+            import resource, signal
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+        from twice import twice
+        assert twice(4) == 8
+    """
+
+    def compute(self, tmp_path, *arguments):
+        """Compile and compute; the files that are kept then."""
+        folder = tmp_path / "compiled"
+        python(self.SCRIPT, *arguments, env={**os.environ, "NUMBA_CACHE_DIR": str(folder)})
+        return sorted(file for file in folder.rglob("twice*") if file.is_file())
+
+    def test_no_room_is_compiling_anew(self, tmp_path):
+        self.compute(tmp_path, "no room")
+        assert [file.suffix for file in self.compute(tmp_path)] == [".nbc", ".nbi"]
+
+    @pytest.mark.parametrize("garbled", [b"", b"\x00" * 40, None])
+    @pytest.mark.parametrize("number", [0, 1])
+    def test_a_damaged_file_is_made_anew(self, tmp_path, number, garbled):
+        file = self.compute(tmp_path)[number]
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2] if garbled is None else garbled)
+        assert len(self.compute(tmp_path)) == 2
+        assert len(file.read_bytes()) > len(whole) // 2
+
+
+class TestPlugins:
+    @pytest.fixture(autouse=True)
+    def files(self, tmp_path):
+        """Two files that define one name."""
+        for name in ("one.py", "two.py"):
+            Path(name).write_text(f"{RULE}# {name} {tmp_path}\n")
+
+    @pytest.mark.parametrize(
+        "command", [["list"], ["show", "twin"], ["check", "twin"], ["train", "twin"], ["run"]]
+    )
+    def test_of_one_name_are_refused_everywhere(self, command):
+        assert "a name that is taken by" in refused(
+            *command, "--plugin", "one.py", "--plugin", "two.py"
+        )
+
+    def test_show_gives_a_default_that_is_made(self):
+        said = CliRunner().invoke(main, ["show", "twin", "--plugin", "one.py"]).stdout
+        assert "default [1.0, 2.0]" in said
+
+    def test_an_instance_arrives_where_its_plug_in_was_not_loaded(self):
+        load_plugin("one.py")
+        rule = registry.make("rule", "twin", gains=[3.0])
+        Path("sent").write_bytes(pickle.dumps({"rule": [rule]}))
+        script = """
+            import pickle
+            (rule,) = pickle.load(open("sent", "rb"))["rule"]
+            print(type(rule).__name__, rule.gains)
+        """
+        assert python(script) == "Twin [3.0]\n"
+        assert pickle.loads(Path("sent").read_bytes())["rule"][0] == rule
+
+    def test_an_instance_of_a_file_that_has_changed_is_refused(self):
+        load_plugin("one.py")
+        sent = pickle.dumps(registry.make("rule", "twin"))
+        with Path("one.py").open("a") as file:
+            file.write("# edited\n")
+        for name in [name for name in sys.modules if name.startswith("plausibench_plugin_one")]:
+            del sys.modules[name]
+        with pytest.raises(InputError, match="has changed since an instance of its Twin was made"):
+            pickle.loads(sent)
+
+    def test_printed_commands_can_be_copied(self, tmp_path):
+        os.mkdir("my rules")
+        said = CliRunner().invoke(main, ["new-rule", "mine", "--out", "my rules"]).stdout
+        commands = [shlex.split(line) for line in said.splitlines()[1:]]
+        assert all("my rules/mine.py" in words for words in commands)
+
+    def test_a_dry_run_of_one_that_raises_says_what_a_run_says(self):
+        body = "    def estimate(self, *_):\n        raise OSError('no luck')\n"
+        Path("broken.py").write_text(RULE.replace("Twin", "Broken") + body)
+        words = ["run", "--plugin", "broken.py", "--rules", "broken", "--out", "out"]
+        for more in ([], ["--dry-run"]):
+            said = CliRunner().invoke(main, [*words, *more])
+            assert said.exit_code == 2
+            assert said.stderr.endswith("rule broken: it raises OSError: no luck\n")
+        assert not Path("out").exists()
+
+
+def test_without_what_only_posix_has_a_sweep_runs():
+    """Neither locks of files, nor masks of signals, nor affinity: as on Windows."""
+    script = """
+        import os, signal, sys
+        from pathlib import Path
+        sys.modules["fcntl"] = sys.modules["resource"] = None
+        for module, name in ((signal, "pthread_sigmask"), (os, "sched_getaffinity")):
+            if hasattr(module, name):
+                delattr(module, name)
+        if __name__ == "__main__":
+            from plausibench.bench.cli import main
+            arguments = ["run", "spec.toml", "--jobs", "2", "--no-pictures", "--out", "run"]
+            main(arguments)
+    """
+    TINY.with_values(rules=("backprop",)).write(Path("spec.toml"))
+    Path("script.py").write_text(textwrap.dedent(script))
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Results: run" in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="needs a shell")
+def test_these_tests_heed_an_interrupt_where_the_shell_ignores_it():
+    script = f"""
+        import sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        import conftest, signal
+        print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+    """
+    command = shlex.join([sys.executable, "-c", textwrap.dedent(script)])
+    shell = ["sh", "-c", f'trap "" INT; {command}']
+    assert subprocess.run(shell, capture_output=True, text=True).stdout == "True\n"
