@@ -90,7 +90,7 @@ class Measurement:
         lines = [["projection", *RELATIVE, "flag"]]
         for name, rows in table.items():
             said = {row["quantity"]: _said(row) for row in rows}
-            lines.append([name, *(said.get(each, "") for each in RELATIVE), _flags(rows)])
+            lines.append([name, *(said.get(each, "") for each in RELATIVE), _every_flag(rows)])
         head, *body = (
             "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>"
             for line in lines
@@ -374,7 +374,7 @@ def _said(row: Mapping[str, Any]) -> str:
     return value if value == low == high else f"{value} [{low}, {high}]"
 
 
-def _flags(rows: Sequence[Mapping[str, Any]]) -> str:
+def _every_flag(rows: Sequence[Mapping[str, Any]]) -> str:
     """Every flag once."""
     said = (flag for row in rows for flag in row["flag"].split(", ") if flag)
     return ", ".join(dict.fromkeys(said))
@@ -384,7 +384,7 @@ def _about(rows: Sequence[Mapping[str, Any]]) -> str:
     """How the values were made, and what is flagged."""
     names = ("method", "samples", "redrawn", "reference")
     said = [f"{name} {rows[0][name]}" for name in names] if rows else ["empty"]
-    return ", ".join([*said, *filter(None, [_flags(rows)])])
+    return ", ".join([*said, *filter(None, [_every_flag(rows)])])
 
 
 def _row(
