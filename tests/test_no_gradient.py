@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 
 from plausibench import bench
 from plausibench.bench.cell import measure_unit
+from plausibench.bench.moments import Moments
 from plausibench.bench.spec import Spec
-from plausibench.bench.statistics import QUANTITIES, RELATIVE
+from plausibench.bench.statistics import QUANTITIES, RELATIVE, quantities
 from plausibench.bench.sweep import units
+from plausibench.rules.estimate import Outer
 
 CROSS_ENTROPY = bench.make("objective", "cross_entropy")
 SQUARED_ERROR = bench.make("objective", "mean_squared_error")
@@ -140,6 +142,35 @@ def test_layers_of_very_different_gradients_are_all_measured(scale):
     largest = "near" if scale < 0 else "far"
     for quantity in RELATIVE:
         assert found.value(quantity) == pytest.approx(found.value(quantity, largest), rel=1e-9)
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [("float64", -600), ("float32", -80), ("float32", 60)])
+def test_products_of_factors_are_measured_at_any_scale(dtype, scale):
+    """By the inner products of post factors, which float32 could not hold at such scales."""
+    network = bench.make("architecture", "mlp", sizes=(40, 60, 3), seed=0).astype(dtype)
+    generator = np.random.default_rng(0)
+    clean = network.forward(generator.standard_normal((4, 40)).astype(dtype))
+    g = {p.name: generator.standard_normal(p.synapse.shape) for p in network.projections}
+    posts = {
+        p.name: generator.standard_normal((32, 4, p.size)).astype(dtype)
+        for p in network.populations
+    }
+
+    def measured(power):
+        moments = Moments(network, clean, {name: np.ldexp(a, power) for name, a in g.items()})
+        near = {name: np.ldexp(post, power) for name, post in posts.items()}
+        for index in range(3):
+            estimates = {
+                p.name: Outer(near[p.target], clean.presynaptic(p)) for p in network.projections
+            }
+            moments.add(moments.block(estimates, index, 32))
+        found = {name: quantities(sums) for name, sums in moments.results()[0].items()}
+        return {(name, one): found[name][one][0] for name in found for one in RELATIVE}
+
+    tolerance = 1e-10 if dtype == "float64" else 1e-4
+    near, far = measured(0), measured(scale)
+    for place, value in near.items():
+        assert far[place] == pytest.approx(value, rel=tolerance, abs=tolerance), place
 
 
 @pytest.mark.parametrize("method", ["auto", "sampled"])

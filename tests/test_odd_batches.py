@@ -23,6 +23,7 @@ SAMPLED = [
     ("augment", {}, SQUARED_ERROR),
     ("three_factor", {}, CROSS_ENTROPY),
     ("forward_forward", {}, CROSS_ENTROPY),
+    ("reinforce", {}, bench.make("objective", "expected_reward")),
 ]
 ENUMERATED = ("attention_gated", "brainprop")
 SAMPLES = 4000
