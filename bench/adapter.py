@@ -121,8 +121,8 @@ def measure_function(
             if state != generators.get(name, state)
         ]
         check_unchanged()
-        second, drew_again = draw(1)
         _refuse_unlike(first, draw(0)[0], used)
+        second, drew_again = draw(1)
         about = {"redrawn": "rule", "reference": "gradient given"}
         if not (drew or drew_again) and _distance(first, second) == 0:
             nothing = Exact(first, dict.fromkeys(first, 0.0), 1, "exact")

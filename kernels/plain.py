@@ -28,7 +28,7 @@ def plain(value: Any) -> Any:
         with suppress(OverflowError):  # a fraction of two large whole numbers
             return float(value)
         return value
-    if hasattr(value, "ndim") and hasattr(value, "tolist"):
+    if hasattr(value, "ndim") and hasattr(value, "tolist") and not isinstance(value, type):
         return plain(value.tolist())
     if isinstance(value, list | tuple | range):
         return tuple(plain(part) for part in value)

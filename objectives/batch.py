@@ -149,7 +149,8 @@ def _targets(values: ArrayLike, inputs: NDArray[Any]) -> NDArray[Any]:
     if whole and (array.ndim == 1 or (steps and array.shape[1:] == steps)):
         classes = np.array(array, dtype=np.int64, order="C")
         if classes.min() < 0:
-            raise InputError(f"targets: {array.min()} is not a class; classes count from 0")
+            wrong = array[classes < 0][0]  # also what int64 does not hold
+            raise InputError(f"targets: {wrong} is not a class; classes count from 0")
         return classes
     if whole and array.ndim == 2 and array.shape[1] == 1:
         raise InputError(

@@ -294,6 +294,12 @@ def test_data_that_no_memory_holds():
     assert "Unable to allocate" in sentence(task.batch, 4)
 
 
+@pytest.mark.parametrize("dtype", ["float16", np.float32, np.dtype("float32"), None, 32])
+def test_precisions_that_are_none(dtype):
+    said = sentence(bench.measure, RULE, NETWORK, OBJECTIVE, batch(), dtype=dtype)
+    assert re.match("dtype: .* is not known; choose one of float64, float32", said)
+
+
 @pytest.mark.parametrize("path", [3, None, b"a", ["a"]])
 def test_a_plugin_that_is_no_path(path):
     assert sentence(bench.load_plugin, path).startswith("plugin: ")

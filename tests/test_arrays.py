@@ -144,6 +144,10 @@ class TestTargets:
         assert bench.Batch(inputs, np.ones((2, 4, 5), int)).targets.dtype == np.float64
         assert bench.Batch(inputs, np.ones((2, 5), int)).targets.dtype == np.float64
 
+    def test_a_class_that_no_whole_number_of_64_bits_holds(self):
+        with pytest.raises(InputError, match="9223372036854775808 is not a class"):
+            bench.Batch(np.ones((2, 3)), np.array([1, 2**63], np.uint64))
+
     def test_one_column_of_whole_numbers_could_be_either(self):
         with pytest.raises(InputError, match="take its one column, or make it float"):
             bench.Batch(INPUTS, np.array(CLASSES)[:, None])

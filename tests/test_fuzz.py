@@ -271,6 +271,7 @@ SCALARS = st.one_of(
     ),
     st.builds(np.str_, st.text(max_size=3)),
     st.builds(object),
+    st.sampled_from([int, np.float32, np.ndarray, np.dtype("float32"), np.random, len]),
 )
 """No whole number above 10: it might be an allowed number of samples, and take long."""
 CONTAINERS = st.recursive(
