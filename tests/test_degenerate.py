@@ -9,6 +9,7 @@ import pytest
 from plausibench import bench
 from plausibench.bench import registry
 from plausibench.bench.conformance.case import SIZES, networks, objectives, teacher_batch
+from plausibench.bench.selectors import select
 from plausibench.kernels.errors import Divergence, InputError
 
 FACTORS = {
@@ -18,13 +19,30 @@ FACTORS = {
     "strong weights": 30.0,
     "saturated units and certain outputs": 1e4,
 }
+OPTIONS = [
+    "burstprop[feedback=random]",
+    "deep_feedback_control[feedback=random,compared=drive]",
+    "dendritic_error[feedback=random,mismatch=0.1,noise=0.1]",
+    "equilibrium_propagation[variant=one_sided,nudging=0.5]",
+    "forward_forward[threshold=0.3]",
+    "node_perturbation[antithetic=false,noise=rademacher]",
+    "predictive_coding[variant=fixed_prediction]",
+    "predictive_coding[variant=nudged]",
+    "predictive_coding[variant=nudged,step=0.1,steps=50]",
+    "predictive_coding[variant=zero_divergence]",
+    "regression_discontinuity[trials=2]",
+    "regression_discontinuity[regression=local_constant]",
+    "reinforce[baseline=none]",
+    "sign_symmetry[variant=batchwise]",
+    "sign_symmetry[variant=fixed]",
+]
 SHIFTS = {"as drawn": 0.0, "dead below": -100.0, "all at their highest": 100.0}
 """Added to the biases of all units but the output."""
 
 
 @cache
 def places(rule):
-    """Networks and objectives that a rule supports: as drawn, and rectified where it may be."""
+    """Small networks that a rule supports, with an objective each; the first rectified, too."""
     found = []
     for network in networks():
         batch = teacher_batch(network)
@@ -32,8 +50,6 @@ def places(rule):
             if rule.refusal(network, objective) is None:
                 found.append((network, objective, batch))
                 break
-        if len(found) == 2:
-            break
     for network, objective, batch in found[:1]:
         component = registry.find("architecture", network.architecture)
         if any(field.name == "activation" for field in fields(component)):
@@ -66,10 +82,10 @@ def answer(rule, network, objective, batch, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", list(registry.entries("rule")))
-def test_estimates_are_finite_or_refused(name, dtype):
+@pytest.mark.parametrize("selector", [*registry.entries("rule"), *OPTIONS])
+def test_estimates_are_finite_or_refused(selector, dtype):
     """In one sentence, where they are refused."""
-    rule = bench.make("rule", name)
+    rule = select("rule", selector).make()
     assert places(rule)
     for network, objective, batch in places(rule):
         for weights, factor in FACTORS.items():
