@@ -56,7 +56,8 @@ class Backprop(Rule):
         if network.dynamics in ("settling", "spiking", "stochastic"):
             # More than one outer product for a connection, or a sum over outcomes.
             exact = network.gradient(objective, batch, clean)
-            return {name: Dense(array) for name, array in exact.items()}
+            dtype = network.dtype
+            return {name: Dense(array.astype(dtype, copy=False)) for name, array in exact.items()}
         error = objective.batch_error(clean.output, batch)
         return outers(network, clean, network.credit(clean, {network.output.name: error}))
 

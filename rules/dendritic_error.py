@@ -16,7 +16,7 @@ from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, Outer
 from plausibench.rules.layers import in_double
-from plausibench.rules.microcircuit import settle
+from plausibench.rules.microcircuit import ROUNDING, settle
 from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import layerwise_matrices
 from plausibench.rules.rule import Rule, RuleCard, State, Step
@@ -427,7 +427,8 @@ class DendriticError(Rule):
         )
         if steps < 0:
             raise Divergence(
-                f"dendritic_error: a voltage still changed by more than {within.min():g} after "
+                "dendritic_error: a voltage still changed by more than "
+                f"{max(within.min(), ROUNDING):.2g} after "
                 f"{self.steps} steps of {self.step:g}; weaker nudging or a shorter step may help"
             )
         names, hidden = list(_neurons(network)), [p.name for p in network.hidden]

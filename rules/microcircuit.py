@@ -106,6 +106,8 @@ def settle(
             largest = 1.0
             for unit in range(u.size):
                 largest = max(largest, abs(u[unit]), abs(v[unit]))
+            if not largest < np.inf:
+                break
             limit = max(tolerance[example], ROUNDING * largest)
             # The change of every soma, which is applied only if it is not yet small.
             moving, start, dendrite = 0, 0, 0

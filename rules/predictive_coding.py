@@ -210,9 +210,14 @@ class PredictiveCoding(Rule):
             "zero_divergence": self._zero_divergence,
             "nudged": self._nudged,
         }[self.variant]
+        factors = find(network, objective, batch, clean)
+        # Beyond the root of the largest number, products of two factors overflow.
+        most = np.sqrt(np.finfo(dtype).max) / batch.size
+        if any(np.abs(factor).max() > most for pair in factors.values() for factor in pair):
+            raise Divergence("predictive_coding: values grow without end; take a shorter step")
         return {
             name: Outer(post.astype(dtype, copy=False), pre.astype(dtype, copy=False))
-            for name, (post, pre) in find(network, objective, batch, clean).items()
+            for name, (post, pre) in factors.items()
         }
 
     def _strict(

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import pdtr, pdtrik
+from scipy.special import ndtri, pdtr, pdtrik
 
 from plausibench.architectures.network import Activity, Network
 from plausibench.kernels.errors import integer
@@ -24,6 +24,8 @@ LARGEST = 2**21
 
 LARGE = 500.0
 """Means beyond which the first step of the distribution is not a number to start from."""
+HUGE = 2.0**15
+"""Means beyond which an expansion about the normal distribution gives the same numbers."""
 
 
 @dataclass(frozen=True)
@@ -211,16 +213,25 @@ def poisson(uniform: Array, rate: Array) -> Array:
         Means, of a shape that broadcasts with it.
     """
     rate = np.broadcast_to(rate, uniform.shape)
+    large = rate > LARGE
+    few = np.where(large, 0.0, rate)
     count, step = np.zeros(uniform.shape), 0
-    chance = np.exp(-rate)
+    chance = np.exp(-few)
     above = uniform - chance
     # Far in the tail rounding may leave a rest that no step fills.
-    while (more := (above >= 0) & ((chance > 1e-20) | (step < rate))).any():
+    while (more := (above >= 0) & ((chance > 1e-20) | (step < few))).any():
         step += 1
         count += more
-        chance = chance * rate / step
+        chance = chance * few / step
         above -= chance
-    large = rate > LARGE
+    huge = rate > HUGE
+    if huge.any():
+        # The quantile of Cornish and Fisher (1938), with the steps' skewness and kurtosis.
+        mean, z = rate[huge], ndtri(np.maximum(uniform[huge], 2.0**-54))
+        spread = np.sqrt(mean)
+        skewed = (z**2 - 1) / 6 + (z - z**3) / (72 * spread)
+        count[huge] = np.maximum(np.ceil(mean + spread * z + skewed - 0.5), 0)
+        large &= ~huge
     if large.any():
         # Their first step is too small a number: from the inverse of the gamma function.
         guess = np.ceil(pdtrik(uniform[large], rate[large]))

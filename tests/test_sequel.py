@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import pdtr
 
 import naive
 import naive_sequel
@@ -326,6 +327,26 @@ class TestSpikingBurstprop:
             )
             ours = {name: array[k % len(array)] for name, array in drawn.items()}
             assert_twins(ours, expected, 1e-8)
+
+    @pytest.mark.parametrize("rate", [2.0**15 + 1, 1e6, 1e9, 1e14])
+    def test_poisson_numbers_of_huge_means(self, rate):
+        """At least ``uniform`` of the distribution lies below the number, and not below one less.
+
+        Of the expansion one number in 10^4 may be off by one, which is nothing beside its spread.
+        """
+        uniform = (np.arange(20_000) + 0.5) / 20_000
+        found = poisson(uniform, np.array(rate))
+        if rate <= 1e6:
+            right = (pdtr(found, rate) > uniform) & (pdtr(found - 1, rate) <= uniform)
+            assert right.mean() > 0.9995
+        assert abs(found.mean() - rate) <= 1e-3 * rate**0.5
+        assert abs(found.var() - rate) <= 1e-2 * rate
+
+    def test_a_number_does_not_depend_on_its_neighbours(self):
+        uniform = np.full(2, 0.3)
+        both = poisson(uniform, np.array([3.0, 1e12]))
+        assert both[0] == poisson(uniform[:1], np.array([3.0]))[0]
+        assert both[1] == poisson(uniform[1:], np.array([1e12]))[0]
 
     @pytest.mark.parametrize("rate", [0.0, 0.05, 1.0, 7.5, 300.0])
     def test_poisson_numbers(self, rate):
