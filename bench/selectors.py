@@ -199,8 +199,9 @@ def _value(text: str, declared: Any) -> Any:
 
 
 def _number(text: str, fractional: bool) -> int | float | None:
-    with suppress(ValueError, OverflowError):
-        return float(int(text)) if fractional else int(text)
+    if not fractional:
+        with suppress(ValueError):
+            return int(text)
     with suppress(ValueError):
         return float(text)
     return None
@@ -230,8 +231,10 @@ def _option(value: Any, key: str, known: Mapping[str, Any]) -> str:
         return _text(value, known[key])
     plain = str(value)
     with suppress(InputError):
-        alone = _assignments(f"{key}={plain}", known) == {key: plain}
-        if alone and _value(plain, known[key]) == plain:
+        same = _assignments(f"{key}={plain}", known) == {key: plain}
+        # A quote that is not closed would reach into the next option.
+        closed = all(_parts(f"{plain},{quote}")[-1] == quote for quote in "'\"")
+        if same and closed and _value(plain, known[key]) == plain:
             return plain
     return _quoted(plain)
 
@@ -247,10 +250,8 @@ def _text(value: Any, declared: Any) -> str:
         return f"[{','.join(inside)}]"
     if isinstance(value, str | Path):
         plain = str(value)
-        with suppress(InputError):
-            if _parts(plain) == [plain] and _value(plain, declared) == plain:
-                return plain
-        return _quoted(plain)
+        marked = not plain or any(sign in plain for sign in ",=[]()'\"")
+        return _quoted(plain) if marked or _value(plain, declared) != plain else plain
     for kind, base in registry.bases().items():
         if isinstance(value, base):
             return str(_selector(kind, value))

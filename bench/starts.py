@@ -120,7 +120,7 @@ def completed(spec: Spec, chosen: Collection[str]) -> Spec:
         # Where a rule runs with other hidden layers alone, that is what its refusal should say.
         places = [
             start([rule], some, **asked, hidden=hidden) or start([rule], some, **asked)
-            for some in ([[task] for task in own] or [()])
+            for some in ([[task] for task in own] or [[]])
         ]
         found[rule] = [place for place in places if place is not None]
         if not found[rule] and "rules" in chosen and "architectures" in free:

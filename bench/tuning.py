@@ -22,7 +22,7 @@ from plausibench.bench.provenance import engine_digest
 from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
 from plausibench.bench.sweep import units
-from plausibench.bench.tasks.task import Task
+from plausibench.bench.tasks.task import Image, Task
 from plausibench.bench.training import train
 from plausibench.bench.unit import Unit, build_network
 from plausibench.objectives.batch import Batch
@@ -67,6 +67,10 @@ class Held(Task):
     @property
     def inputs_size(self) -> int:
         return self.task.inputs_size
+
+    @property
+    def image(self) -> Image | None:
+        return self.task.image
 
     @property
     def outputs_size(self) -> int:

@@ -10,6 +10,7 @@ import pytest
 
 from plausibench.bench import certificate, registry
 from plausibench.bench.experiments import EXPERIMENTS
+from plausibench.bench.starts import start
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -57,6 +58,17 @@ def test_every_component_has_its_page(built, kind):
     for name in registry.entries(kind):
         text = (built / f"{kind}s" / f"{name}.html").read_text(encoding="utf-8")
         assert name in text
+
+
+@pytest.mark.parametrize("kind", ["rule", "architecture"])
+def test_the_page_of_defaults_says_where_each_starts(built, kind):
+    text = (built / "defaults.html").read_text(encoding="utf-8")
+    rows = section(text, f"{kind}s").split("<tr>")[2:]
+    assert len(rows) == len(registry.entries(kind))
+    for name, row in zip(registry.entries(kind), rows, strict=True):
+        place = start(**{f"{kind}s": [name]})
+        for part in (name, place.task, place.architecture, place.units, place.objective):
+            assert f"<code>{part}</code>" in row
 
 
 def section(text, name):

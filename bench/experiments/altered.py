@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from plausibench.bench.tasks.task import Task
+from plausibench.bench.tasks.task import Image, Task
 from plausibench.kernels.errors import flag, integer
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
@@ -72,6 +72,10 @@ class Altered(Task):
     @property
     def inputs_size(self) -> int:
         return self.train.inputs.shape[1] if self.flat else self.task.inputs_size
+
+    @property
+    def image(self) -> Image | None:
+        return None if self.flat else self.task.image
 
     @property
     def outputs_size(self) -> int:
