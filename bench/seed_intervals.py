@@ -59,6 +59,13 @@ KINDS: Mapping[str, Kind] = {
     "progress": SHARE,
     "test_accuracy": SHARE,
     "accuracy": SHARE,
+    "accuracy, cut": SHARE,
+    "accuracy, whole response": SHARE,
+    "type_accuracy": SHARE,
+    "performance": SHARE,
+    "licks A": SHARE,
+    "licks B": SHARE,
+    "loss": POSITIVE,
     "alignment": COSINE,
     "cosine": COSINE,
 }
@@ -98,7 +105,9 @@ def averages(values: Array, groups: Array, kinds: Sequence[Kind]) -> pd.DataFram
     found = grouped[["low", "high", "scale"]].first()
     seeds = grouped["value"].count()
     quantiles = {n: student_quantile(0.95, n - 1) for n in seeds.unique() if n > 1}
-    half = grouped["placed"].std() * seeds.map(quantiles) / np.sqrt(seeds.where(seeds > 1))
+    half: pd.Series = (
+        grouped["placed"].std() * seeds.map(quantiles) / np.sqrt(seeds.where(seeds > 1))
+    )
     centre = grouped["placed"].mean()
     moved = centre.clip(found["low"], found["high"]).where(found["scale"] == MEAN, centre)
     ends = {"value": moved, "low": moved - half, "high": moved + half}

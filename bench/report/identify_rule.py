@@ -58,7 +58,7 @@ class Identified:
 
 
 def _accuracy(data: pd.DataFrame, held: str = "architecture", trees: int = 0) -> Ends:
-    return means.interval(by_seed(accuracies(data, held, trees or TREES)).values())
+    return means.share(by_seed(accuracies(data, held, trees or TREES)).values())
 
 
 def identify(rows: pd.DataFrame) -> Identified:
@@ -66,7 +66,7 @@ def identify(rows: pd.DataFrame) -> Identified:
     data = wide(rows)
     seen = data[list(GROUPS)]
     whole = accuracies(seen, "architecture", TREES)
-    groups = {"all observables": means.interval(by_seed(whole).values())}
+    groups = {"all observables": means.share(by_seed(whole).values())}
     groups |= {f"{group} alone": _accuracy(data[[group]]) for group in GROUPS}
     groups |= {
         f"all but {group}": _accuracy(data[[other for other in GROUPS if other != group]])

@@ -103,7 +103,7 @@ def cells(rows: pd.DataFrame) -> Table:
         line["parameters"] = str(part["parameters"].iloc[0])
         line["learning rate"] = f"{part['rate'].iloc[0]:g}"
         for labels, name in (("true", "accuracy"), ("shuffled", "null: accuracy")):
-            ends = means.interval(part.loc[part["labels"] == labels, "accuracy"])
+            ends = means.share(part.loc[part["labels"] == labels, "accuracy"])
             line[name] = notation.number(*ends)
             numbers |= means.columns(f"accuracy_{labels}", ends)
         found.append(line)
