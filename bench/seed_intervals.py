@@ -11,8 +11,10 @@ be. So the kind of a quantity says what is averaged, and on which scale its inte
 - *skewed share* (scale-free and direction bias): the mean of the logits, and their Student's t.
 
 Where a seed lies on a bound (exactly, or by rounding), its logarithm or logit does not exist: then
-the mean, and Student's t on the scale of shares, or for an estimate beyond a bound, which is noise
-about it, Student's t, moved and cut into the bounds.
+the mean, and Student's t on the scale of shares. An estimate beyond a bound is noise about it, and
+one on the right side of it may be: no logarithm of noise is near zero, and its interval would leave
+the bound out by chance. Then the mean, and Student's t, moved and cut into the bounds; ``noisy``
+makes a kind of which this is known.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +30,10 @@ Ends = tuple[float, float, float]
 
 MEAN, GEOMETRIC, LOGIT = "mean", "geometric mean", "logit mean"
 """What an average is: of the values, of their logarithms, or of their logits."""
+
+
+CUT = "mean, cut"
+"""Of a kind that is averaged by the mean and Student's t, moved and cut into its bounds."""
 
 
 class Kind(NamedTuple):
@@ -59,6 +65,13 @@ KINDS: Mapping[str, Kind] = {
     "progress": SHARE,
     "test_accuracy": SHARE,
     "accuracy": SHARE,
+    "accuracy, cut": SHARE,
+    "accuracy, whole response": SHARE,
+    "type_accuracy": SHARE,
+    "performance": SHARE,
+    "licks A": SHARE,
+    "licks B": SHARE,
+    "loss": POSITIVE,
     "alignment": COSINE,
     "cosine": COSINE,
 }
@@ -69,6 +82,11 @@ ENDS = ["value", "low", "high"]
 """An average and the ends of its interval, as columns."""
 
 SHARES = "mean of shares"
+
+
+def noisy(kind: Kind) -> Kind:
+    """The same bounds, where seeds do not tell themselves whether they are inside."""
+    return kind._replace(average=CUT)
 
 
 def averages(values: Array, groups: Array, kinds: Sequence[Kind]) -> pd.DataFrame:
@@ -98,7 +116,9 @@ def averages(values: Array, groups: Array, kinds: Sequence[Kind]) -> pd.DataFram
     found = grouped[["low", "high", "scale"]].first()
     seeds = grouped["value"].count()
     quantiles = {n: student_quantile(0.95, n - 1) for n in seeds.unique() if n > 1}
-    half = grouped["placed"].std() * seeds.map(quantiles) / np.sqrt(seeds.where(seeds > 1))
+    half: pd.Series = (
+        grouped["placed"].std() * seeds.map(quantiles) / np.sqrt(seeds.where(seeds > 1))
+    )
     centre = grouped["placed"].mean()
     moved = centre.clip(found["low"], found["high"]).where(found["scale"] == MEAN, centre)
     ends = {"value": moved, "low": moved - half, "high": moved + half}
@@ -135,9 +155,9 @@ def scales(data: pd.DataFrame) -> pd.Series:
     between = np.isfinite(high) & (value >= low) & (value <= high)
     inside = (value > low) & (value < high)
     between, inside = (each.groupby(data["group"]).transform("all") for each in (between, inside))
-    chosen = np.select(
-        [inside & (data["average"] != MEAN), between], [data["average"], SHARES], MEAN
-    )
+    average = data["average"]
+    transformed = inside & average.isin([GEOMETRIC, LOGIT])
+    chosen = np.select([transformed, between & (average != CUT)], [average, SHARES], MEAN)
     return pd.Series(chosen, data.index)
 
 

@@ -34,7 +34,7 @@ def test_each_quantity_is_averaged_by_its_kind():
         ("progress", "mean"),
         ("gain", "mean"),
     ):
-        row = aggregate(values([0.2, 0.5, 0.9], quantity=quantity)).iloc[0]
+        row = aggregate(values([0.2, 0.5, 0.9], quantity, method="exact")).iloc[0]
         assert row["average"] == expected
         assert row["value"] == pytest.approx(
             average([0.2, 0.5, 0.9], KINDS.get(quantity, SIGNED))[0]
@@ -57,6 +57,21 @@ def test_a_squared_bias_that_every_seed_knows_is_averaged_as_what_is_positive():
     # So is one at rounding.
     rounding = aggregate(values([1e-31, 200.0, 1500.0], "bias_squared", method="exact")).iloc[0]
     assert (rounding["state"], rounding["average"]) == ("bounded", "mean")
+
+
+def test_noise_that_lies_on_one_side_by_chance_is_not_told_apart_from_zero():
+    """Half-normal values of three seeds, with intervals that say what they are: noise about 0."""
+    numbers = np.abs(np.random.default_rng(0).normal(0, 0.01, 3 * 400))
+    places = {"seed": np.tile(np.arange(3), 400), "step": np.repeat(np.arange(400), 3)}
+    for quantity in ("direction_bias", "scale_free_bias", "variance"):
+        ends = {"low": numbers - 0.02, "high": numbers + 0.02}
+        found = aggregate(values(numbers, quantity, **places, **ends))
+        assert set(found["average"]) == {"mean"}
+        assert (found["state"] == "resolved").mean() < 0.25
+        assert (found["low"] >= 0).all()
+        # As if they were known, they would never be an upper bound.
+        known = aggregate(values(numbers, quantity, **places, method="exact"))
+        assert (known["state"] == "resolved").all()
 
 
 @pytest.mark.parametrize("quantity", ["scale_free_bias", "direction_bias", "variance"])

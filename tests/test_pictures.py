@@ -385,3 +385,42 @@ def test_pictures_leave_no_state_behind(drawn):
     assert drawn
     assert pyplot.get_fignums() == []
     assert matplotlib.rcParams["svg.hashsalt"] is None
+
+
+def test_few_checkpoints_are_evenly_chosen():
+    assert panels.few([5, 0, 10, 0], 3) == [0, 5, 10]
+    assert panels.few(range(101), 5) == [0, 25, 50, 75, 100]
+    assert panels.few(range(7), 1) == [6]
+
+
+def test_pictures_of_many_checkpoints_show_some_and_say_so():
+    frame, units = generate(
+        seeds=1, steps=range(0, 400, 10), rules=["backprop", "node_perturbation"]
+    )
+    for draw, shown in ((plane, 5), (variance_budget, 5), (along_training, 24)):
+        figure = draw(frame, units).figure
+        said = [text for text in figure.findobj(Text) if "checkpoints are shown" in text.get_text()]
+        assert said[0].get_text().startswith(f"{shown} of 40 checkpoints are shown")
+    assert len(plane(frame, units).figure.axes) == 2 * 5
+    assert len(plane(frame, units, steps=[0, 10, 20, 30, 40, 50]).figure.axes) == 2 * 6
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"), [("no gradient", "No gradient to compare with"), ("diverged", "Not finite")]
+)
+def test_a_rule_without_values_is_named_with_its_reason(flag, said):
+    silent = {"value": NAN, "low": NAN, "high": NAN, "flag": flag}
+    frame, _ = generate(seeds=2, steps=(0,), protocols=("shared",), rules=["backprop", "hebb"])
+    frame = frame.assign(
+        **{name: frame[name].mask(frame["rule"] == "hebb", to) for name, to in silent.items()}
+    )
+    notes = panels.notes(None, panels.select(frame, ("conditional",), ("variance",)))
+    assert notes == [f"{said} at some points: hebb."]
+
+
+def test_long_file_names_are_cut_and_stay_apart():
+    texts = ["a" * 300, "a" * 301, "b/" * 300, "short", "with space"]
+    names = [style.file_name("plane", text) for text in texts]
+    assert len(set(names)) == len(texts)
+    assert max(len(f"{name}.png".encode()) for name in names) <= 255
+    assert names[3] == "plane-short"

@@ -21,6 +21,7 @@ from plausibench.bench.seed_intervals import (
     SKEWED,
     average,
     averages,
+    noisy,
 )
 from plausibench.bench.training import trajectory
 from plausibench.bench.unit import build_network
@@ -65,6 +66,16 @@ def test_an_estimate_beyond_a_bound_keeps_students_t_within_the_bounds(kind):
     # A mean beyond the bound is moved to it, and bounds no tighter than one at the bound.
     below = average(numbers - 0.1, kind)
     assert below == pytest.approx((kind.low, kind.low, kind.low + half), abs=1e-15)
+
+
+@pytest.mark.parametrize("kind", [POSITIVE, SHARE, SKEWED])
+def test_noisy_values_keep_students_t_on_whatever_side_of_a_bound_they_are(kind):
+    numbers = np.array([0.01, 0.02, 0.06])
+    mean, half = numbers.mean(), STUDENT * numbers.std(ddof=1) / math.sqrt(3)
+    assert average(numbers, noisy(kind)) == pytest.approx((mean, 0.0, mean + half), rel=1e-12)
+    assert average(numbers + 0.2, noisy(kind)) == pytest.approx(
+        (mean + 0.2, mean + 0.2 - half, mean + 0.2 + half), rel=1e-12
+    )
 
 
 def test_what_stands_for_several_seeds_is_said():

@@ -243,7 +243,7 @@ def test_a_rule_without_relative_values_is_named(flag):
 
 def test_notes_say_what_stands_for_several_seeds():
     frame = pd.concat(
-        values([0.5, 0.6], quantity=quantity)
+        values([0.5, 0.6], quantity=quantity, method="exact")
         for quantity in ("variance", "scale_free_bias", "gain", "progress")
     )
     said = comparison(frame, columns=["variance", "scale_free_bias", "gain"]).render()

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from plausibench.bench.seed_intervals import ENDS, KINDS, POSITIVE, SIGNED, Kind, averages
+from plausibench.bench.seed_intervals import ENDS, KINDS, POSITIVE, SIGNED, Kind, averages, noisy
 
 CELL = ("task", "architecture", "objective", "rule", "protocol", "step")
 """What tells one measured cell from another, the seed apart."""
@@ -140,11 +140,20 @@ def _above_zero(rows: pd.DataFrame) -> pd.Series:
 
 
 def _kinds(rows: pd.DataFrame, above: pd.Series) -> list[Kind]:
-    """Kind of each value: a squared bias is positive where every seed tells that it is."""
-    told = above.groupby(rows["group"]).transform("all")
+    """Kind of each value, by its name and by what every seed of its group tells by itself.
+
+    A squared bias is positive where every seed tells that it is. A quantity with bounds is noisy
+    where the own interval of a seed reaches one.
+    """
+    kinds = [KINDS.get(name, SIGNED) for name in rows["quantity"]]
+    low, high = (np.array([kind[end] for kind in kinds], dtype=float) for end in (0, 1))
+    reaches = (rows["low"] <= low) | (rows["high"] >= high)
+    reaches &= (rows["method"] == "sampled") & (rows["low"] < rows["high"])
+    positive = above.groupby(rows["group"]).transform("all")
+    unsure = reaches.groupby(rows["group"]).transform("any")
     return [
-        KINDS.get(name, POSITIVE if positive else SIGNED)
-        for name, positive in zip(rows["quantity"], told, strict=True)
+        (POSITIVE if own else SIGNED) if kind is SIGNED else noisy(kind) if far else kind
+        for kind, own, far in zip(kinds, positive, unsure, strict=True)
     ]
 
 

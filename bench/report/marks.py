@@ -59,12 +59,13 @@ def best(rows: pd.DataFrame, column: Column, seeds: pd.DataFrame) -> pd.Series:
     ends = ends.set_axis(["value", "low", "high", "state", "bound"], axis=1)
     block = ["block", "objective"] if column.quantity.startswith(UNIT_OF_LOSS) else ["block"]
     known = ends["value"].notna().to_numpy()
-    columns = {end: ends[end].to_numpy() for end in ends}
+    columns = [ends[end].to_numpy() for end in ("value", "low", "high", "state", "bound")]
     found = np.zeros(len(rows), dtype=bool)
-    for place in rows.reset_index(drop=True).groupby(block, dropna=False).indices.values():
-        own = place[known[place]]
+    number = rows.groupby(block, dropna=False).ngroup().to_numpy()
+    for each in np.unique(number):
+        own = np.flatnonzero((number == each) & known)
         if len(own) > 1:
-            inside = Ends(**{end: each[own] for end, each in columns.items()})
+            inside = Ends(*(end[own] for end in columns))
             found[own] = _kept(inside, values[own], column)
     return pd.Series(found, index=rows.index)
 

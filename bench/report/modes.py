@@ -14,6 +14,7 @@ from plausibench.bench.exponents import exponent
 from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
+from plausibench.bench.seed_intervals import KINDS, SIGNED
 
 FULL = -1
 RANGES = ((1, 9), (10, 19))
@@ -54,8 +55,7 @@ def trained(rows: pd.DataFrame, task: str) -> Table:
         values = {name: one["value"].to_numpy() for name, one in part.groupby("quantity")}
         for name, heading in COLUMNS.items():
             if name in values:
-                over = means.share if name.startswith("accuracy") else means.interval
-                ends = over(values[name])
+                ends = means.interval(values[name], KINDS.get(name, SIGNED))
                 line[heading] = notation.number(*ends)
                 numbers |= means.columns(name, ends)
         for name, heading in EXACT.items():

@@ -14,6 +14,7 @@ from plausibench.bench.experiments.modularity import ARMS, PHASES, TASKS
 from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
+from plausibench.bench.seed_intervals import KINDS, SIGNED
 
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9)
 """Performances at which arms are compared."""
@@ -82,8 +83,7 @@ def modules(rows: pd.DataFrame) -> Table:
         numbers: dict[str, Any] = {"rule": rule, "arm": arm, "strength": strength}
         for name in ("performance", "clusters", *ASKED):
             found = own[(own["quantity"] == name) & (own["of"] == "")]
-            over = means.share if name == "performance" else means.interval
-            ends = over(found["value"])
+            ends = means.interval(found["value"], KINDS.get(name, SIGNED))
             line[name] = notation.number(*ends)
             numbers |= _named(name, ends)
             if name in ASKED:
@@ -263,8 +263,10 @@ def _front(axes: Axes, own: pd.DataFrame, cost: str) -> None:
         line = []
         for _, point in part.groupby("strength"):
             x, y = (
-                over(point.loc[point["quantity"] == name, "value"])
-                for name, over in ((cost, means.interval), ("performance", means.share))
+                means.interval(
+                    point.loc[point["quantity"] == name, "value"], KINDS.get(name, SIGNED)
+                )
+                for name in (cost, "performance")
             )
             line.append((x[0], y[0]))
             axes.errorbar(

@@ -14,6 +14,7 @@ from plausibench.bench.exponents import Exponent, exponent
 from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
+from plausibench.bench.seed_intervals import POSITIVE
 from plausibench.bench.statistics import GROUPS, student_quantile
 
 Array = np.ndarray
@@ -234,7 +235,7 @@ def _line(axes: Axes, found: pd.DataFrame, law: Law, colour: str) -> None:
     means.bars(
         axes,
         x,
-        [means.interval(each) for each in values.T],
+        [means.interval(each, POSITIVE) for each in values.T],
         logarithmic=True,
         linestyle="none",
         color=colour,

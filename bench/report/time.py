@@ -13,6 +13,7 @@ from plausibench.bench.report import means, notation, panels, scaling, style
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.scaling import QUANTITIES, fit, fitted, logarithmic, points
 from plausibench.bench.report.style import Picture, Style
+from plausibench.bench.seed_intervals import POSITIVE
 
 AGAINST = {
     "steps": "time steps of a trial",
@@ -83,7 +84,10 @@ def lengths(rows: pd.DataFrame) -> Table:
         cells.append(line)
         raw.append(numbers)
     title = f"Bias and variance by trial length and recurrence; {rows['seed'].nunique()} seeds"
-    note = "Means over seeds with 95 % intervals (Student's t), relative to |g|²; 16 neurons."
+    note = (
+        "Means over seeds with 95 % intervals (Student's t), geometric ones of variances; relative "
+        "to |g|²; 16 neurons."
+    )
     return plain(title, cells, raw, 3, (note,))
 
 
@@ -133,7 +137,7 @@ def _line(axes: Axes, rows: pd.DataFrame, law: Law, look: Style, against: str) -
     means.bars(
         axes,
         x,
-        [means.interval(each) for each in values.T],
+        [means.interval(each, POSITIVE) for each in values.T],
         logarithmic=True,
         linestyle="none",
         color=look.colour,

@@ -345,7 +345,7 @@ def _made(
     rows: pd.DataFrame,
     fields: list[str],
 ) -> Chart:
-    placed = [name for name in rows if name.startswith(("x", "y"))]
+    placed = [name for name in map(str, rows) if name.startswith(("x", "y"))]
     kept = rows[[*fields, *placed]].reset_index(drop=True)
     return Chart(name, title, caption, specification, kept)
 
