@@ -4,7 +4,6 @@ import os
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any, TypeVar
 
 import numba
@@ -34,15 +33,11 @@ def kernel(function: Function) -> Function:
     callable
         The compiled function, with the same signature.
     """
-    compiled: Any = partial(numba.njit, error_model="numpy", nogil=True)
-    if _kept:
-        try:
-            made: Any = compiled(cache=True)(function)
-            made._cache = _Disposable(function)  # noqa: SLF001 - numba has no public place
-            return made
-        except RuntimeError:  # its source is in no file: typed at a prompt
-            pass
-    return compiled()(function)
+    compiled: Any = numba.njit(error_model="numpy", nogil=True)(function)
+    if _kept and hasattr(compiled, "enable_caching"):  # not where compiling is disabled
+        with suppress(RuntimeError):  # its source is in no file: typed at a prompt
+            compiled._cache = _Disposable(function)  # noqa: SLF001 - as enable_caching does
+    return compiled
 
 
 class _Disposable(_Cache):  # type: ignore[misc]

@@ -171,3 +171,23 @@ def test_without_dask_the_extra_is_named():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install 'plausibench[dask]'" in done.stdout
+
+
+def test_a_scheduler_without_workers_is_told(tmp_path):
+    TINY.write(tmp_path / "spec.toml")
+    with LocalCluster(
+        n_workers=0, processes=False, protocol="tcp", dashboard_address=":0"
+    ) as empty:
+        told = []
+
+        def come():
+            told.append("waiting")
+            empty.scale(1)
+
+        with connected(empty.scheduler_address, come) as executor:
+            found = run(TINY.with_values(rules=("backprop",)), tmp_path / "run", executor=executor)
+        assert told == ["waiting"]
+        assert len(found.units) == 4
+        with connected(empty.scheduler_address, come):
+            pass
+        assert told == ["waiting"]

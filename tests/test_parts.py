@@ -1,6 +1,9 @@
 """Parts of a study: their order, and what is kept of one that was interrupted."""
 
 import json
+import subprocess
+import sys
+import textwrap
 
 import pytest
 
@@ -48,6 +51,45 @@ def test_a_torn_line_does_not_swallow_the_next(tmp_path):
     CALLED.clear()
     assert collect(parts(5), kept=kept) == [{"number": 5, "square": 25}]
     assert CALLED == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"\xff\xfe", b"3", b"[]", b"{}", b"[" * 100_000, b"notes of somebody"),
+        *(b'{"key": 1, "rows": []}', b'{"key": "KEY", "rows": [1]}', b'{"key": "KEY"}'),
+    ],
+)
+def test_a_line_that_is_none_of_ours_is_computed_again(tmp_path, line):
+    kept = tmp_path / "parts.jsonl"
+    rows = collect(parts(1, 2), kept=kept)
+    line = line.replace(b"KEY", parts(1)[0].key.encode())
+    kept.write_bytes(b"\r\n".join([line, *kept.read_bytes().splitlines()[3:]]) + b"\r\n")
+    CALLED.clear()
+    assert collect(parts(1, 2), kept=kept) == rows
+    assert CALLED == [1]
+
+
+def test_a_full_disk_is_said(tmp_path):
+    """A limit on the size of files stands in for it."""
+    script = textwrap.dedent("""
+        import resource, signal, sys
+        from pathlib import Path
+        from plausibench.bench.experiments.parts import Part, collect
+        from plausibench.kernels.errors import InputError
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
+        def square(number):
+            return [{"number": number, "square": number**2}]
+        try:
+            collect([Part("", square, (n,)) for n in range(9)], kept=Path("parts.jsonl"))
+        except InputError as error:
+            sys.exit(str(error))
+    """)
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "out: 'parts.jsonl' cannot be written (File too large)\n"
 
 
 def test_other_arguments_are_another_part(tmp_path):

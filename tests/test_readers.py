@@ -315,6 +315,9 @@ def test_a_run_with_a_relative_plug_in_goes_on_from_anywhere(monkeypatch):
     # And where the plug-in was moved.
     shutil.move(there.parent / "mine.py", "mine.py")
     assert "is not a file" in CliRunner().invoke(main, arguments).stderr
+    monkeypatch.setattr(workers, "measure_unit", lambda *_: pytest.fail("done again"))
+    assert CliRunner().invoke(main, [*arguments, "--plugin", "mine.py"]).exit_code == 0
+    assert Run.open(there).spec.plugins == (str(Path("mine.py").absolute()),)
 
 
 def test_a_damaged_list_of_sources_is_refused(part):

@@ -41,7 +41,8 @@ def read_spec(experiment: str | None, resume: Path | None, given: Mapping[str, A
     if resume is not None:
         if experiment is not None:
             raise InputError(f"resume: {resume} has a specification; leave {experiment!r} out")
-        base = Spec.read(Run.open(resume).path / "spec.toml")
+        # Looked up below, with the plug-ins of the command: those of the run may lie elsewhere now.
+        base = Spec.read(Run.open(resume).path / "spec.toml", components=False)
         chosen = {field.name for field in fields(base)}
     elif experiment is not None:
         if Path(experiment).is_dir():
