@@ -121,6 +121,17 @@ def test_an_update_that_learns_is_refused():
         bench.measure_function(learning, mine, None, 16, reference=ONES)
 
 
+def test_a_reference_that_changes_the_parameters_is_refused():
+    mine = {name: array.copy() for name, array in PARAMETERS.items()}
+
+    def changing(parameters, batch):
+        parameters["w"] += 1
+        return ONES
+
+    with pytest.raises(InputError, match="reference: it changes the parameter w"):
+        bench.measure_function(quiet, mine, None, 16, reference=changing)
+
+
 PARAMETERS = {"w": np.zeros((2, 3)), "b": np.zeros(2)}
 ONES = {"w": np.ones((2, 3)), "b": np.ones(2)}
 
