@@ -46,8 +46,8 @@ def plan(
     from plausibench.bench.precision import seconds
     from plausibench.kernels.errors import InputError, number, positive
 
-    goal = number("goal", goal, above=0, below=1)
-    rate = positive("rate", rate)
+    number("goal", goal, above=0, below=1)
+    positive("rate", rate)
     limit = None if time is None else int(seconds(time, "time") * rate)
     if limit == 0:
         raise InputError(f"time: {time!r} is shorter than one image at {rate:g} a second")
