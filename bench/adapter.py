@@ -92,8 +92,10 @@ def measure_function(
     if not isinstance(parameters, Mapping) or not parameters:
         raise refusal("parameters", parameters, ARRAYS)
     before = {name: array.copy() for name, array in _named("parameters", parameters).items()}
-    for name in before:
+    for name, array in before.items():
         refuse_reserved("parameters", name)
+        if not array.size:
+            raise InputError(f"parameters: {name} has shape {array.shape}; leave it out")
     if not before:
         raise refusal("parameters", parameters, ARRAYS)
     shapes = {name: array.shape for name, array in before.items()}
