@@ -92,8 +92,10 @@ def measure_function(
     if not isinstance(parameters, Mapping) or not parameters:
         raise refusal("parameters", parameters, ARRAYS)
     before = {name: array.copy() for name, array in _named("parameters", parameters).items()}
-    for name in before:
+    for name, array in before.items():
         refuse_reserved("parameters", name)
+        if not array.size:
+            raise InputError(f"parameters: {name} has shape {array.shape}; leave it out")
     if not before:
         raise refusal("parameters", parameters, ARRAYS)
     shapes = {name: array.shape for name, array in before.items()}
@@ -105,14 +107,15 @@ def measure_function(
         drew = rng.bit_generator.random_raw() != fresh.bit_generator.random_raw()
         return {name: factor * array for name, array in estimate.items()}, drew
 
-    def check_unchanged() -> None:
+    def check_unchanged(by: str) -> None:
         """Refuse changed parameters: every sample would be of another gradient."""
         for name, array in _named("parameters", parameters).items():
             if not np.array_equal(before[name], array, equal_nan=True):
-                raise InputError(f"update: it changes the parameter {name}; work on a copy")
+                raise InputError(f"{by}: it changes the parameter {name}; work on a copy")
 
     with one_blas_thread():
         g = _arrays("reference", _reference(reference, parameters, batch), shapes)
+        check_unchanged("reference")
         generators = _global_generators()
         first, drew = draw(0)
         used = [
@@ -120,7 +123,7 @@ def measure_function(
             for name, state in _global_generators().items()
             if state != generators.get(name, state)
         ]
-        check_unchanged()
+        check_unchanged("update")
         _refuse_unlike(first, draw(0)[0], used)
         second, drew_again = draw(1)
         about = {"redrawn": "rule", "reference": "gradient given"}
@@ -138,7 +141,7 @@ def measure_function(
                 name: Dense(np.stack([one[name].reshape(-1) for one in drawn])) for name in shapes
             }
             moments.add(moments.block(estimates, index, valid))
-            check_unchanged()
+            check_unchanged("update")
         _refuse_unlike(first, draw(0)[0], used)
     flat = from_moments(moments, g, samples, {**about, "method": "sampled"})
     mean = {name: flat.mean[name].reshape(shape) for name, shape in shapes.items()}

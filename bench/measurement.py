@@ -1,11 +1,10 @@
 """Measure the bias and variance of a rule at fixed weights."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from html import escape
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from plausibench.bench.draws import (
 )
 from plausibench.bench.exact import Exact, closed_form, exact, unavailable
 from plausibench.bench.moments import BLOCK, BlockSums, Moments, largest
+from plausibench.bench.shown import as_html, as_line
 from plausibench.bench.statistics import (
     LEAST_DIMENSION,
     LEAST_SAMPLES,
@@ -54,8 +54,6 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 METHODS = ("auto", "sampled", "exact")
-SHOWN = ("bias_squared", "variance", "progress")
-"""Quantities in the one line that a measurement prints."""
 REDRAWABLE = ("feedback", "rule", "action", "spike")
 
 
@@ -78,27 +76,10 @@ class Measurement:
     mean: dict[str, Array] = field(repr=False)
 
     def __repr__(self) -> str:
-        whole = {row["quantity"]: row for row in self.rows if row["projection"] == "all"}
-        said = [f"{name} {_said(whole[name])}" for name in SHOWN if name in whole]
-        return f"Measurement({', '.join(said)}; {_about(list(whole.values()))})"
+        return as_line(self.rows)
 
     def _repr_html_(self) -> str:
-        """Table for notebooks: a row for each projection, a column for each relative quantity."""
-        table: dict[str, list[dict[str, Any]]] = {}
-        for row in self.rows:
-            table.setdefault(row["projection"], []).append(row)
-        lines = [["projection", *RELATIVE, "flag"]]
-        for name, rows in table.items():
-            said = {row["quantity"]: _said(row) for row in rows}
-            lines.append([name, *(said.get(each, "") for each in RELATIVE), _every_flag(rows)])
-        head, *body = (
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>"
-            for line in lines
-        )
-        return (
-            f"<table><caption>{escape(_about(self.rows))}</caption>"
-            f"<thead>{head}</thead><tbody>{''.join(body)}</tbody></table>"
-        )
+        return as_html(self.rows)
 
     @cached_property
     def frame(self) -> "pd.DataFrame":
@@ -366,25 +347,6 @@ def _length(array: Array, power: int) -> float:
     """Squared length in the unit ``2**power``."""
     scaled = np.ldexp(array, -power)
     return float(scaled @ scaled)
-
-
-def _said(row: Mapping[str, Any]) -> str:
-    """Value with its interval."""
-    value, low, high = (f"{row[name]:.3g}" for name in ("value", "low", "high"))
-    return value if value == low == high else f"{value} [{low}, {high}]"
-
-
-def _every_flag(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Every flag once."""
-    said = (flag for row in rows for flag in row["flag"].split(", ") if flag)
-    return ", ".join(dict.fromkeys(said))
-
-
-def _about(rows: Sequence[Mapping[str, Any]]) -> str:
-    """How the values were made, and what is flagged."""
-    names = ("method", "samples", "redrawn", "reference")
-    said = [f"{name} {rows[0][name]}" for name in names] if rows else ["empty"]
-    return ", ".join([*said, *filter(None, [_every_flag(rows)])])
 
 
 def _row(

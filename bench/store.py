@@ -410,7 +410,8 @@ Double = tuple[str, str, float]
 def trajectories(spec: Spec) -> int:
     """How many trajectories a specification asks for; nothing is loaded or looked up."""
     pairs = 1 if spec.pairing == "first" else len(spec.architectures) * len(spec.objectives)
-    return len(spec.tasks) * len(spec.rules) * pairs * len(spec.protocols) * spec.seeds
+    cells = sum(len(spec.tasks_for(rule)) for rule in spec.rules)
+    return cells * pairs * len(spec.protocols) * spec.seeds
 
 
 def shard_files(folder: Path) -> list[Path]:

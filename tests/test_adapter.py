@@ -121,6 +121,17 @@ def test_an_update_that_learns_is_refused():
         bench.measure_function(learning, mine, None, 16, reference=ONES)
 
 
+def test_a_reference_that_changes_the_parameters_is_refused():
+    mine = {name: array.copy() for name, array in PARAMETERS.items()}
+
+    def changing(parameters, batch):
+        parameters["w"] += 1
+        return ONES
+
+    with pytest.raises(InputError, match="reference: it changes the parameter w"):
+        bench.measure_function(quiet, mine, None, 16, reference=changing)
+
+
 PARAMETERS = {"w": np.zeros((2, 3)), "b": np.zeros(2)}
 ONES = {"w": np.ones((2, 3)), "b": np.ones(2)}
 
@@ -158,6 +169,8 @@ def test_a_sample_is_the_same_in_any_measurement():
         ({"sign": "up"}, "sign: 'up' is not"),
         ({"update": 3}, "update: 3 is not a function"),
         ({"parameters": {}}, "parameters: .* is not a dict of at least one array"),
+        ({"parameters": {"a": {}}}, "parameters: .* is not a dict of at least one array"),
+        ({"parameters": {"w": np.ones((0, 3))}}, r"parameters: w has shape \(0, 3\); leave it out"),
         ({"reference": {"w": np.ones((2, 3))}}, r"reference: \['w'\]; allowed is one array for"),
         ({"reference": {**ONES, "b": np.ones(3)}}, r"reference: b has shape \(3,\); allowed is"),
         ({"update": lambda *_: None}, "update: NoneType; allowed is"),

@@ -54,7 +54,7 @@ def test_what_is_read(values, dtype):
         ([decimal.Decimal("0.1")], "type object is not a real number"),
         (np.zeros(2, [("a", float)]), r"type \[\('a', '<f8'\)\] is not a real number"),
     ],
-    ids=repr,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_is_refused(values, said):
     with pytest.raises(InputError, match=f"^x: {said}") as caught:
