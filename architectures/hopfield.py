@@ -176,7 +176,8 @@ class Hopfield(Architecture):
     bias
         Whether neurons have a bias.
     tolerance
-        At rest no activity changes by more than this in a sweep through all layers.
+        At rest no activity changes by more than this in a sweep through all layers, or by more
+        than rounding makes. Rules that compare phases settle further where errors are small.
     steps
         Number of sweeps after which a network that has not settled is a failure.
     """

@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
@@ -9,8 +10,11 @@ import pytest
 from plausibench import bench
 from plausibench.bench import registry
 from plausibench.bench.conformance.case import SIZES, networks, objectives, teacher_batch
+from plausibench.bench.draws import prepare
 from plausibench.bench.selectors import select
 from plausibench.kernels.errors import Divergence, InputError
+from plausibench.rules.noise import Noise
+from plausibench.rules.rule import Rule, Step
 
 FACTORS = {
     "as drawn": 1.0,
@@ -71,6 +75,16 @@ def degenerate(network, factor, shift):
     )
 
 
+def cases(rule):
+    """What is degenerate, and the network, objective and batch."""
+    kinds = product(FACTORS.items(), SHIFTS.items(), (False, True))
+    for (network, objective, batch), kind in product(places(rule), list(kinds)):
+        (weights, factor), (biases, shift), one = kind
+        few = batch.take([0]) if one else batch
+        where = network.architecture, weights, biases, few.size
+        yield where, degenerate(network, factor, shift), objective, few
+
+
 def answer(rule, network, objective, batch, dtype):
     """Estimates, or the sentence with which the rule refuses."""
     try:
@@ -87,20 +101,35 @@ def test_estimates_are_finite_or_refused(selector, dtype):
     """In one sentence, where they are refused."""
     rule = select("rule", selector).make()
     assert places(rule)
-    for network, objective, batch in places(rule):
-        for weights, factor in FACTORS.items():
-            for biases, shift in SHIFTS.items():
-                for size in (batch.size, 1):
-                    where = network.architecture, weights, biases, size
-                    moved = degenerate(network, factor, shift)
-                    few = batch.take(range(size))
-                    drawn = answer(rule, moved, objective, few, dtype)
-                    if isinstance(drawn, str):
-                        assert drawn.strip(), where
-                        assert "\n" not in drawn, where
-                        continue
-                    for parameter, array in drawn.items():
-                        shape = (2, *moved.parameters[parameter].shape)
-                        assert array.shape == shape, where
-                        assert array.dtype == dtype, where
-                        assert np.isfinite(array).all(), (where, parameter)
+    for where, network, objective, batch in cases(rule):
+        drawn = answer(rule, network, objective, batch, dtype)
+        if isinstance(drawn, str):
+            assert drawn.strip(), where
+            assert "\n" not in drawn, where
+            continue
+        for parameter, array in drawn.items():
+            assert array.shape == (2, *network.parameters[parameter].shape), where
+            assert array.dtype == dtype, where
+            assert np.isfinite(array).all(), (where, parameter)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("selector", [*registry.entries("rule"), *OPTIONS])
+def test_states_stay_finite(selector, dtype):
+    """After a step in which the weights were held."""
+    rule = select("rule", selector).make()
+    if type(rule).advance is Rule.advance:
+        return
+    for where, network, objective, batch in cases(rule):
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                at = prepare(rule, network, objective, batch, None, 0, dtype)
+                noise = Noise(0, np.zeros(1, np.int64), batch.keys, at.network.dtype)
+                held = {key: np.zeros_like(a) for key, a in at.network.parameters.items()}
+                step = Step(at.network, objective, at.batch, at.clean, held, 0.0, noise)
+                state = rule.advance(at.state, step)
+        except (Divergence, InputError):
+            continue
+        for name, array in state.items():
+            assert array.dtype == dtype, where
+            assert np.isfinite(array).all(), (where, name)
