@@ -274,7 +274,7 @@ def read_values(path: Path) -> dict[str, Any]:
         If the file is missing or no TOML.
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"spec: {path} cannot be read ({error})") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
