@@ -185,11 +185,10 @@ def _with_hidden(spec: Spec, chosen: Collection[str]) -> Spec:
     usual = {
         name: hidden_of(name)
         for name in spec.architectures
-        if _takes_hidden(name) and hidden_of(name) != spec.hidden_for(name)
+        if _takes_hidden(name) and not {name, name.partition("[")[0]} & set(spec.hidden_of)
     }
-    if not usual:
-        return spec
-    return spec.with_values(hidden_of={**usual, **spec.hidden_of})
+    usual = {name: layers for name, layers in usual.items() if layers != spec.hidden}
+    return spec.with_values(hidden_of={**usual, **spec.hidden_of}) if usual else spec
 
 
 def hidden_of(architecture: str) -> tuple[int, ...]:

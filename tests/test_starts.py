@@ -213,6 +213,12 @@ class TestArchitectures:
             spec, _ = planned(architectures=(architecture,), rules=("backprop",))
             assert spec.hidden_for(architecture) == layers
 
+    def test_keep_the_hidden_layers_that_were_chosen_for_them(self):
+        given = {"architectures": ("spiking_mlp[threshold=1]", "hopfield"), "rules": ("backprop",)}
+        spec, _ = planned(**given, hidden_of={"spiking_mlp": (6,)})
+        assert spec.hidden_for("spiking_mlp[threshold=1]") == (6,)
+        assert spec.hidden_for("hopfield") == (32, 32)
+
     def test_whose_options_fit_some_task_are_not_refused_before_one_is_known(self):
         assert str(select("architecture", "convolutional[kernel=11]")).endswith("[kernel=11-11]")
         assert select("architecture", "attention_gated_network[cue=70]").options == (("cue", 70),)
