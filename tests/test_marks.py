@@ -53,6 +53,26 @@ def test_marks_over_many_repeats(rules, record_figure):
 
 
 @pytest.mark.acceptance
+@pytest.mark.parametrize("rules", [2, 8, 40])
+def test_marks_where_all_but_one_are_worse(rules, record_figure):
+    """All rules but the best are worse by 1.5 of their own deviations: the more there are, the
+    less five seeds tell of each."""
+    rng = np.random.default_rng(rules)
+    worse = 1.5 * (np.arange(rules) > 0)[:, None]
+    held = {}
+    for seeds in (5, 10):
+        found = [
+            kept(rng.normal(size=(rules, seeds)) + 3 * rng.normal(size=seeds) + worse)
+            for _ in range(2000)
+        ]
+        held[seeds] = float(np.mean([each[1:].mean() for each in found]))
+        said = f"{rules - 1} rules worse by 1.5, {seeds} seeds: share that keeps the mark"
+        record_figure(said, held[seeds], "at most 50 %" if seeds == 10 else "")
+        assert np.mean([each[0] for each in found]) >= 0.95
+    assert held[10] <= 0.50
+
+
+@pytest.mark.acceptance
 @pytest.mark.parametrize("rules", [8, 40])
 def test_marks_of_rules_that_scatter_differently(rules, record_figure):
     """Standard deviations over a range of e^4 among the rules."""
@@ -93,6 +113,16 @@ def marked(rules, quantity="variance", **more):
     )
     table = comparison(frame, columns=[quantity])
     return {r for r, b in zip(table.cells["rule"], table.best.iloc[:, -1], strict=True) if b}
+
+
+def test_a_rule_that_hardly_scatters_is_judged_by_its_own_scatter():
+    """A small difference in every seed, beside rules that scatter ten thousand times as much."""
+    rng = np.random.default_rng(5)
+    rules = {f"loose {n}": 1 + 0.1 * rng.normal(size=5) for n in range(6)}
+    rules |= {"exact": np.ones(5), "near": 1 - 1e-4 - 1e-5 * rng.normal(size=5)}
+    found = marked(rules, "gain", method="exact")
+    assert "exact" in found
+    assert "near" not in found
 
 
 EXACT = {"method": "exact", "low": NAN, "high": NAN}

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import vl_convert
 from click.testing import CliRunner
 from matplotlib.figure import Figure
 from PIL import Image
@@ -149,6 +150,19 @@ def test_long_runs_and_many_rules_have_small_charts(number, steps, record_figure
         shown = set(chart.rows["step"])
         assert {0, steps - 1} <= shown
         assert len(shown) > min(steps, 30) - 1
+
+
+def test_charts_draw_the_data_that_the_page_holds():
+    """By Vega itself, outside of a browser: without its data a chart has fewer marks."""
+    frame, _ = generate(seeds=2, steps=(0, 100), rules=list(RULES)[:3])
+    for chart in charts(frame, {}):
+        counts = [
+            vl_convert.vegalite_to_svg(
+                {**chart.specification, "datasets": {chart.name: rows}}
+            ).count("<path")
+            for rows in ([], unpacked(chart))
+        ]
+        assert counts[1] > counts[0] + 2, chart.name
 
 
 def test_charts_leave_checkpoints_out_evenly_where_there_are_too_many():

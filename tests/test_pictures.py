@@ -18,6 +18,7 @@ from plausibench.bench.report.aggregate import aggregate
 from plausibench.bench.report.along import along_training
 from plausibench.bench.report.averaging import averaging_curve
 from plausibench.bench.report.budget import variance_budget
+from plausibench.bench.report.columns import FLAWS
 from plausibench.bench.report.curves import learning_curves
 from plausibench.bench.report.families import families, members
 from plausibench.bench.report.figures import pictures, save_all
@@ -405,9 +406,7 @@ def test_pictures_of_many_checkpoints_show_some_and_say_so():
     assert len(plane(frame, units, steps=[0, 10, 20, 30, 40, 50]).figure.axes) == 2 * 6
 
 
-@pytest.mark.parametrize(
-    ("flag", "said"), [("no gradient", "No gradient to compare with"), ("diverged", "Not finite")]
-)
+@pytest.mark.parametrize(("flag", "said"), FLAWS.items())
 def test_a_rule_without_values_is_named_with_its_reason(flag, said):
     silent = {"value": NAN, "low": NAN, "high": NAN, "flag": flag}
     frame, _ = generate(seeds=2, steps=(0,), protocols=("shared",), rules=["backprop", "hebb"])

@@ -61,6 +61,13 @@ ABOUT = {
 }
 """Columns that say how the first two groups of quantities were measured."""
 
+FLAWS = {
+    "no gradient": "No gradient to compare with, and so no relative values",
+    "not finite": "Not finite",
+    "diverged": "Estimates that diverged",
+}
+"""Flags that say why a value is not there, with the beginning of the sentence about them."""
+
 
 @dataclass(frozen=True)
 class Column:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import digamma, polygamma, stdtr, stdtrit
+from scipy.special import digamma, gammaincinv, polygamma, stdtr, stdtrit
 
 from plausibench.bench.report.aggregate import CELL, NONNEGATIVE, ROUNDING
 from plausibench.bench.report.columns import LESS, MORE, UNIT_OF_LOSS, Column
@@ -23,6 +23,8 @@ Array = np.ndarray
 RATE = 0.05
 JACKKNIFE = 19
 """Degrees of freedom of the intervals of one seed."""
+CHANCE = 1e-3
+"""How rarely a variance is taken for smaller than those of other rules when it is not."""
 WIDEST = 1.0
 """Wider an interval relative to the gradient may not be where a value is to be near another."""
 
@@ -176,8 +178,8 @@ def differences(values: Array, alone: Alone, first: int, rivals: Array) -> Array
         constant = ~equal & (np.sqrt(spread) <= ROUNDING * size)
         vary = ~equal & ~constant
         found = np.where(equal, 1.0, np.where(mean > 0, 0.0, 1.0))
-        variance, shrunken = moderated(spread[vary], freedom[vary])
-        error = np.sqrt(np.maximum(variance, spread[vary]) / count[several][vary])
+        variance, shrunken = _shrunken(spread[vary], freedom[vary])
+        error = np.sqrt(variance / count[several][vary])
         found[vary] = stdtr(shrunken, -mean[vary] / error)
         p[several] = found
     single = rivals[~several]
@@ -189,6 +191,18 @@ def differences(values: Array, alone: Alone, first: int, rivals: Array) -> Array
     certain = np.where(gap > 0, 0.0, 1.0)
     p[~several] = np.where(tied, 1.0, np.where(error > 0, found, certain))
     return p
+
+
+def _shrunken(variance: Array, freedom: Array) -> tuple[Array, Array]:
+    """The larger of the own variance and the moderated one, with its degrees of freedom.
+
+    A variance so much smaller than the others' that chance does not explain it stays what it is.
+    """
+    found, shrunken = moderated(variance, freedom)
+    apart = freedom * variance < 2 * gammaincinv(freedom / 2, CHANCE) * found
+    return np.where(apart, variance, np.maximum(found, variance)), np.where(
+        apart, freedom, shrunken
+    )
 
 
 def moderated(variance: Array, freedom: Array) -> tuple[Array, Array]:

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from plausibench.bench.report.aggregate import aggregate, settings
+from plausibench.bench.report.columns import FLAWS
 from plausibench.bench.report.scale import Scale
 from plausibench.bench.report.style import LINES, SIZES, Style, label
 from plausibench.bench.seed_intervals import GEOMETRIC, LOGIT, MEAN
@@ -226,7 +227,7 @@ def notes(units: pd.DataFrame | None, rows: pd.DataFrame, *, arrows: bool = Fals
             if names:
                 found.append(f"{verb}: {'; '.join(names)}.")
     lost = rows[rows["state"] == "missing"]
-    for flag, said in (("no gradient", "No gradient to compare with"), ("diverged", "Not finite")):
+    for flag, said in FLAWS.items():
         flagged = lost["flag"].str.contains(flag, regex=False)
         names = sorted({label(rule) for rule in lost.loc[flagged, "rule"]})
         if names:

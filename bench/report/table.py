@@ -11,6 +11,7 @@ from plausibench.bench.report.columns import (
     ABOUT,
     COLUMNS,
     DEFAULT,
+    FLAWS,
     MEASURED,
     QUANTITIES,
     RELATIVE,
@@ -25,12 +26,6 @@ OBJECTIVE = "gradient of the objective"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 DRAWN = {"marginal": "feedback redrawn", "budget": "budget"}
 """Kinds that are measured by draws of their own, with what a table calls them."""
-FLAWS = {
-    "no gradient": "No gradient to compare with, and so no relative values",
-    "not finite": "Not finite",
-    "diverged": "Estimates that diverged",
-}
-"""Flags that say why a value is not there, with the beginning of the sentence about them."""
 
 
 def comparison(
