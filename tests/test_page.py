@@ -39,6 +39,7 @@ class Stored:
         self.frame, self.units, self.path = frame, units, Path(name)
         self.provenance = {"command": ["plausibench", name], "libraries": {"numpy": name}}
         self.spec = Spec(rules=("backprop",))
+        self.notes = ()
 
 
 class Elements(HTMLParser):

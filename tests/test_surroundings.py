@@ -1,5 +1,6 @@
 """What surrounds a process: cores, caches, folders, standard output, systems without POSIX."""
 
+import errno
 import os
 import pickle
 import shlex
@@ -232,6 +233,18 @@ class TestStandardOutput:
         code, said = self.said(">/dev/full", *words)
         assert code == 0
         assert said.endswith("(No space left on device); results: out\n")
+
+
+def test_pictures_that_cannot_be_kept_are_no_failure_of_a_run(monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("plausibench.bench.report.figures.save_all", full)
+    TINY.with_values(rules=("backprop",), seeds=1).write(Path("spec.toml"))
+    done = CliRunner().invoke(main, ["run", "spec.toml", "--jobs", "1", "--out", "out"])
+    assert done.exit_code == 0
+    assert "Results: out" in done.stdout
+    assert "Pictures cannot be kept: [Errno" in done.stderr
 
 
 class TestCaches:

@@ -320,6 +320,7 @@ def noted(table: "Table", run: "Run") -> "Table":
 def report(finished: "Run", formats: tuple[str, ...]) -> None:
     """Print the table, draw the pictures, and say what went wrong."""
     from plausibench.bench.report.table import comparison
+    from plausibench.kernels.errors import InputError
 
     frame, units = finished.frame, finished.units
     # The last checkpoint that any trajectory reached; none did where the frame is empty.
@@ -334,9 +335,13 @@ def report(finished: "Run", formats: tuple[str, ...]) -> None:
         from plausibench.bench.report.figures import save_all
 
         folder = finished.path / "figures"
-        save_all(frame, units, folder, formats)
-        with shown(finished.path):
-            click.echo(f"Pictures: {folder}")
+        try:
+            save_all(frame, units, folder, formats)
+        except (OSError, InputError) as error:  # the results are kept, and can be drawn again
+            click.echo(f"Pictures cannot be kept: {error}; plausibench plot draws them", err=True)
+        else:
+            with shown(finished.path):
+                click.echo(f"Pictures: {folder}")
     for status in ("done", "diverged", "failed"):
         these = units[(units["status"] == status) & (units["reason"] != "")]
         counts = Counter(zip(these["rule"], these["reason"], strict=True))
