@@ -110,7 +110,7 @@ def cited_by(run: "Run") -> list[str]:
     if kept is not None:
         return list(kept)
     spec = run.spec
-    lists = (spec.tasks, spec.rules, spec.objectives, spec.architectures)
+    lists = (spec.every_task(), spec.rules, spec.objectives, spec.architectures)
     kinds = ("task", "rule", "objective", "architecture")
     texts: dict[str, None] = {FRAMEWORK: None}
     for kind, selectors in zip(kinds, lists, strict=True):

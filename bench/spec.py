@@ -212,6 +212,10 @@ class Spec:
         name = rule.partition("[")[0]
         return self.tasks_of.get(rule, self.tasks_of.get(name, self.tasks))
 
+    def every_task(self) -> tuple[str, ...]:
+        """Tasks of all rules, each once, in the order in which they are computed."""
+        return _unique(task for rule in self.rules for task in self.tasks_for(rule))
+
     def samples_for(self, rule: str) -> int:
         """Draws of a rule with the feedback held, by its selector or else its name."""
         name = rule.partition("[")[0]

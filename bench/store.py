@@ -432,7 +432,7 @@ def same_data(first: Run, other: Run) -> dict[str, str]:
     """
     named = {digest: task for task, digest in first.sources.get("data", {}).items()}
     data: dict[str, str] = other.sources.get("data", {})
-    tasks = first.spec.tasks
+    tasks = first.spec.every_task()
     return {t: named[d] for t, d in data.items() if d in named and t not in tasks}
 
 
@@ -497,7 +497,7 @@ def _note_double(
 
 def _places(spec: Spec) -> Callable[[Record], Any]:
     """Where a record stands in the order of a specification."""
-    lists = (spec.tasks, spec.rules, spec.architectures, spec.objectives, spec.protocols)
+    lists = (spec.every_task(), spec.rules, spec.architectures, spec.objectives, spec.protocols)
     places = [{name: number for number, name in enumerate(names)} for names in lists]
 
     def place(record: Record) -> Any:

@@ -43,7 +43,7 @@ def units(spec: Spec) -> list[Unit]:
     """
     registry.load_plugins(spec.plugins)
     places: dict[str, Place] = {}
-    for text in dict.fromkeys(text for rule in spec.rules for text in spec.tasks_for(rule)):
+    for text in spec.every_task():
         task: Task = select("task", text).make()
         for size in ("batch_size", "training_batch_size"):
             if getattr(spec, size) > task.train.size:
