@@ -82,6 +82,7 @@ class TestIncomplete:
             rules=(*TINY.rules, "dendritic_error"),
             pairing=pairing,
             seeds=3,
+            tasks_of={"backprop": ("linear_regression",)},
         )
         assert trajectories(spec) == len(units(spec))
 
