@@ -54,8 +54,7 @@ def trained(rows: pd.DataFrame, task: str) -> Table:
         values = {name: one["value"].to_numpy() for name, one in part.groupby("quantity")}
         for name, heading in COLUMNS.items():
             if name in values:
-                over = means.share if name.startswith("accuracy") else means.interval
-                ends = over(values[name])
+                ends = means.interval(values[name])
                 line[heading] = notation.number(*ends)
                 numbers |= means.columns(name, ends)
         for name, heading in EXACT.items():

@@ -82,8 +82,7 @@ def modules(rows: pd.DataFrame) -> Table:
         numbers: dict[str, Any] = {"rule": rule, "arm": arm, "strength": strength}
         for name in ("performance", "clusters", *ASKED):
             found = own[(own["quantity"] == name) & (own["of"] == "")]
-            over = means.share if name == "performance" else means.interval
-            ends = over(found["value"])
+            ends = means.interval(found["value"])
             line[name] = notation.number(*ends)
             numbers |= _named(name, ends)
             if name in ASKED:
@@ -140,8 +139,8 @@ def sequence(rows: pd.DataFrame) -> Table:
         ends = {
             "forgotten": means.interval(lost.groupby("seed").mean()),
             "transfer": means.interval(moved),
-            "performance when learned": means.share(fresh.groupby("seed")["value"].mean()),
-            "performance at the end": means.share(last.groupby("seed")["value"].mean()),
+            "performance when learned": means.interval(fresh.groupby("seed")["value"].mean()),
+            "performance at the end": means.interval(last.groupby("seed")["value"].mean()),
         }
         cells.append(
             {"rule": style.label(str(rule)), "arm": str(arm)}
@@ -263,8 +262,8 @@ def _front(axes: Axes, own: pd.DataFrame, cost: str) -> None:
         line = []
         for _, point in part.groupby("strength"):
             x, y = (
-                over(point.loc[point["quantity"] == name, "value"])
-                for name, over in ((cost, means.interval), ("performance", means.share))
+                means.interval(point.loc[point["quantity"] == name, "value"])
+                for name in (cost, "performance")
             )
             line.append((x[0], y[0]))
             axes.errorbar(
