@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from plausibench import bench
+from plausibench.bench.cli import main
 from plausibench.bench.experiments.altered import Altered
 from plausibench.bench.training import accuracy, constant_accuracy, evaluate
 from plausibench.bench.tuning import Held
@@ -80,3 +82,16 @@ class TestConstant:
         task = bench.make("task", name, **options)
         level = constant_accuracy(task.test, task.outputs_size, task.idle)
         assert level < 0.5 + 4 * 0.025
+
+    @pytest.mark.parametrize(("task", "said"), [("digits", True), ("teacher_student", False)])
+    def test_train_says_what_a_network_must_beat(self, task, said, tmp_path):
+        objective = "cross_entropy" if said else "mean_squared_error"
+        given = ["train", "backprop", "--task", task, "--objective", objective, "--steps", "1"]
+        done = CliRunner().invoke(main, [*given, "--hidden", "4", "--out", str(tmp_path / "out")])
+        assert done.exit_code == 0, done.output
+        made = bench.make("task", task)
+        expected = f"Best constant answer to {task}: test_accuracy "
+        assert (expected in done.stdout) == said
+        if said:
+            level = np.bincount(made.test.targets).max() / made.test.size
+            assert f"{expected}{level:.4g}\n" in done.stdout

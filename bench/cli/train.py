@@ -1,6 +1,6 @@
 """``train``: learning curves of one or more rules."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,12 +133,7 @@ def train(
                 failed.append((unit, f"{type(error).__name__}: {error}"))
     if trained:
         click.echo(columns([("rule", "step", *QUANTITIES), *(_last(*one) for one in trained)]))
-        tasks = dict.fromkeys(unit.task for unit, _ in trained)
-        for name in tasks:
-            constant = _constant(name)
-            if constant is not None:
-                of_task = f" of {name}" if len(tasks) > 1 else ""
-                click.echo(f"\nBest constant answer{of_task}: test_accuracy {constant:.4g}")
+        _tell_constant_answers({unit.task for unit, _ in trained})
         _write(trained, out)
     for unit, training in trained:
         if training.diverged:
@@ -172,15 +167,16 @@ def _train(unit: "Unit", spec: "Spec", steps: int, evaluate_every: int) -> "Trai
     )
 
 
-def _constant(selector: str) -> float | None:
-    """Accuracy of the best constant answer, which any network must beat; None of regressions."""
+def _tell_constant_answers(tasks: Set[str]) -> None:
+    """Print the accuracy of the best constant answer to each task, which networks must beat."""
     from plausibench.bench.selectors import select
     from plausibench.bench.training import constant_accuracy
 
-    task = select("task", selector).make()
-    if task.kind != "classification":
-        return None
-    return constant_accuracy(task.test, task.outputs_size, task.idle)
+    for name in sorted(tasks):
+        task = select("task", name).make()
+        if task.kind == "classification":
+            level = constant_accuracy(task.test, task.outputs_size, task.idle)
+            click.echo(f"\nBest constant answer to {name}: test_accuracy {level:.4g}")
 
 
 def _last(unit: "Unit", training: "Training") -> tuple[str, ...]:

@@ -179,7 +179,7 @@ def read_surface(path: Path) -> Surface:
     if not path.is_file():
         raise InputError(f"surface: there is no {path}; plausibench run identification writes it")
     try:
-        text = path.read_text(encoding="utf-8-sig")  # as spreadsheets write it
+        text = path.read_text(encoding="utf-8-sig")
         head, *lines = text.strip().splitlines()
         rows = np.array([[float(cell) for cell in line.split(",")] for line in lines])
     except (OSError, ValueError) as error:
