@@ -201,22 +201,25 @@ def _told(value: Any) -> Any:
         return value
     if isinstance(value, np.generic):
         return _told(value.item())
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        content = np.ascontiguousarray(value).tobytes()
-        return [str(value.dtype), value.shape, hashlib.sha256(content).hexdigest()]
-    if isinstance(value, Mapping):
-        return sorted(([_told(name), _told(item)] for name, item in value.items()), key=json.dumps)
-    if isinstance(value, set | frozenset):
-        return sorted(map(_told, value), key=json.dumps)
     if isinstance(value, list | tuple):
         return [_told(item) for item in value]
+    # Everything else as an object with the name of its kind.
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        content = np.ascontiguousarray(value).tobytes()
+        digest = hashlib.sha256(content).hexdigest()
+        return {"array": [str(value.dtype), value.shape, digest]}
+    if isinstance(value, Mapping):
+        pairs = ([_told(name), _told(item)] for name, item in value.items())
+        return {"mapping": sorted(pairs, key=json.dumps)}
+    if isinstance(value, set | frozenset):
+        return {"set": sorted(map(_told, value), key=json.dumps)}
     if isinstance(value, Path):
-        return _content(value)
+        return {"content": _content(value)}
     if is_dataclass(value) and not isinstance(value, type):
-        named = [[f.name, _told(getattr(value, f.name))] for f in fields(value)]
-        return [_told(type(value)), *named]
+        named = {f.name: _told(getattr(value, f.name)) for f in fields(value)}
+        return {"instance": [_told(type(value)), named]}
     if hasattr(value, "__qualname__") and "<" not in value.__qualname__:
-        return f"{value.__module__}.{value.__qualname__}"
+        return {"name": f"{value.__module__}.{value.__qualname__}"}
     raise InputError(
         f"job: it cannot be told what the argument {show(value)} of type {type(value).__name__} "
         "says; allowed are plain values, arrays, paths, dataclasses, and functions of modules"
