@@ -49,7 +49,7 @@ def merge(paths: Sequence[Path], out: Path) -> tuple[Run, list[str]]:
         known = origin.read_bytes() if key in run.origins else None
         merged.put(key, run.file(key).read_bytes(), known)
     return merged, [
-        f"{count} jobs of {path} have other last bits than in {former}, which counts."
+        f"{count} of the results in {path} differ in the last bits; those in {former} count."
         for (path, former), count in outvoted.items()
     ]
 
