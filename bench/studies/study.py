@@ -1,7 +1,7 @@
 """A study, and where one is found: built in, installed by entry point, or in a plug-in file."""
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, is_dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -10,6 +10,7 @@ from typing import Any
 
 from plausibench.bench import registry, studies
 from plausibench.bench.running.job import Job
+from plausibench.bench.running.store import Run
 from plausibench.kernels.errors import InputError, choose
 
 GROUP = "plausibench.studies"
@@ -30,7 +31,8 @@ class Study:
     keys
         Columns of the results that tell rows apart.
     jobs
-        From options to the jobs, in the order of the table.
+        From options to the jobs, in the order of the table. Where what is to be done depends on
+        what was found before, a generator of stages instead: it is sent the run of each.
     report
         ``module:function`` that makes tables and pictures of the results; imported when they are
         drawn.
@@ -45,7 +47,7 @@ class Study:
     summary: str
     options: type
     keys: tuple[str, ...]
-    jobs: Callable[[Any], list[Job]]
+    jobs: Callable[[Any], "list[Job] | Stages"]
     report: str
 
     def __post_init__(self) -> None:
@@ -68,6 +70,25 @@ class Study:
         values = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
         return registry.configure("study", self.name, self.options, values)
 
+
+@dataclass(frozen=True)
+class Stage:
+    """A study that is run as a part of another.
+
+    Attributes
+    ----------
+    folder
+        Of its run, below that of the whole; empty for that itself.
+    study, options
+        What is run, and how.
+    """
+
+    folder: str
+    study: Study
+    options: Any
+
+
+Stages = Generator[Stage, Run, None]
 
 _PLUGINS: dict[str, tuple[Study, str]] = {}
 """Studies of plug-in files, each with its file."""
