@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,7 @@ SCRIPT = textwrap.dedent("""
     if __name__ == "__main__":
         def on_done(job, outcome, done, total):
             print(done, flush=True)
-        jobs = [job(0), job(1)] + [job(number, slow, 100) for number in (2, 3, 4)]
+        jobs = [job(0), job(1), job(2, slow, 100)]  # one process is busy, one waits
         driver.run("toy", {}, jobs, sys.argv[1], Processes(2), on_done=on_done)
 """)
 
@@ -148,6 +149,15 @@ def test_workers_end_with_their_driver(tmp_path, end):
     assert stderr.count("Traceback") == (1 if end == signal.SIGINT else 0)
     assert "KeyboardInterrupt" in stderr or end == signal.SIGKILL
     assert Run.open(tmp_path / "run").finished == 2
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_an_interruption_is_the_affair_of_the_driver(tmp_path, monkeypatch, masks):
+    """Also where systems have no masks of signals."""
+    if not masks:
+        monkeypatch.delattr(signal, "pthread_sigmask")
+        monkeypatch.setattr(resource_tracker, "_HAVE_SIGMASK", False)
+    assert statuses(tmp_path / "run", [job(0, toy_jobs.interrupting)]) == ["done"]
 
 
 def test_the_environment_is_as_it_was(tmp_path):

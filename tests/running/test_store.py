@@ -212,20 +212,18 @@ class TestInterruption:
         assert sentence == f"out: {str(run.path)!r} cannot be written (No space left on device)"
         assert files(run) == before
 
-    def test_two_processes_may_write_one_file_at_once(self, tmp_path):
-        """One begins while the other is half done; both give the whole."""
-        opened = Path.open
+    def test_two_processes_may_write_one_file_at_once(self, tmp_path, monkeypatch):
+        """One writes it from beginning to end while the other is half done."""
+        fsync = os.fsync
 
-        def meanwhile(self, *arguments):
-            Path.open = opened
+        def meanwhile(handle):
+            monkeypatch.setattr(os, "fsync", fsync)
             publish(tmp_path / "file", b"whole")
-            return opened(self, *arguments)
+            assert [file.read_bytes() for file in tmp_path.glob("[!.]*")] == [b"whole"]
 
-        Path.open = meanwhile
-        try:
-            publish(tmp_path / "file", b"whole")
-        finally:
-            Path.open = opened
+        monkeypatch.setattr(os, "fsync", meanwhile)
+        publish(tmp_path / "file", b"whole")
+        assert os.fsync is fsync
         assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"whole"]
 
 
