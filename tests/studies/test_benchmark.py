@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from plausibench.bench import registry, sweep
+from plausibench.bench import cell, registry, sweep
 from plausibench.bench.running import driver
 from plausibench.bench.running.executor import Processes
 from plausibench.bench.running.store import Run
@@ -67,6 +67,20 @@ def test_what_went_wrong_is_the_same(tmp_path, monkeypatch):
     found, swept = run(spec, tmp_path / "found"), sweep.run(spec, tmp_path / "swept")
     assert "diverged" in set(found.jobs["status"])
     assert len(found.frame) > 0
+    assert_same(found, swept)
+
+
+def test_a_component_that_raises_and_remarks_are_the_same(tmp_path, monkeypatch):
+    def broken(one):
+        if one.checkpoint.step > 0 and one.unit.seed == 1:
+            raise ValueError("no\nluck")
+        return []
+
+    kinds = {"training": cell.KINDS["training"], "broken": broken}
+    monkeypatch.setattr(cell, "KINDS", kinds)
+    monkeypatch.setattr(cell, "_remarks", lambda one: (f"unfit (step {one.checkpoint.step})",))
+    found, swept = run(TINY, tmp_path / "found"), sweep.run(TINY, tmp_path / "swept")
+    assert set(found.jobs["reason"]) == {"ValueError: no luck", "unfit (step 0); unfit (step 5)"}
     assert_same(found, swept)
 
 
