@@ -8,6 +8,7 @@ import string
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plausibench.bench.running import driver
 from plausibench.bench.running.files import decoded, encode, publish
 from plausibench.bench.running.job import SCHEMA, Outcome, compute, plain
 from plausibench.bench.running.store import Run, differences, plain_options
@@ -304,6 +306,36 @@ class TestDamage:
         found = Run.open(run.path)
         assert found.frame.equals(run.frame)
         assert found.options == run.options
+
+
+@given(st.data())
+def test_whatever_becomes_of_a_file_is_a_result_or_one_sentence(tmp_path_factory, data):
+    """And the driver goes on wherever the study and its options can still be read."""
+    whole = tmp_path_factory.getbasetemp() / "intact"
+    if not whole.exists():
+        driver.run("toy", {"count": 3}, jobs(3), whole)
+    place = tmp_path_factory.getbasetemp() / "damaged"
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(whole, place)
+    file = data.draw(st.sampled_from(sorted(f.relative_to(place) for f in place.rglob("*.*"))))
+    content = (place / file).read_bytes()
+    cut = data.draw(st.integers(0, len(content)))
+    resumed = data.draw(st.integers(cut, len(content)))
+    (place / file).write_bytes(content[:cut] + data.draw(st.binary()) + content[resumed:])
+    for read in ("frame", "jobs", "timings", "finished", "plugins"):
+        with suppress(InputError):
+            getattr(Run.open(place), read)
+    refused = ""
+    try:
+        driver.run("toy", {"count": 3}, jobs(3), place)
+    except InputError as error:
+        refused = str(error)
+    if refused:
+        assert file.name == "study.toml"
+        assert "\n" not in refused
+    else:
+        assert Run.open(place).finished == 3
+        assert len(Run.open(place).jobs) == 3
 
 
 class TestRefusals:
