@@ -1,7 +1,7 @@
 """Everything that is measured along one trajectory."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
 from plausibench.bench.statistics import NO_GRADIENT, UNDEFINED
 from plausibench.bench.step import progress_rows
+from plausibench.bench.store import ROW
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training import Checkpoint, alignment, evaluate, trajectory
 from plausibench.bench.unit import Unit, build_network
@@ -74,6 +75,18 @@ def measure_unit(unit: Unit, spec: Spec) -> Result:
     except Exception as error:  # noqa: BLE001 -- whatever a component raises is a result
         status, remarks = "failed", {f"{type(error).__name__}: {error}": None}
     return status, " ".join("; ".join(remarks).split()), rows, times
+
+
+def measured(unit: Unit, spec: Spec) -> Generator[dict[str, Any], None, str]:
+    """Train and measure at every checkpoint; yield rows, and return what passes are unfit for."""
+    remarks = dict[str, None]()
+    for cell in cells(unit, spec):
+        for kind, rows_of in KINDS.items():
+            for row in rows_of(cell):
+                whole = _complete(cell, kind, row)
+                yield {name: whole[name] for name in ROW}
+        remarks |= dict.fromkeys(_remarks(cell))
+    return "; ".join(remarks)
 
 
 def _remarks(cell: Cell) -> tuple[str, ...]:

@@ -187,10 +187,24 @@ def _refuse_taken(entry: Entry, others: Mapping[str, Entry]) -> None:
         )
 
 
-def load_plugin(path: str | Path) -> list[Entry]:
+def import_plugin(path: str | Path) -> ModuleType:
+    """Import a plug-in file, once as long as it is the same.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or fails to import.
+    """
+    if not os.path.isfile(path):
+        raise InputError(f"plugin: '{path}' is not a file")
+    return _import_file(Path(path))
+
+
+def load_plugin(path: str | Path, *, bare: bool = False) -> list[Entry]:
     """Load a plug-in file and register the components it defines under their snake-case names.
 
-    A file that was edited is loaded again, and replaces what it defined before.
+    A file that was edited is loaded again, and replaces what it defined before. A ``bare`` one
+    may define none.
 
     Raises
     ------
@@ -211,7 +225,7 @@ def load_plugin(path: str | Path) -> list[Entry]:
         for kind, base in bases().items()
         if issubclass(value, base) and not inspect.isabstract(value) and name == value.__name__
     ]
-    if not found:
+    if not found and not bare:
         raise InputError(
             f"plugin: {file} defines no component; allowed is a dataclass derived from Rule, "
             "Architecture, Objective or Task with all abstract methods written"

@@ -1,0 +1,10 @@
+"""Studies: a question with its options, its jobs and a report, one module each."""
+
+if not __name__.startswith("plausibench."):
+    raise ImportError(f"import plausibench.{__name__}: {__name__} would be a second copy of it")
+
+# Names to "module:attribute", so that listing the studies imports none of them.
+BUILTIN = {
+    "benchmark": "plausibench.bench.studies.benchmark:BENCHMARK",
+    "tags": "plausibench.bench.studies.tags:TAGS",
+}

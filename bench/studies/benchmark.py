@@ -1,0 +1,75 @@
+"""The benchmark: rules measured along trajectories; its options are the specification."""
+
+import json
+from dataclasses import replace
+
+from plausibench.bench import registry
+from plausibench.bench.cell import measured
+from plausibench.bench.cost import passes
+from plausibench.bench.provenance import engine_digest
+from plausibench.bench.running.job import Job
+from plausibench.bench.selectors import select
+from plausibench.bench.spec import Spec
+from plausibench.bench.store import COLUMNS
+from plausibench.bench.studies.study import Study
+from plausibench.bench.sweep import units
+from plausibench.bench.tasks.task import Task
+from plausibench.bench.unit import Unit
+
+
+def jobs(spec: Spec) -> list[Job]:
+    """A job for each trajectory with all its checkpoints."""
+    return [
+        Job(
+            about=unit.identity(),
+            work=measured,
+            arguments=(unit, alone(unit, spec)),
+            depends=_sources(unit),
+            cost=passes(unit, spec),
+            reason=unit.reason or "",
+        )
+        for unit in units(spec)
+    ]
+
+
+def alone(unit: Unit, spec: Spec) -> Spec:
+    """The specification of one trajectory, whatever others there are beside it."""
+    return replace(
+        spec,
+        tasks=(unit.task,),
+        architectures=(unit.architecture,),
+        objectives=(unit.objective,),
+        rules=(unit.rule,),
+        pairing="first",
+        hidden=spec.hidden_for(unit.architecture),
+        hidden_of={},
+        protocols=(unit.protocol,),
+        seeds=1,
+        seed=unit.seed,
+        samples=spec.samples_for(unit.rule),
+        samples_of={},
+        learning_rate=spec.rate_for(unit.trainer, unit.protocol),
+        learning_rates={},
+        shared_learning_rate=0.0,
+        plugins=(),
+        components=False,
+    )
+
+
+def _sources(unit: Unit) -> str:
+    """Digest of the components and of what measures them, and identity of the data."""
+    components = [(kind, select(kind, getattr(unit, kind)).name) for kind in registry.KINDS]
+    components.append(("rule", select("rule", unit.trainer).name))
+    digests = [registry.digest(registry.find(kind, name)) for kind, name in components]
+    task: Task = select("task", unit.task).make()
+    return json.dumps([engine_digest(), digests, task.identity], default=str)
+
+
+BENCHMARK = Study(
+    name="benchmark",
+    summary="bias, variance and progress of learning rules",
+    options=Spec,
+    keys=tuple(name for name in COLUMNS if name not in ("value", "low", "high")),
+    jobs=jobs,
+    report="plausibench.bench.report.table:comparison",
+)

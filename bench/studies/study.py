@@ -1,0 +1,171 @@
+"""A study, and where one is found: built in, installed by entry point, or in a plug-in file."""
+
+import importlib
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, is_dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from plausibench.bench import registry, studies
+from plausibench.bench.running.job import Job
+from plausibench.bench.running.store import Run
+from plausibench.kernels.errors import InputError, choose
+
+GROUP = "plausibench.studies"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question that is answered by independent jobs.
+
+    Parameters
+    ----------
+    name
+        In snake case.
+    summary
+        What it measures, in a line.
+    options
+        A frozen dataclass that refuses what is not allowed.
+    keys
+        Columns of the results that tell rows apart.
+    jobs
+        From options to the jobs, in the order of the table. Where what is to be done depends on
+        what was found before, a generator of stages instead: it is sent the run of each.
+    report
+        ``module:function`` that makes tables and pictures of the results; imported when they are
+        drawn.
+
+    Raises
+    ------
+    InputError
+        If the options are no dataclass, or the report is named otherwise.
+    """
+
+    name: str
+    summary: str
+    options: type
+    keys: tuple[str, ...]
+    jobs: Callable[[Any], "list[Job] | Stages"]
+    report: str
+
+    def __post_init__(self) -> None:
+        if not is_dataclass(self.options):
+            raise InputError(f"study {self.name}: its options are no dataclass")
+        module, colon, function = self.report.partition(":")
+        if not (module and colon and function):
+            raise InputError(
+                f"study {self.name}: its report {self.report!r} is not of the form module:function"
+            )
+
+    def choose(self, given: Mapping[str, Any]) -> Any:
+        """Options of the study from plain values; what is not given has its default.
+
+        Raises
+        ------
+        InputError
+            If it has no such option, or a value is not allowed.
+        """
+        values = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
+        return registry.configure("study", self.name, self.options, values)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A study that is run as a part of another.
+
+    Attributes
+    ----------
+    folder
+        Of its run, below that of the whole; empty for that itself.
+    study, options
+        What is run, and how.
+    """
+
+    folder: str
+    study: Study
+    options: Any
+
+
+Stages = Generator[Stage, Run, None]
+
+_PLUGINS: dict[str, tuple[Study, str]] = {}
+"""Studies of plug-in files, each with its file."""
+
+
+def names() -> dict[str, str]:
+    """Every study's name, with where it comes from; nothing is imported."""
+    places = dict.fromkeys(studies.BUILTIN, "built in")
+    places |= {name: package for name, (_, package) in _installed().items()}
+    return places | {name: file for name, (_, file) in _PLUGINS.items()}
+
+
+def find(name: str) -> Study:
+    """The study of a name.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it cannot be imported.
+    """
+    choose("study", name, names())
+    if name in _PLUGINS:
+        return _PLUGINS[name][0]
+    target = studies.BUILTIN.get(name) or _installed()[name][0]
+    module, _, attribute = target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except Exception as error:
+        if name in studies.BUILTIN:
+            raise
+        raise InputError(
+            f"study {name}: {target} cannot be imported ({type(error).__name__}: {error})"
+        ) from error
+    if not isinstance(found, Study) or found.name != name:
+        raise InputError(f"study {name}: {target} is not a Study of that name")
+    return found
+
+
+def load_plugins(paths: Iterable[str | Path]) -> None:
+    """Load plug-in files, which define components, studies, or both.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, fails to import, defines nothing, or takes a name that is taken.
+    """
+    for path in paths:
+        _load(Path(path))
+
+
+def _load(path: Path) -> None:
+    file = str(path.resolve())
+    module = registry.import_plugin(path)
+    defined = {study.name: study for study in vars(module).values() if isinstance(study, Study)}
+    for name in defined:
+        taken = names().get(name, file)
+        if taken != file:
+            raise InputError(
+                f"plugin: {path} defines study {name}, a name that is taken by {taken}; rename it"
+            )
+    registry.load_plugin(path, bare=bool(defined))
+    for name in [name for name, (_, origin) in _PLUGINS.items() if origin == file]:
+        del _PLUGINS[name]
+    _PLUGINS.update({name: (study, file) for name, study in defined.items()})
+
+
+@cache
+def _installed() -> dict[str, tuple[str, str]]:
+    """Studies that packages install: target and package by name."""
+    found: dict[str, tuple[str, str]] = {}
+    for point in entry_points(group=GROUP):
+        package = point.dist.name if point.dist else "an installed package"
+        taken = "built in" if point.name in studies.BUILTIN else found.get(point.name, ("", ""))[1]
+        if taken:
+            raise InputError(
+                f"study {point.name}: {package} installs a name that is taken by {taken}; rename "
+                "its entry point"
+            )
+        found[point.name] = (point.value, package)
+    return found

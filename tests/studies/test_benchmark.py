@@ -1,0 +1,153 @@
+"""The benchmark as a study: the tables of a sweep, and keys that depend on what they must."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from plausibench.bench import cell, registry, sweep
+from plausibench.bench.running import driver
+from plausibench.bench.running.executor import Processes
+from plausibench.bench.running.store import Run
+from plausibench.bench.shards import Shard
+from plausibench.bench.spec import Spec, default_spec
+from plausibench.bench.studies import benchmark
+from plausibench.bench.studies.benchmark import BENCHMARK, jobs
+from sweeps import TINY
+from toy_jobs import files
+
+REFERENCE = Path(__file__).parent.parent.parent / "docs" / "reference_run.toml"
+
+
+def run(spec, path, **options):
+    return driver.run(BENCHMARK.name, spec, jobs(spec), path, **options)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return run(TINY, tmp_path_factory.mktemp("tiny") / "run")
+
+
+def assert_same(found, swept):
+    """The same values, order, names and types."""
+    pd.testing.assert_frame_equal(found.frame, swept.frame, check_exact=True)
+    assert found.frame.equals(swept.frame)
+    assert found.jobs.equals(swept.units)
+
+
+def test_the_reference_run_has_the_table_of_the_sweep(tmp_path, record_figure):
+    spec = Spec.read(REFERENCE)
+    found, swept = run(spec, tmp_path / "found"), sweep.run(spec, tmp_path / "swept")
+    lines = [one.frame.to_csv(index=False).splitlines() for one in (found, swept)]
+    differ = sum(one != other for one, other in zip(*lines, strict=True))
+    record_figure("reference run by the driver: rows unlike those of the sweep", differ, "0")
+    assert differ == 0
+    assert_same(found, swept)
+
+
+def test_a_small_sweep_has_the_same_table(tiny, tmp_path):
+    assert_same(tiny, sweep.run(TINY, tmp_path / "swept"))
+
+
+def test_shares_and_processes_have_the_same_records(tiny, tmp_path):
+    for index in (3, 1, 2):
+        found = run(TINY, tmp_path / "run", share=Shard(index, 3))
+    assert files(found) == files(tiny)
+    assert files(run(TINY, tmp_path / "two", executor=Processes(2))) == files(tiny)
+
+
+def test_what_cannot_run_has_its_reason(tmp_path):
+    spec = TINY.with_values(rules=["backprop", "dendritic_error"], pairing="all", seeds=1)
+    assert_same(run(spec, tmp_path / "found"), sweep.run(spec, tmp_path / "swept"))
+
+
+def test_what_went_wrong_is_the_same(tmp_path, monkeypatch):
+    """A network that diverges, and rows that were measured before."""
+    spec = TINY.with_values(learning_rate=1e200, weight_decay=0.0, rules=["backprop"], seeds=1)
+    found, swept = run(spec, tmp_path / "found"), sweep.run(spec, tmp_path / "swept")
+    assert "diverged" in set(found.jobs["status"])
+    assert len(found.frame) > 0
+    assert_same(found, swept)
+
+
+def test_a_component_that_raises_and_remarks_are_the_same(tmp_path, monkeypatch):
+    def broken(one):
+        if one.checkpoint.step > 0 and one.unit.seed == 1:
+            raise ValueError("no\nluck")
+        return []
+
+    kinds = {"training": cell.KINDS["training"], "broken": broken}
+    monkeypatch.setattr(cell, "KINDS", kinds)
+    monkeypatch.setattr(cell, "_remarks", lambda one: (f"unfit (step {one.checkpoint.step})",))
+    found, swept = run(TINY, tmp_path / "found"), sweep.run(TINY, tmp_path / "swept")
+    assert set(found.jobs["reason"]) == {"ValueError: no luck", "unfit (step 0); unfit (step 5)"}
+    assert_same(found, swept)
+
+
+def test_options_come_back(tiny):
+    assert BENCHMARK.choose(Run.open(tiny.path).options) == TINY
+
+
+class TestKeys:
+    def keys(self, **values):
+        return {one.label: one.key for one in jobs(TINY.with_values(**values))}
+
+    def test_do_not_depend_on_what_stands_beside(self):
+        every, alone = self.keys(), self.keys(rules=["feedback_alignment"], seeds=1)
+        assert set(alone.items()) < set(every.items())
+
+    def test_do_not_depend_on_how_a_value_is_given(self):
+        assert self.keys() == self.keys(
+            hidden_of={"mlp": (6,)},
+            hidden=(7,),
+            samples=65,
+            samples_of=dict.fromkeys(TINY.rules, 64),
+            learning_rate=0.2,
+            learning_rates=dict.fromkeys(TINY.rules, 0.1),
+        )
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"samples": 65},
+            {"checkpoints": (0, 6)},
+            {"hidden": (7,)},
+            {"learning_rate": 0.2},
+            {"optimiser": "adam"},
+            {"batch_size": 9},
+            {"training_batch_size": 9},
+            {"averaging_samples": 17},
+            {"precision": 0.5},
+            {"weight_decay": 0.1},
+        ],
+    )
+    def test_depend_on_every_setting(self, values):
+        before, after = self.keys(), self.keys(**values)
+        assert before.keys() == after.keys()
+        assert not set(before.values()) & set(after.values())
+
+    def test_depend_on_the_rate_of_their_trainer_only(self):
+        before = self.keys()
+        after = self.keys(learning_rates={"weight_perturbation": 0.01})
+        changed = {label for label in before if before[label] != after[label]}
+        assert changed == {label for label in before if "weight" in label and "own" in label}
+        assert self.keys(shared_learning_rate=0.1) == before
+
+    def test_depend_on_the_engine_and_on_components(self, monkeypatch):
+        before = self.keys()
+        digest = registry.digest
+
+        def edited(component):
+            return "edited" if "feedback" in component.__module__ else digest(component)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(registry, "digest", edited)
+            after = self.keys()
+        changed = {label for label in before if before[label] != after[label]}
+        assert changed == {label for label in before if "feedback_alignment" in label}
+        monkeypatch.setattr(benchmark, "engine_digest", lambda: "edited")
+        assert not set(before.values()) & set(self.keys().values())
+
+
+def test_the_default_benchmark_has_its_jobs():
+    assert len(jobs(default_spec())) == len(sweep.units(default_spec()))

@@ -1,0 +1,213 @@
+"""Studies: what one is, and where they are found."""
+
+import importlib
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from plausibench.bench import registry
+from plausibench.bench.running import driver
+from plausibench.bench.running.executor import Processes
+from plausibench.bench.running.store import Run
+from plausibench.bench.studies import BUILTIN, study
+from plausibench.bench.studies.study import Study, find, load_plugins, names
+from plausibench.kernels.errors import InputError
+
+PLUGIN = """\
+from dataclasses import dataclass
+
+from plausibench.bench.running.job import Job
+from plausibench.bench.studies.study import Study
+from plausibench.kernels.errors import integer
+
+
+@dataclass(frozen=True)
+class Options:
+    numbers: tuple[int, ...] = (1, 2, 3)
+    power: int = 2
+
+    def __post_init__(self):
+        integer("power", self.power, least=1)
+
+
+def powers(number, power):
+    yield {{"value": number**power}}
+
+
+def jobs(options):
+    return [
+        Job({{"number": number}}, powers, (number, options.power)) for number in options.numbers
+    ]
+
+
+POWERS = Study(
+    name="{name}",
+    summary="powers of numbers",
+    options=Options,
+    keys=("number",),
+    jobs=jobs,
+    report=f"{{__name__}}:report",
+)
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_plugins(monkeypatch):
+    """Registries without the plug-ins of other tests."""
+    monkeypatch.setattr(registry, "_PLUGINS", {kind: {} for kind in registry.KINDS})
+    monkeypatch.setattr(study, "_PLUGINS", {})
+
+
+@pytest.fixture
+def plugin(tmp_path):
+    """Write a plug-in study; returns its path."""
+
+    def write(name="powers", text=""):
+        path = tmp_path / f"{name}.py"
+        path.write_text(PLUGIN.format(name=name) + text)
+        return str(path)
+
+    return write
+
+
+def refusal(call, *arguments):
+    with pytest.raises(InputError) as caught:
+        call(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", BUILTIN)
+def test_built_in(name):
+    found = find(name)
+    assert found.name == name
+    assert found.summary
+    assert found.jobs(found.options())
+    module, _, function = found.report.partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_an_unknown_name_has_its_nearest():
+    assert "did you mean 'benchmark'" in refusal(find, "benchmrk")
+
+
+class TestPlugin:
+    def test_is_as_good_as_ours(self, plugin, tmp_path):
+        path = plugin()
+        load_plugins([path])
+        assert names()["powers"] == path
+        powers = find("powers")
+        options = powers.choose({"power": 3})
+        alone = driver.run(
+            "powers", options, powers.jobs(options), tmp_path / "alone", plugins=[path]
+        )
+        assert alone.frame["value"].tolist() == [1, 8, 27]
+        together = driver.run(
+            "powers", options, powers.jobs(options), tmp_path / "two", Processes(2), plugins=[path]
+        )
+        assert together.frame.equals(alone.frame)
+
+    def test_options_come_back_from_the_run(self, plugin, tmp_path):
+        load_plugins([plugin()])
+        powers = find("powers")
+        options = powers.choose({"numbers": [4, 5]})
+        driver.run("powers", options, powers.jobs(options), tmp_path / "run")
+        assert powers.choose(Run.open(tmp_path / "run").options) == options
+
+    def test_that_was_edited_replaces_what_it_was(self, plugin):
+        path = plugin()
+        load_plugins([path])
+        before = find("powers").jobs(find("powers").options())[0].key
+        plugin(text="\n# edited\n")
+        load_plugins([path])
+        assert find("powers").jobs(find("powers").options())[0].key != before
+
+    def test_may_define_components_too(self, plugin):
+        rule = (
+            "\nfrom plausibench.rules.feedback_alignment import FeedbackAlignment\n"
+            "@dataclass(frozen=True)\nclass Mine(FeedbackAlignment):\n    pass\n"
+        )
+        load_plugins([plugin(text=rule)])
+        assert find("powers").name == "powers"
+        assert "mine" in registry.entries("rule")
+
+    def test_with_nothing_in_it_is_refused(self, tmp_path):
+        (tmp_path / "empty.py").write_text("")
+        assert "defines no component" in refusal(load_plugins, [tmp_path / "empty.py"])
+        assert "is not a file" in refusal(load_plugins, [tmp_path / "nowhere.py"])
+
+    def test_of_a_name_that_is_taken_is_refused(self, plugin, tmp_path):
+        path = plugin("benchmark")
+        assert "taken by built in" in refusal(load_plugins, [path])
+        load_plugins([plugin()])
+        (tmp_path / "other.py").write_text(PLUGIN.format(name="powers"))
+        assert "taken by " in refusal(load_plugins, [tmp_path / "other.py"])
+
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [({"power": 0}, "power: 0 is not"), ({"powr": 2}, "did you mean 'power'")],
+    )
+    def test_refuses_options_by_name(self, plugin, given, said):
+        load_plugins([plugin()])
+        sentence = refusal(find("powers").choose, given)
+        assert sentence.startswith("study powers: ")
+        assert said in sentence
+
+
+@dataclass(frozen=True)
+class Options:
+    count: int = 1
+
+
+def made(**values):
+    given = {
+        "name": "installed",
+        "summary": "",
+        "options": Options,
+        "keys": (),
+        "jobs": lambda options: [],
+        "report": "a:b",
+    }
+    return Study(**{**given, **values})
+
+
+INSTALLED = made()
+
+
+class TestInstalled:
+    @pytest.fixture
+    def install(self, monkeypatch):
+        def install(*points):
+            study._installed.cache_clear()
+            monkeypatch.setattr(study, "entry_points", lambda group: points)
+
+        yield install
+        study._installed.cache_clear()
+
+    def point(self, name="installed", value=f"{__name__}:INSTALLED"):
+        return EntryPoint(name, value, study.GROUP)
+
+    def test_is_found(self, install):
+        install(self.point())
+        assert names()["installed"] == "an installed package"
+        assert find("installed") is INSTALLED
+
+    @pytest.mark.parametrize(
+        ("points", "said"),
+        [
+            ([("benchmark", "a:b")], "taken by built in"),
+            ([("mine", "a:b"), ("mine", "a:b")], "taken by an installed package"),
+            ([("mine", "nowhere:STUDY")], "cannot be imported"),
+            ([("mine", f"{__name__}:INSTALLED")], "is not a Study of that name"),
+            ([("mine", f"{__name__}:Options")], "is not a Study of that name"),
+        ],
+    )
+    def test_that_cannot_be_used_is_refused(self, install, points, said):
+        install(*(self.point(*point) for point in points))
+        assert said in refusal(find, "mine")
+
+
+@pytest.mark.parametrize("values", [{"options": dict}, {"report": "module"}, {"report": ":f"}])
+def test_what_is_no_study_is_refused(values):
+    assert refusal(lambda: made(**values)).startswith("study installed: ")
