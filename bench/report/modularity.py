@@ -140,8 +140,8 @@ def sequence(rows: pd.DataFrame) -> Table:
         ends = {
             "forgotten": means.interval(lost.groupby("seed").mean()),
             "transfer": means.interval(moved),
-            "performance when learned": means.interval(fresh.groupby("seed")["value"].mean()),
-            "performance at the end": means.interval(last.groupby("seed")["value"].mean()),
+            "performance when learned": means.share(fresh.groupby("seed")["value"].mean()),
+            "performance at the end": means.share(last.groupby("seed")["value"].mean()),
         }
         cells.append(
             {"rule": style.label(str(rule)), "arm": str(arm)}
