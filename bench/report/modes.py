@@ -14,7 +14,7 @@ from plausibench.bench.exponents import exponent
 from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
-from plausibench.bench.seed_intervals import KINDS, SIGNED
+from plausibench.bench.seed_intervals import KINDS, POSITIVE, SIGNED
 
 FULL = -1
 RANGES = ((1, 9), (10, 19))
@@ -152,7 +152,7 @@ def rules(rows: pd.DataFrame) -> Table:
     for rule in dict.fromkeys(own["rule"]):
         for modes in sorted(set(own["modes"])):
             ratios = _ratios(rows, rule, modes)
-            found = {name: means.interval(values) for name, values in ratios.items()}
+            found = {name: means.interval(values, POSITIVE) for name, values in ratios.items()}
             quantity = own.loc[own["rule"] == rule, "quantity"].iloc[0]
             cells.append(
                 {
@@ -381,7 +381,7 @@ def _variances(axes: Axes, rows: pd.DataFrame) -> None:
         means.bars(
             axes,
             np.array(numbers) * (1.0 + 0.03 * (place - 3)),
-            [means.interval(_ratios(rows, rule, modes)["ratio"]) for modes in numbers],
+            [means.interval(_ratios(rows, rule, modes)["ratio"], POSITIVE) for modes in numbers],
             logarithmic=True,
             color=look.colour,
             marker=look.marker,
