@@ -37,6 +37,7 @@ def alone(unit: Unit, spec: Spec) -> Spec:
     return replace(
         spec,
         tasks=(unit.task,),
+        tasks_of={},
         architectures=(unit.architecture,),
         objectives=(unit.objective,),
         rules=(unit.rule,),
