@@ -10,7 +10,7 @@ import numpy as np
 from plausibench.bench.averaging import averaging_rows
 from plausibench.bench.draws import WITHIN, prepare, reference_of
 from plausibench.bench.exact import closed_form, is_exact
-from plausibench.bench.measurement import from_exact, measure
+from plausibench.bench.measurement import from_exact, is_blurred, measure
 from plausibench.bench.optimisers import make_optimiser
 from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
@@ -45,10 +45,6 @@ class Cell:
     checkpoint: Checkpoint
     unit: Unit
     spec: Spec
-
-
-ROUNDED = 0.01
-"""Relative error of an estimate by rounding that is remarked on."""
 
 
 def measure_unit(unit: Unit, spec: Spec) -> Result:
@@ -93,8 +89,8 @@ def _remarks(cell: Cell) -> tuple[str, ...]:
     network, objective = cell.checkpoint.network, cell.objective.data
     found = network.remarks(cell.batch.inputs)
     clean = network.forward(cell.batch.inputs)
-    rounding = cell.rule.rounding(network, objective, cell.batch, clean)
-    if rounding > ROUNDED:
+    if is_blurred(cell.rule, network, objective, cell.batch, clean):
+        rounding = cell.rule.rounding(network, objective, cell.batch, clean)
         found += (f"errors at the output are so small that rounding blurs {rounding:.0%} of them",)
     return tuple(f"{remark} (step {cell.checkpoint.step})" for remark in found)
 

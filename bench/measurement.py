@@ -1,7 +1,7 @@
 """Measure the bias and variance of a rule at fixed weights."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plausibench.architectures.network import Network
+from plausibench.architectures.network import Activity, Network
 from plausibench.bench.draws import (
     WITHIN,
     Setting,
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 METHODS = ("auto", "sampled", "exact")
+BLURRED = 0.01
+"""Relative error of an estimate by rounding from which it is flagged."""
 REDRAWABLE = ("feedback", "rule", "action", "spike")
 
 
@@ -187,12 +189,14 @@ def measure(
         elif not rule.randomness() & sources:
             # A deterministic rule has one draw; asking for more would repeat it.
             answer = exact(setting, sources)
+        blurred = is_blurred(rule, setting.network, objective.data, setting.batch, setting.clean)
+        flags = ["rounding"] if blurred else []
         if answer is not None:
-            return from_exact(answer, g, about)
+            return from_exact(answer, g, about, flags)
         moments = Moments(setting.network, setting.clean, g)
         for block in _blocks(setting, moments, samples, sources, threads):
             moments.add(block)
-        return from_moments(moments, g, samples, about)
+        return from_moments(moments, g, samples, about, flags)
 
 
 def estimates(
@@ -270,9 +274,13 @@ def _blocks(
 
 
 def from_moments(
-    moments: Moments, reference: dict[str, Array], samples: int, about: dict[str, Any]
+    moments: Moments,
+    reference: dict[str, Array],
+    samples: int,
+    about: dict[str, Any],
+    flags: Sequence[str] = (),
 ) -> Measurement:
-    """Bias and variance from the sums over draws; ``about`` fills the remaining columns."""
+    """Bias and variance from the sums over draws; ``about`` and ``flags`` as of `from_exact`."""
     with np.errstate(over="ignore", invalid="ignore"):
         sums, mean = moments.results()
         values = {name: quantities(part) for name, part in sums.items()}
@@ -294,17 +302,25 @@ def from_moments(
             "method": "sampled",
             "effective_dimension": dimensions[name],
         }
-        flags = _flags(part, dimensions[name], samples)
+        doubts = [*flags, *_flags(part, dimensions[name], samples)]
         finite = bool(np.isfinite([part.reference, *part.squares]).all())
         rows += [
-            _row(name, quantity, ends[name][quantity], part.reference, finite, flags, extra)
+            _row(name, quantity, ends[name][quantity], part.reference, finite, doubts, extra)
             for quantity in QUANTITIES
         ]
     return Measurement(rows, reference, mean)
 
 
-def from_exact(answer: Exact, reference: dict[str, Array], about: dict[str, Any]) -> Measurement:
-    """Bias and variance without sampling; ``about`` fills the remaining columns."""
+def from_exact(
+    answer: Exact,
+    reference: dict[str, Array],
+    about: dict[str, Any],
+    flags: Sequence[str] = (),
+) -> Measurement:
+    """Bias and variance without sampling; ``about`` fills the remaining columns.
+
+    ``flags`` say what all values are to be doubted for.
+    """
 
     def flat(arrays: dict[str, Array]) -> dict[str, Array]:
         parts = {name: arrays[name].reshape(-1) for name in reference}
@@ -339,8 +355,19 @@ def from_exact(answer: Exact, reference: dict[str, Array], about: dict[str, Any]
         for quantity in QUANTITIES:
             value = float(values[name][quantity][0])
             ends = Ends(value, value, value)
-            rows.append(_row(name, quantity, ends, length, finite, [], extra))
+            rows.append(_row(name, quantity, ends, length, finite, [*flags], extra))
     return Measurement(rows, reference, answer.mean)
+
+
+def is_blurred(
+    rule: Rule, network: Network, objective: Objective, batch: Batch, clean: Activity
+) -> bool:
+    """Whether rounding alone may move an estimate by more than the share ``BLURRED``.
+
+    Without an error at the output there is nothing to blur.
+    """
+    rounding = rule.rounding(network, objective, batch, clean)
+    return rounding > BLURRED and bool(objective.batch_error(clean.output, batch).any())
 
 
 def _length(array: Array, power: int) -> float:

@@ -224,3 +224,19 @@ def test_what_rounding_ends_is_remarked_on(error, said):
     cell = Cell(rule, None, MEAN_SQUARED_ERROR, batch, checkpoint, None, None)
     remarks = _remarks(cell)
     assert any("rounding" in each and "(step 7)" in each for each in remarks) == said
+
+
+@pytest.mark.parametrize(
+    ("error", "dtype", "said"),
+    [
+        (1e-3, "float64", False),
+        (1e-14, "float64", True),
+        (1e-3, "float32", False),
+        (0.0, "float64", False),
+    ],
+)
+def test_what_rounding_ends_is_flagged(error, dtype, said):
+    rule, network, inputs, output = situation("equilibrium_propagation")
+    batch = bench.Batch(inputs, output - error)
+    measured = bench.measure(rule, network, MEAN_SQUARED_ERROR, batch, dtype=dtype)
+    assert all(("rounding" in row["flag"].split(", ")) == said for row in measured.rows)
