@@ -90,6 +90,8 @@ def aggregate(frame: pd.DataFrame, *, plain: bool = False) -> pd.DataFrame:
     alone = found["seeds"] == 1
     own = _moved(valid, low, high).groupby("group")[ENDS].first().reindex(found.index)
     found[ENDS] = found[ENDS].where(~alone, own)
+    if not plain:
+        _widen(found, valid)
     above = above.groupby(valid["group"]).all().reindex(found.index, fill_value=False)
     found["lost"] = _listed(data.loc[data["value"].isna()], "seed").reindex(found.index).fillna("")
     for column in ("samples", "effective_dimension"):
@@ -171,6 +173,25 @@ def _moved(rows: pd.DataFrame, low: np.ndarray, high: np.ndarray) -> pd.DataFram
     inside = rows["value"].clip(low, high)
     ends = rows[ENDS].add(inside - rows["value"], axis=0).clip(low, high, axis=0)
     return rows[["group"]].assign(**ends.assign(value=inside))
+
+
+def _widen(found: pd.DataFrame, rows: pd.DataFrame) -> None:
+    """Give a scale-free bias over seeds at least the mean of their own intervals.
+
+    What the draws of a seed leave open stands in its interval, and by half in its value: the
+    scatter of values over seeds does not tell of it, and more seeds do not take it away.
+    """
+    sampled = (rows["method"] == "sampled") & rows["low"].notna()
+    ends = (
+        rows[sampled & (rows["quantity"] == "scale_free_bias")]
+        .groupby("group")[["low", "high"]]
+        .mean()
+        .clip(0, 1)
+    )
+    both = found["seeds"].reindex(ends.index) > 1
+    ends = ends[both]
+    found.loc[ends.index, "low"] = np.minimum(found.loc[ends.index, "low"], ends["low"])
+    found.loc[ends.index, "high"] = np.maximum(found.loc[ends.index, "high"], ends["high"])
 
 
 def _listed(data: pd.DataFrame, column: str) -> pd.Series:
