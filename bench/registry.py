@@ -139,8 +139,11 @@ def make(kind: str, name: str, **options: Any) -> Any:
     recipe = configure(kind, name, found, options)
     try:
         return recipe.build(seed)
-    except (MemoryError, OverflowError, ValueError) as error:
-        # An input error without its component's name, or sizes that no memory holds.
+    except InputError as error:
+        raise InputError(f"{kind} {name}: {error}") from error
+    except (MemoryError, OverflowError, ValueError) as error:  # sizes that no memory holds
+        if not isinstance(error, MemoryError) and entries(kind)[name].origin != "built in":
+            raise
         raise InputError(f"{kind} {name}: {error}") from error
 
 
@@ -331,6 +334,12 @@ def _component(kind: str, loaded: Any, origin: str) -> type:
             f"{kind}: {getattr(loaded, '__name__', loaded)!r} from {origin} is not a dataclass "
             f"derived from {base.__name__}"
         )
+    for option in fields(loaded):
+        if hasattr(base, option.name):
+            raise InputError(
+                f"{kind}: {loaded.__name__} from {origin} has an option {option.name!r}, which is "
+                f"what every {base.__name__} calls something else; rename it"
+            )
     for name in inspect.get_annotations(base):
         if not hasattr(loaded, name):
             raise InputError(

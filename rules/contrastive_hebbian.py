@@ -129,7 +129,7 @@ class ContrastiveHebbian(Rule):
         network, batch, clean = in_double(network, batch, clean)
         return super().rounding(network, objective, batch, self.free(network, clean))
 
-    def share(self, network: Network) -> float:
+    def signal_share(self, network: Network) -> float:
         """The error reaches the lowest layer through every feedback.
 
         Phases end where a sweep changes activity by 4 units of rounding.

@@ -337,7 +337,7 @@ class DendriticError(Rule):
             ),
         )
 
-    def share(self, network: Network) -> float:
+    def signal_share(self, network: Network) -> float:
         """The attenuation that the declared scale undoes, where it is strongest.
 
         The circuit rests where a step changes voltages by 4 units of rounding.

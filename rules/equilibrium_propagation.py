@@ -140,7 +140,7 @@ class EquilibriumPropagation(Rule):
             for p in network.projections
         }
 
-    def share(self, network: Network) -> float:
+    def signal_share(self, network: Network) -> float:
         """The nudge; phases end where a sweep changes activity by 4 units of rounding."""
         return self.nudging / 4
 

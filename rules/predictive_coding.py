@@ -173,7 +173,7 @@ class PredictiveCoding(Rule):
             return no_chain(network, "predictive_coding[variant=zero_divergence]")
         return gated(network, "predictive_coding")
 
-    def share(self, network: Network) -> float:
+    def signal_share(self, network: Network) -> float:
         """Values that take Euler steps move by the nudge; at rest errors are found themselves."""
         steps = self.variant == "nudged" and not (self.step is None and self.steps is None)
         return min(1.0, self.nudging) if steps else 1.0

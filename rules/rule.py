@@ -219,7 +219,7 @@ class Rule(metaclass=PlainOptions):
         """
         return None
 
-    def share(self, network: Network) -> float:
+    def signal_share(self, network: Network) -> float:
         """Size of the signal that synapses compare, relative to the error at the output.
 
         Rounding of activities is that much larger in the estimate.
@@ -239,7 +239,7 @@ class Rule(metaclass=PlainOptions):
         unit = np.finfo(network.dtype).eps
         largest = max(1.0, float(np.abs(clean.output).max()))
         error = batch.size * float(np.abs(objective.batch_error(clean.output, batch)).max())
-        signal = self.share(network) * error
+        signal = self.signal_share(network) * error
         # Negated, so that errors that are not numbers have no digits.
         return float(unit * largest / signal) if signal > unit * largest else 1.0
 

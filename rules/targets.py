@@ -100,7 +100,7 @@ class Targets(Rule):
             advanced[_bias(p)] = state[_bias(p)] - share * signal.sum(axis=0)
         return advanced
 
-    def share(self, network: Network) -> float:
+    def signal_share(self, network: Network) -> float:
         return min(1.0, self.target_step)
 
     def estimate(

@@ -303,3 +303,17 @@ def test_precisions_that_are_none(dtype):
 @pytest.mark.parametrize("path", [3, None, b"a", ["a"]])
 def test_a_plugin_that_is_no_path(path):
     assert sentence(bench.load_plugin, path).startswith("plugin: ")
+
+
+@pytest.mark.parametrize("option", ["estimate", "signal_share", "double", "randomness"])
+def test_an_option_with_a_name_of_ours_is_refused(tmp_path, option):
+    """It would take the place of a method, and end in an error that names neither."""
+    path = tmp_path / "own.py"
+    path.write_text(
+        "from dataclasses import dataclass\n"
+        "from plausibench.rules.feedback_alignment import FeedbackAlignment\n\n"
+        "@dataclass(frozen=True)\n"
+        f"class Own(FeedbackAlignment):\n    {option}: float = 0.5\n"
+    )
+    said = sentence(bench.load_plugin, path)
+    assert re.search(f"Own from .* has an option '{option}', .* every Rule .*; rename it", said)

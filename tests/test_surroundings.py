@@ -312,7 +312,7 @@ class TestPlugins:
             (rule,) = pickle.load(open("sent", "rb"))["rule"]
             print(type(rule).__name__, rule.gains)
         """
-        assert python(script) == "Twin [3.0]\n"
+        assert python(script) == "Twin (3.0,)\n"
         assert pickle.loads(Path("sent").read_bytes())["rule"][0] == rule
 
     def test_an_instance_of_a_file_that_has_changed_is_refused(self):
