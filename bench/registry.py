@@ -139,9 +139,12 @@ def make(kind: str, name: str, **options: Any) -> Any:
     recipe = configure(kind, name, found, options)
     try:
         return recipe.build(seed)
-    except (MemoryError, OverflowError, ValueError) as error:
-        # An input error without its component's name, or sizes that no memory holds.
+    except (InputError, MemoryError) as error:
         raise InputError(f"{kind} {name}: {error}") from error
+    except (OverflowError, ValueError) as error:  # sizes beyond numpy's, or a plug-in's own
+        raise InputError(
+            f"{kind} {name}: building it raises {type(error).__name__}: {error}"
+        ) from error
 
 
 def configure(kind: str, name: str, component: type, options: Mapping[str, Any]) -> Any:
