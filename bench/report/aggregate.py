@@ -51,7 +51,8 @@ def aggregate(frame: pd.DataFrame, *, plain: bool = False) -> pd.DataFrame:
             Average over the seeds with a finite value, and its interval, by the quantity's
             bounds (see ``bench.seed_intervals``); with one seed, the row's own interval. A
             squared bias is averaged like what is positive where every seed tells it apart from
-            zero, else it is an unbiased estimate that may be negative, and keeps its sign.
+            zero, else it is an unbiased estimate that may be negative, and keeps its sign. The
+            interval of a scale-free bias holds what draws left open in its seeds.
         ``average``
             Which: ``mean``, ``geometric mean`` or ``logit mean``.
         ``seeds``
@@ -90,6 +91,7 @@ def aggregate(frame: pd.DataFrame, *, plain: bool = False) -> pd.DataFrame:
     alone = found["seeds"] == 1
     own = _moved(valid, low, high).groupby("group")[ENDS].first().reindex(found.index)
     found[ENDS] = found[ENDS].where(~alone, own)
+    found = _with_open_ranges(found, valid)
     above = above.groupby(valid["group"]).all().reindex(found.index, fill_value=False)
     found["lost"] = _listed(data.loc[data["value"].isna()], "seed").reindex(found.index).fillna("")
     for column in ("samples", "effective_dimension"):
@@ -171,6 +173,24 @@ def _moved(rows: pd.DataFrame, low: np.ndarray, high: np.ndarray) -> pd.DataFram
     inside = rows["value"].clip(low, high)
     ends = rows[ENDS].add(inside - rows["value"], axis=0).clip(low, high, axis=0)
     return rows[["group"]].assign(**ends.assign(value=inside))
+
+
+def _with_open_ranges(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Averages whose intervals hold what the seeds themselves leave open.
+
+    The value of an unresolved scale-free bias is the middle of a range in which all is possible:
+    that seeds agree in it tells nothing.
+    """
+    unresolved = rows["flag"].str.contains("unresolved", regex=False)
+    unresolved &= rows["quantity"] == "scale_free_bias"
+    ends = rows[["low", "high"]].where(unresolved, rows["value"], axis=0)
+    reach = ends.groupby(rows["group"]).mean()[unresolved.groupby(rows["group"]).any()]
+    reach = reach.reindex(found.index)
+    low, high = found["low"], found["high"]
+    return found.assign(
+        low=reach["low"].fillna(low).clip(upper=low),
+        high=reach["high"].fillna(high).clip(lower=high),
+    )
 
 
 def _listed(data: pd.DataFrame, column: str) -> pd.Series:
