@@ -139,12 +139,12 @@ def make(kind: str, name: str, **options: Any) -> Any:
     recipe = configure(kind, name, found, options)
     try:
         return recipe.build(seed)
-    except InputError as error:
+    except (InputError, MemoryError) as error:
         raise InputError(f"{kind} {name}: {error}") from error
-    except (MemoryError, OverflowError, ValueError) as error:  # sizes that no memory holds
-        if not isinstance(error, MemoryError) and entries(kind)[name].origin != "built in":
-            raise
-        raise InputError(f"{kind} {name}: {error}") from error
+    except (OverflowError, ValueError) as error:  # sizes beyond numpy's, or a plug-in's own
+        raise InputError(
+            f"{kind} {name}: building it raises {type(error).__name__}: {error}"
+        ) from error
 
 
 def configure(kind: str, name: str, component: type, options: Mapping[str, Any]) -> Any:

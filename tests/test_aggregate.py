@@ -135,6 +135,19 @@ def test_state_and_bound(quantity, ends, state, bound):
     assert row["value"] == pytest.approx(value, nan_ok=True)  # never clipped
 
 
+@pytest.mark.parametrize("plain", [False, True])
+def test_seeds_that_know_nothing_do_not_make_it_known(plain):
+    """The middle of all that is possible is alike in all seeds, and no exact value."""
+    free = {"quantity": "scale_free_bias", "flag": "few samples, unresolved"}
+    row = aggregate(values([0.5] * 4, low=0.0, high=1.0, **free), plain=plain).iloc[0]
+    assert (row["value"], row["low"], row["high"], row["state"]) == (0.5, 0, 1, "bounded")
+    # Resolved seeds count with their values: ends are 0.1 and 0.7 on average.
+    free["flag"] = ["unresolved", ""]
+    half = values([0.4, 0.4], low=[-0.2, 0.39], high=[1.0, 0.41], **free)
+    row = aggregate(half, plain=plain).iloc[0]
+    assert list(row[["value", "low", "high"]]) == pytest.approx([0.4, 0.1, 0.7])
+
+
 def test_averaging_curves_keep_their_sample_numbers():
     curve = pd.concat(values([c, c], kind="averaging", samples=k) for c, k in ((0.1, 1), (0.2, 2)))
     found = aggregate(curve)

@@ -294,7 +294,9 @@ class TestOneCellNeverStopsTheOthers:
             *("--plugin", "by_seed.py", "--out", "curves"),
             code=1,
         )
-        assert result.stderr == "backprop failed: ValueError: odd seed\n"
+        assert result.stderr == (
+            "backprop failed: architecture moody: building it raises ValueError: odd seed\n"
+        )
 
 
 def test_show_says_where_a_component_starts():

@@ -93,7 +93,7 @@ def train(
     from plausibench.bench.cli.probe import probe_units
     from plausibench.bench.cli.progress import progress
     from plausibench.bench.folders import check_folder, make_folder
-    from plausibench.kernels.errors import integer
+    from plausibench.kernels.errors import InputError, integer
 
     spec = read_spec(
         None,
@@ -129,6 +129,8 @@ def train(
             advance(unit.rule, number, len(units))
             try:
                 trained.append((unit, _train(unit, spec, steps, evaluate_every)))
+            except InputError as error:
+                failed.append((unit, str(error)))
             except Exception as error:  # noqa: BLE001 -- whatever a component raises is told
                 failed.append((unit, f"{type(error).__name__}: {error}"))
     if trained:

@@ -51,7 +51,8 @@ def aggregate(frame: pd.DataFrame, *, plain: bool = False) -> pd.DataFrame:
             Average over the seeds with a finite value, and its interval, by the quantity's
             bounds (see ``bench.seed_intervals``); with one seed, the row's own interval. A
             squared bias is averaged like what is positive where every seed tells it apart from
-            zero, else it is an unbiased estimate that may be negative, and keeps its sign.
+            zero, else it is an unbiased estimate that may be negative, and keeps its sign. The
+            interval of a scale-free bias holds what draws left open in its seeds.
         ``average``
             Which: ``mean``, ``geometric mean`` or ``logit mean``.
         ``seeds``
