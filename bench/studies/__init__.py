@@ -5,6 +5,7 @@ if not __name__.startswith("plausibench."):
 
 # Names to "module:attribute", so that listing the studies imports none of them.
 BUILTIN = {
+    "apical_activity": "plausibench.bench.studies.apical_activity:APICAL_ACTIVITY",
     "benchmark": "plausibench.bench.studies.benchmark:BENCHMARK",
     "tags": "plausibench.bench.studies.tags:TAGS",
 }
