@@ -7,5 +7,6 @@ if not __name__.startswith("plausibench."):
 BUILTIN = {
     "apical_activity": "plausibench.bench.studies.apical_activity:APICAL_ACTIVITY",
     "benchmark": "plausibench.bench.studies.benchmark:BENCHMARK",
+    "gradient_fields": "plausibench.bench.studies.gradient_fields:GRADIENT_FIELDS",
     "tags": "plausibench.bench.studies.tags:TAGS",
 }
