@@ -8,5 +8,6 @@ BUILTIN = {
     "apical_activity": "plausibench.bench.studies.apical_activity:APICAL_ACTIVITY",
     "benchmark": "plausibench.bench.studies.benchmark:BENCHMARK",
     "gradient_fields": "plausibench.bench.studies.gradient_fields:GRADIENT_FIELDS",
+    "improvement": "plausibench.bench.studies.improvement:IMPROVEMENT",
     "tags": "plausibench.bench.studies.tags:TAGS",
 }
