@@ -8,6 +8,7 @@ BUILTIN = {
     "apical_activity": "plausibench.bench.studies.apical_activity:APICAL_ACTIVITY",
     "benchmark": "plausibench.bench.studies.benchmark:BENCHMARK",
     "gradient_fields": "plausibench.bench.studies.gradient_fields:GRADIENT_FIELDS",
+    "identification": "plausibench.bench.studies.identification:IDENTIFICATION",
     "improvement": "plausibench.bench.studies.improvement:IMPROVEMENT",
     "tags": "plausibench.bench.studies.tags:TAGS",
 }
