@@ -7,6 +7,7 @@ if not __name__.startswith("plausibench."):
 BUILTIN = {
     "apical_activity": "plausibench.bench.studies.apical_activity:APICAL_ACTIVITY",
     "benchmark": "plausibench.bench.studies.benchmark:BENCHMARK",
+    "brain_set": "plausibench.bench.studies.brain_set:BRAIN_SET",
     "gradient_fields": "plausibench.bench.studies.gradient_fields:GRADIENT_FIELDS",
     "identification": "plausibench.bench.studies.identification:IDENTIFICATION",
     "improvement": "plausibench.bench.studies.improvement:IMPROVEMENT",
