@@ -8,6 +8,7 @@ BUILTIN = {
     "apical_activity": "plausibench.bench.studies.apical_activity:APICAL_ACTIVITY",
     "benchmark": "plausibench.bench.studies.benchmark:BENCHMARK",
     "brain_set": "plausibench.bench.studies.brain_set:BRAIN_SET",
+    "dose_response": "plausibench.bench.studies.dose_response:DOSE_RESPONSE",
     "gradient_fields": "plausibench.bench.studies.gradient_fields:GRADIENT_FIELDS",
     "identification": "plausibench.bench.studies.identification:IDENTIFICATION",
     "improvement": "plausibench.bench.studies.improvement:IMPROVEMENT",
