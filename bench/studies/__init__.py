@@ -11,6 +11,7 @@ BUILTIN = {
     "dose_response": "plausibench.bench.studies.dose_response:DOSE_RESPONSE",
     "gradient_fields": "plausibench.bench.studies.gradient_fields:GRADIENT_FIELDS",
     "identification": "plausibench.bench.studies.identification:IDENTIFICATION",
+    "identify_rule": "plausibench.bench.studies.identify_rule:IDENTIFY_RULE",
     "improvement": "plausibench.bench.studies.improvement:IMPROVEMENT",
     "tags": "plausibench.bench.studies.tags:TAGS",
 }
