@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from plausibench.bench.cli import main
-from plausibench.bench.experiments import identification as study
 from plausibench.bench.identification.surface import COLUMNS, STORED, read_surface
+from plausibench.bench.studies import identification as study
 from plausibench.kernels.errors import InputError
 
 

@@ -7,8 +7,8 @@ a random direction helps as often as it harms, and noise does neither.
 """
 
 from plausibench.architectures.network import Network
-from plausibench.bench.experiments.dose_response import Dose, Dosed
 from plausibench.bench.replications.recipe import Recipe, Setting, Target
+from plausibench.bench.studies.dose_response import Dose, Dosed
 from plausibench.bench.tasks.digits import Digits
 from plausibench.bench.training import train
 from plausibench.bench.unit import build_network

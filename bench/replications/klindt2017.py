@@ -4,8 +4,8 @@ Neurons of one type lie at random places. The more of them are recorded together
 it takes to know them, and with very many it is as if their receptive field was known.
 """
 
-from plausibench.bench.experiments.identification import model_scores, surface_scores
 from plausibench.bench.replications.recipe import Recipe, Setting, Target
+from plausibench.bench.studies.identification import model_scores, surface_scores
 
 POPULATION = 100
 FEW, MANY = 512, 2048

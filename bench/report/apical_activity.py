@@ -8,10 +8,10 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from plausibench.bench.experiments.apical_activity import BEFORE, CONDITIONS, TUNED
 from plausibench.bench.report import means, panels, style
 from plausibench.bench.report.render import Table
 from plausibench.bench.report.style import Picture
+from plausibench.bench.studies.apical_activity import BEFORE, CONDITIONS, TUNED
 
 KEYS = ["model", "stimuli", "feedback", "reward"]
 MODELS = {"reward": "reward model", "microcircuit": "dendritic microcircuit"}

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from plausibench.bench.experiments.brain_set import CONTROLS
 from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
+from plausibench.bench.studies.brain_set import CONTROLS
 
 NOTES = (
     (

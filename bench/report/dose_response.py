@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from plausibench.bench.experiments.dose_response import AGAIN, ANOTHER, KINDS
 from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.means import Ends
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
 from plausibench.bench.statistics import interval
+from plausibench.bench.studies.dose_response import AGAIN, ANOTHER, KINDS
 
 CEILING = 100.0
 """Test loss that stands for any larger one, and for that of a network that diverged."""

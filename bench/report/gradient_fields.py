@@ -8,11 +8,11 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from plausibench.bench.experiments.gradient_fields import DURATION, EULER, FIELDS, MIXTURE, height
 from plausibench.bench.exponents import exponent
 from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
+from plausibench.bench.studies.gradient_fields import DURATION, EULER, FIELDS, MIXTURE, height
 
 TITLES = {
     "gradient": "gradient g",

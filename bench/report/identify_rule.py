@@ -7,7 +7,11 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from plausibench.bench.experiments.identify_rule import (
+from plausibench.bench.report import means, notation, panels, style
+from plausibench.bench.report.means import Ends
+from plausibench.bench.report.render import Table, plain
+from plausibench.bench.report.style import Picture
+from plausibench.bench.studies.identify_rule import (
     GROUPS,
     PERFORMANCE,
     RATES,
@@ -15,10 +19,6 @@ from plausibench.bench.experiments.identify_rule import (
     by_kind,
     wide,
 )
-from plausibench.bench.report import means, notation, panels, style
-from plausibench.bench.report.means import Ends
-from plausibench.bench.report.render import Table, plain
-from plausibench.bench.report.style import Picture
 
 NULLS = 20
 """Deals of the names of rules."""

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from plausibench.bench.experiments.improvement import DIRECTIONS, NULL, SHARE, SHORT
 from plausibench.bench.exponents import exponent
 from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.scaling import logarithmic
 from plausibench.bench.report.style import Picture, Style
+from plausibench.bench.studies.improvement import DIRECTIONS, NULL, SHARE, SHORT
 
 STEPS = (1e-3, 1e-2, 1e-1, 1.0)
 """Lengths that the table shows."""

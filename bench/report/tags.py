@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from plausibench.bench.experiments.tags import CELLS
 from plausibench.bench.report import means, panels, style
 from plausibench.bench.report.render import Table
 from plausibench.bench.report.style import Picture
+from plausibench.bench.studies.tags import CELLS
 
 QUANTITIES = {
     **{cell: cell for cell in CELLS.values()},

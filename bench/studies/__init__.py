@@ -5,6 +5,13 @@ if not __name__.startswith("plausibench."):
 
 # Names to "module:attribute", so that listing the studies imports none of them.
 BUILTIN = {
+    "apical_activity": "plausibench.bench.studies.apical_activity:APICAL_ACTIVITY",
     "benchmark": "plausibench.bench.studies.benchmark:BENCHMARK",
+    "brain_set": "plausibench.bench.studies.brain_set:BRAIN_SET",
+    "dose_response": "plausibench.bench.studies.dose_response:DOSE_RESPONSE",
+    "gradient_fields": "plausibench.bench.studies.gradient_fields:GRADIENT_FIELDS",
+    "identification": "plausibench.bench.studies.identification:IDENTIFICATION",
+    "identify_rule": "plausibench.bench.studies.identify_rule:IDENTIFY_RULE",
+    "improvement": "plausibench.bench.studies.improvement:IMPROVEMENT",
     "tags": "plausibench.bench.studies.tags:TAGS",
 }

@@ -16,6 +16,8 @@ tell which rule changed the weights.
 improves the loss, against the length of the step. The null is a random direction.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,13 +25,13 @@ import numpy as np
 from plausibench.architectures.network import Network
 from plausibench.bench.draws import WITHIN, Setting, formed_blocks, prepare
 from plausibench.bench.experiments.cells import first_cell
-from plausibench.bench.experiments.parts import Part, Rows
+from plausibench.bench.running.job import Job, Row
 from plausibench.bench.step import decrease
+from plausibench.bench.studies.study import Study
 from plausibench.bench.tasks.digits import Digits
 from plausibench.bench.vectors import vector, vectors
 from plausibench.kernels.errors import integer
 from plausibench.kernels.streams import generator, stream
-from plausibench.kernels.threads import one_blas_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,42 +80,53 @@ def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
     return tables, [improvement(rows)]
 
 
-def parts(
-    rules: tuple[str, ...] = RULES, samples: int = 200, seeds: int = 5, seed: int = 0
-) -> list[Part]:
-    """Independent parts of the study.
+@dataclass(frozen=True)
+class Options:
+    """What to measure.
 
     Parameters
     ----------
     rules
         Selectors.
     samples
-        Draws of each rule along which steps are taken; a deterministic rule has one.
+        Draws of each rule along which steps are taken, at least 2; a deterministic rule has one.
     seeds, seed
         Number of seeds, at least 2, and the first; each has its own weights, feedback, examples
         and draws.
 
-    Returns
-    -------
-    list of Part
-        Each makes rows with ``rule`` (or ``""``), ``seed``, ``quantity``, ``at`` (a length or
-        the middle of a bin) and ``value``.
-
     Raises
     ------
     InputError
-        If an argument is not allowed.
+        If a value is not allowed, or a rule cannot run.
     """
-    samples = integer("samples", samples, least=2)
-    seeds = integer("seeds", seeds, least=2)
-    seed = integer("seed", seed, least=0)
-    for rule in rules:
-        first_cell(rule, (1, 2, 2), seed)
-    replicates = range(seed, seed + seeds)
+
+    rules: tuple[str, ...] = RULES
+    samples: int = 200
+    seeds: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        integer("samples", self.samples, least=2)
+        integer("seeds", self.seeds, least=2)
+        integer("seed", self.seed, least=0)
+        for rule in self.rules:
+            first_cell(rule, (1, 2, 2), self.seed)
+
+
+def jobs(options: Options) -> list[Job]:
+    """A job for each rule and seed, for the null, and (without a rule) for directions.
+
+    Rows have ``quantity``, ``value``, and some ``at`` (a length or the middle of a bin).
+    """
+    samples, seeds = options.samples, range(options.seed, options.seed + options.seeds)
     return [
-        *(Part("directions", direction_rows, (one,)) for one in replicates),
-        *(Part(NULL, null_rows, (samples, one)) for one in replicates),
-        *(Part(rule, rule_rows, (rule, samples, one)) for rule in rules for one in replicates),
+        *(Job({"rule": "", "seed": seed}, direction_rows, (seed,)) for seed in seeds),
+        *(Job({"rule": NULL, "seed": seed}, null_rows, (samples, seed)) for seed in seeds),
+        *(
+            Job({"rule": rule, "seed": seed}, rule_rows, (rule, samples, seed))
+            for rule in options.rules
+            for seed in seeds
+        ),
     ]
 
 
@@ -152,50 +165,39 @@ def _gradient(cell: Setting) -> Array:
     return vector(cell.network, cell.network.gradient(cell.objective, cell.batch, cell.clean))
 
 
-def rule_rows(rule: str, samples: int, seed: int) -> Rows:
+def rule_rows(rule: str, samples: int, seed: int) -> Iterator[Row]:
     """Remainder of the first order along one draw, and the share of draws that improve."""
-    with one_blas_thread():
-        cell = setting(rule, seed)
-        count = samples if cell.rule.randomness() & WITHIN else 1
-        blocks = [vectors(cell.network, one) for one in formed_blocks(cell, count, WITHIN)]
-        drawn = _unit(np.concatenate(blocks))
-        rows = _remainder(cell, drawn[0]) + _improving(cell, drawn)
-    return [{"rule": rule, "seed": seed, **row} for row in rows]
+    cell = setting(rule, seed)
+    count = samples if cell.rule.randomness() & WITHIN else 1
+    blocks = [vectors(cell.network, one) for one in formed_blocks(cell, count, WITHIN)]
+    drawn = _unit(np.concatenate(blocks))
+    yield from _remainder(cell, drawn[0])
+    yield from _improving(cell, drawn)
 
 
-def null_rows(samples: int, seed: int) -> Rows:
+def null_rows(samples: int, seed: int) -> Iterator[Row]:
     """The share of random directions along which a step improves the loss."""
-    with one_blas_thread():
-        cell = setting("backprop", seed)
-        draw = generator(seed, "rule", "improvement", NULL)
-        drawn = _unit(draw.standard_normal((samples, cell.network.size)))
-        rows = _improving(cell, drawn)
-    return [{"rule": NULL, "seed": seed, **row} for row in rows]
+    cell = setting("backprop", seed)
+    draw = generator(seed, "rule", "improvement", NULL)
+    yield from _improving(cell, _unit(draw.standard_normal((samples, cell.network.size))))
 
 
-def _remainder(cell: Setting, direction: Array) -> Rows:
+def _remainder(cell: Setting, direction: Array) -> Iterator[Row]:
     """Distance of the change of the loss to its first order, by length of the step."""
     lengths = _scale(cell) * DECADES
     draws = as_arrays(cell.network, np.repeat(direction[None], len(lengths), axis=0))
     first = lengths * float(direction @ _gradient(cell))
     left = np.abs(decrease(cell, draws, lengths) - first)
-    return [
-        {"quantity": "remainder", "at": float(at), "value": float(value)}
-        for at, value in zip(DECADES, left, strict=True)
-    ]
+    for at, value in zip(DECADES, left, strict=True):
+        yield {"quantity": "remainder", "at": float(at), "value": float(value)}
 
 
-def _improving(cell: Setting, drawn: Array) -> Rows:
+def _improving(cell: Setting, drawn: Array) -> Iterator[Row]:
     """Share of directions ``(S, P)`` along which a step of each length improves the loss."""
     draws = as_arrays(cell.network, drawn)
-    return [
-        {
-            "quantity": "improves",
-            "at": float(at),
-            "value": float((decrease(cell, draws, _scale(cell) * at) > 0).mean()),
-        }
-        for at in LENGTHS
-    ]
+    for at in LENGTHS:
+        gained = decrease(cell, draws, _scale(cell) * at)
+        yield {"quantity": "improves", "at": float(at), "value": float((gained > 0).mean())}
 
 
 def family(g: Array, share: float, members: Array) -> Array:
@@ -230,25 +232,24 @@ def family(g: Array, share: float, members: Array) -> Array:
     return share * unit + np.sqrt(1 - share**2) * across
 
 
-def direction_rows(seed: int) -> Rows:
+def direction_rows(seed: int) -> Iterator[Row]:
     """Random directions against the gradient, and a family of equal improvement."""
-    with one_blas_thread():
-        cell = setting("backprop", seed)
-        g = _gradient(cell)
-        length, most = _scale(cell) * SHORT, float(np.linalg.norm(g))
-        (best,) = decrease(cell, as_arrays(cell.network, (g / most)[None]), length)
-        draw = generator(seed, "rule", "improvement", "directions")
-        first, realised = [], []
-        for _ in range(DIRECTIONS // BLOCK):
-            drawn = _unit(draw.standard_normal((BLOCK, g.size)))
-            first.append(drawn @ g / most)
-            realised.append(decrease(cell, as_arrays(cell.network, drawn), length) / best)
-        cosines, gained = np.concatenate(first), np.concatenate(realised)
-        alike, alike_gained = [], []
-        for begin in range(0, g.size - 1, BLOCK):
-            members = family(g, SHARE, np.arange(begin, min(begin + BLOCK, g.size - 1)))
-            alike.append(members @ g / most)
-            alike_gained.append(decrease(cell, as_arrays(cell.network, members), length) / best)
+    cell = setting("backprop", seed)
+    g = _gradient(cell)
+    length, most = _scale(cell) * SHORT, float(np.linalg.norm(g))
+    (best,) = decrease(cell, as_arrays(cell.network, (g / most)[None]), length)
+    draw = generator(seed, "rule", "improvement", "directions")
+    first, realised = [], []
+    for _ in range(DIRECTIONS // BLOCK):
+        drawn = _unit(draw.standard_normal((BLOCK, g.size)))
+        first.append(drawn @ g / most)
+        realised.append(decrease(cell, as_arrays(cell.network, drawn), length) / best)
+    cosines, gained = np.concatenate(first), np.concatenate(realised)
+    alike, alike_gained = [], []
+    for begin in range(0, g.size - 1, BLOCK):
+        members = family(g, SHARE, np.arange(begin, min(begin + BLOCK, g.size - 1)))
+        alike.append(members @ g / most)
+        alike_gained.append(decrease(cell, as_arrays(cell.network, members), length) / best)
     shares, realised_shares = np.concatenate(alike), np.concatenate(alike_gained)
     found = {
         "weights": float(g.size),
@@ -261,12 +262,20 @@ def direction_rows(seed: int) -> Rows:
         "least of the family": float(realised_shares.min()),
         "most of the family": float(realised_shares.max()),
     }
-    rows: Rows = [{"quantity": name, "value": value} for name, value in found.items()]
+    for quantity, value in found.items():
+        yield {"quantity": quantity, "value": value}
     counts, _ = np.histogram(cosines * g.size**0.5, EDGES)
     density = counts / (DIRECTIONS * np.diff(EDGES))
     middles = (EDGES[1:] + EDGES[:-1]) / 2
-    rows += [
-        {"quantity": "density", "at": float(at), "value": float(value)}
-        for at, value in zip(middles, density, strict=True)
-    ]
-    return [{"rule": "", "seed": seed, **row} for row in rows]
+    for at, value in zip(middles, density, strict=True):
+        yield {"quantity": "density", "at": float(at), "value": float(value)}
+
+
+IMPROVEMENT = Study(
+    name="improvement",
+    summary="improvement against step, directions of equal improvement, steps that improve",
+    options=Options,
+    keys=("rule", "seed", "quantity", "at"),
+    jobs=jobs,
+    report="plausibench.bench.studies.improvement:report",
+)

@@ -19,19 +19,19 @@ same trials with rewards of 1 and -1 by a coin. Changes are means over the rewar
 those over the others, and are told apart by stimulus: over all trials they cancel.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from plausibench.architectures.network import Network
-from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.optimisers import make_optimiser
+from plausibench.bench.running.job import Job, Row
 from plausibench.bench.selectors import select
+from plausibench.bench.studies.study import Study
 from plausibench.kernels.errors import InputError, integer, positive
 from plausibench.kernels.streams import generator, stream
-from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective, softmax
 from plausibench.rules.dendritic_error import DendriticError
@@ -99,8 +99,9 @@ def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
     return {"apical_activity": changes(rows)}, [apical_activity(rows)]
 
 
-def parts(seeds: int = 20, seed: int = 0, learning_rate: float = RATE) -> list[Part]:
-    """Independent parts of the study.
+@dataclass(frozen=True)
+class Options:
+    """What to measure.
 
     Parameters
     ----------
@@ -108,29 +109,45 @@ def parts(seeds: int = 20, seed: int = 0, learning_rate: float = RATE) -> list[P
         Number of seeds, at least 2, and the first; each has its own weights, stimuli and
         actions.
     learning_rate
-        Of both models.
-
-    Returns
-    -------
-    list of Part
-        Each makes rows with ``model``, ``stimuli``, ``feedback``, ``reward``, ``seed``,
-        ``quantity``, ``tuned`` (A or B), ``trials`` (of A, B, or all) and ``value``; of a time
-        course also the trial ``at`` its middle.
+        Of both models, above 0.
 
     Raises
     ------
     InputError
-        If an argument is not allowed.
+        If a value is not allowed.
     """
-    seeds = integer("seeds", seeds, least=2)
-    seed = integer("seed", seed, least=0)
-    learning_rate = positive("learning_rate", learning_rate)
+
+    seeds: int = 20
+    seed: int = 0
+    learning_rate: float = RATE
+
+    def __post_init__(self) -> None:
+        integer("seeds", self.seeds, least=2)
+        integer("seed", self.seed, least=0)
+        positive("learning_rate", self.learning_rate)
+
+
+def jobs(options: Options) -> list[Job]:
+    """A job for each model, condition and seed.
+
+    Rows have ``quantity``, ``tuned`` (A or B), ``trials`` (of A, B, or all) and ``value``; of a
+    time course also the trial ``at`` its middle.
+    """
     return [
-        Part(f"{model}, {stimuli}, {feedback}", rows_of, (model, *condition, learning_rate, one))
+        Job(
+            {
+                "model": model,
+                "stimuli": stimuli,
+                "feedback": feedback,
+                "reward": reward,
+                "seed": seed,
+            },
+            rows_of,
+            (model, stimuli, feedback, reward, options.learning_rate, seed),
+        )
         for model in ("reward", "microcircuit")
-        for condition in CONDITIONS
-        for stimuli, feedback, _ in [condition]
-        for one in range(seed, seed + seeds)
+        for stimuli, feedback, reward in CONDITIONS
+        for seed in range(options.seed, options.seed + options.seeds)
     ]
 
 
@@ -181,7 +198,9 @@ def teaching(policy: Array, action: int, surprise: float) -> Array:
     return surprise * ((np.arange(policy.shape[-1]) == action) - policy)
 
 
-def rows_of(model: str, stimuli: str, feedback: str, reward: str, rate: float, seed: int) -> Rows:
+def rows_of(
+    model: str, stimuli: str, feedback: str, reward: str, rate: float, seed: int
+) -> Iterator[Row]:
     """Change of apical activity of one network, and its time course."""
     architecture, selector = MODELS[model, feedback]
     rule: Rule = select("rule", selector).make()
@@ -201,16 +220,8 @@ def rows_of(model: str, stimuli: str, feedback: str, reward: str, rate: float, s
         good = coins[trial] if reward == "coin" else order[trial] == 0
         return 1.0 if good else -1.0
 
-    with one_blas_thread():
-        activity, licks = learned(rule, network, seen[order], chances, earned, rate, seed)
-    about = {
-        "model": model,
-        "stimuli": stimuli,
-        "feedback": feedback,
-        "reward": reward,
-        "seed": seed,
-    }
-    return [{**about, **row} for row in _summary(activity, licks, order, tuned)]
+    activity, licks = learned(rule, network, seen[order], chances, earned, rate, seed)
+    yield from _summary(activity, licks, order, tuned)
 
 
 def learned(
@@ -247,31 +258,38 @@ def learned(
     return activity, licks
 
 
-def _summary(activity: Array, licks: Array, order: Array, tuned: dict[str, Array]) -> Rows:
+def _summary(activity: Array, licks: Array, order: Array, tuned: dict[str, Array]) -> Iterator[Row]:
     rewarded = np.arange(len(order)) >= BEFORE
     last = np.arange(len(order)) >= len(order) - 100
-    rows: Rows = []
     which = {"A": order == 0, "B": order == 1, "all": np.ones(len(order), dtype=bool)}
     for name, neurons in tuned.items():
         course = activity[:, neurons].mean(axis=1)
         for trials, mask in which.items():
             change = course[mask & rewarded].mean() - course[mask & ~rewarded].mean()
-            rows.append(
-                {"quantity": "change", "tuned": name, "trials": trials, "value": float(change)}
-            )
+            yield {"quantity": "change", "tuned": name, "trials": trials, "value": float(change)}
         for begin in range(0, len(order), BLOCK):
             block = slice(begin, begin + BLOCK)
             shown = course[block][which["A"][block]]
-            rows.append(
-                {
-                    "quantity": "course",
-                    "tuned": name,
-                    "trials": "A",
-                    "at": begin + BLOCK / 2,
-                    "value": float(shown.mean()) if len(shown) else float("nan"),
-                }
-            )
+            yield {
+                "quantity": "course",
+                "tuned": name,
+                "trials": "A",
+                "at": begin + BLOCK / 2,
+                "value": float(shown.mean()) if len(shown) else float("nan"),
+            }
     for trials in ("A", "B"):
         share = float(licks[which[trials] & last].mean())
-        rows.append({"quantity": "licks", "tuned": "", "trials": trials, "value": share})
-    return rows
+        yield {"quantity": "licks", "tuned": "", "trials": trials, "value": share}
+
+
+APICAL_ACTIVITY = Study(
+    name="apical_activity",
+    summary="apical activity by tuning when one of two stimuli is reinforced",
+    options=Options,
+    keys=(
+        *("model", "stimuli", "feedback", "reward", "seed"),
+        *("quantity", "tuned", "trials", "at"),
+    ),
+    jobs=jobs,
+    report="plausibench.bench.studies.apical_activity:report",
+)

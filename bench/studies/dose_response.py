@@ -34,7 +34,7 @@ losses over the checkpoints. It lies between two others, over the same seeds:
 All three are differences within a seed, and so are compared by pairs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -44,16 +44,16 @@ from plausibench.architectures.network import Activity, Network
 from plausibench.bench.draws import WITHIN, prepare
 from plausibench.bench.exact import closed_form
 from plausibench.bench.experiments.cells import runnable
-from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.measurement import Measurement, measure
 from plausibench.bench.optimisers import Sgd
+from plausibench.bench.running.job import Job, Row
 from plausibench.bench.selectors import select
+from plausibench.bench.studies.study import Study
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training import evaluate, trajectory
 from plausibench.bench.unit import build_network
 from plausibench.kernels.errors import Divergence, integer, refusal
 from plausibench.kernels.streams import generator, stream
-from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Dense, Estimates
@@ -252,19 +252,14 @@ def measured(found: Iterable[Measurement]) -> tuple[Dose, ...]:
     return tuple(doses)
 
 
-def parts(
-    rules: tuple[str, ...] = RULES,
-    checkpoints: tuple[int, ...] = CHECKPOINTS,
-    samples: int = 1000,
-    seeds: int = 10,
-    seed: int = 0,
-) -> list[Part]:
-    """Independent parts of the study.
+@dataclass(frozen=True)
+class Options:
+    """What to measure.
 
     Parameters
     ----------
     rules
-        Rules for feed-forward networks and the cross-entropy, as selectors.
+        At least two rules for feed-forward networks and the cross-entropy, as selectors.
     checkpoints
         Training steps at which doses are measured and networks are tested, from 0.
     samples
@@ -272,36 +267,50 @@ def parts(
     seeds, seed
         Number of seeds, at least 2, and the first.
 
-    Returns
-    -------
-    list of Part
-        Each makes a row for every value of a rule and seed: ``rule``, ``seed``, ``kind`` (``own``
-        for the rule itself, ``other draws`` for it trained again, else what is injected), ``draw``
-        (number of the training again, else 0), ``step``, ``projection``, ``quantity`` and
-        ``value``, which is NaN from where training diverged.
-
     Raises
     ------
     InputError
-        If an argument is not allowed, or a rule cannot run on the network.
+        If a value is not allowed, or a rule cannot run on the network.
     """
-    samples = integer("samples", samples, least=1)
-    seeds = integer("seeds", seeds, least=2)
-    seed = integer("seed", seed, least=0)
-    steps = sorted({0, *(integer("checkpoints", step, least=0) for step in checkpoints)})
-    names = [str(select("rule", rule)) for rule in rules]
-    if len(set(names)) < 2:
-        raise refusal("rules", list(rules), "a list of at least two rules")
-    network = build_network(ARCHITECTURE, select("task", TASK).make(), HIDDEN, 0)
-    for name in names:
-        runnable(name, network, select("objective", OBJECTIVE).make())
+
+    rules: tuple[str, ...] = RULES
+    checkpoints: tuple[int, ...] = CHECKPOINTS
+    samples: int = 1000
+    seeds: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        integer("samples", self.samples, least=1)
+        integer("seeds", self.seeds, least=2)
+        integer("seed", self.seed, least=0)
+        for step in self.checkpoints:
+            integer("checkpoints", step, least=0)
+        if len(set(_names(self.rules))) < 2:
+            raise refusal("rules", list(self.rules), "a list of at least two rules")
+        network = build_network(ARCHITECTURE, select("task", TASK).make(), HIDDEN, 0)
+        for rule in self.rules:
+            runnable(rule, network, select("objective", OBJECTIVE).make())
+
+
+def jobs(options: Options) -> list[Job]:
+    """A job for each rule and seed.
+
+    Rows have ``kind`` (``own`` for the rule itself, ``other draws`` for it trained again, else what
+    is injected), ``draw`` (number of the training again, else 0), ``step``, ``projection``,
+    ``quantity`` and ``value``, which is NaN from where training diverged.
+    """
+    names, steps = _names(options.rules), tuple(sorted({0, *options.checkpoints}))
     # Half of the list away, so that the rule of the null is of another kind.
     others = [names[(place + len(names) // 2) % len(names)] for place in range(len(names))]
     return [
-        Part(name, rows_of, (name, other, tuple(steps), samples, one))
+        Job({"rule": name, "seed": seed}, rows_of, (name, other, steps, options.samples, seed))
         for name, other in zip(names, others, strict=True)
-        for one in range(seed, seed + seeds)
+        for seed in range(options.seed, options.seed + options.seeds)
     ]
+
+
+def _names(rules: tuple[str, ...]) -> list[str]:
+    return [str(select("rule", rule)) for rule in rules]
 
 
 def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
@@ -311,25 +320,60 @@ def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
     return {"doses": doses(rows), "paired": paired(rows)}, [dose_response(rows)]
 
 
-def rows_of(rule: str, other: str, checkpoints: tuple[int, ...], samples: int, seed: int) -> Rows:
-    """Curve of a rule, its doses, and the curves of backpropagation with these and others."""
+def rows_of(
+    rule: str, other: str, checkpoints: tuple[int, ...], samples: int, seed: int
+) -> Iterator[Row]:
+    """Curve of a rule, its doses, and the curves of backpropagation with these and others.
+
+    Raises
+    ------
+    Divergence
+        If a network did not stay finite, when all have been trained.
+    """
     task: Task = select("task", TASK).make()
     made: Rule = select("rule", rule).make()
-    rows, given = course(made, task, checkpoints, _rate(rule), samples, seed)
-    found = [{"kind": "own", "draw": 0, **row} for row in rows]
+    diverged = dict[str, None]()
+
+    def told(kind: str, draw: int, found: Course) -> Iterator[Row]:
+        if found.diverged:
+            diverged[kind] = None
+        for row in found.rows:
+            yield {"kind": kind, "draw": draw, **row}
+
+    own = course(made, task, checkpoints, _rate(rule), samples, seed)
+    yield from told("own", 0, own)
     for draw in range(1, REDRAWN + 1):
-        again, _ = course(made, task, checkpoints, _rate(rule), 0, seed, draw)
-        found += [{"kind": AGAIN, "draw": draw, **row} for row in again]
-    _, others = course(select("rule", other).make(), task, checkpoints, _rate(other), samples, seed)
-    for kind, doses in (*((kind, given) for kind in KINDS), (ANOTHER, others)):
+        again = course(made, task, checkpoints, _rate(rule), 0, seed, draw)
+        yield from told(AGAIN, draw, again)
+    another = course(select("rule", other).make(), task, checkpoints, _rate(other), samples, seed)
+    for kind, doses in (*((kind, own.doses) for kind in KINDS), (ANOTHER, another.doses)):
         dosed = Dosed(kind, tuple(doses.items()))
-        rows, _ = course(dosed, task, checkpoints, _rate(rule), 0, seed)
-        found += [{"kind": kind, "draw": 0, **row} for row in rows]
-    return [{"rule": rule, "seed": seed, **row} for row in found]
+        yield from told(kind, 0, course(dosed, task, checkpoints, _rate(rule), 0, seed))
+    if diverged:
+        raise Divergence(f"{', '.join(diverged)} did not stay finite")
 
 
 def _rate(rule: str) -> float:
     return RATES.get(rule.partition("[")[0], RATE)
+
+
+@dataclass(frozen=True)
+class Course:
+    """A learning curve.
+
+    Attributes
+    ----------
+    rows
+        Of losses, accuracies and doses; the loss is NaN from where it diverged.
+    doses
+        What was measured, by training step.
+    diverged
+        Whether it did.
+    """
+
+    rows: list[dict[str, Any]]
+    doses: dict[int, tuple[Dose, ...]]
+    diverged: bool
 
 
 def course(
@@ -340,35 +384,35 @@ def course(
     samples: int,
     seed: int,
     draw: int = 0,
-) -> tuple[Rows, dict[int, tuple[Dose, ...]]]:
+) -> Course:
     """Learning curve of a rule, and with ``samples`` its doses at the checkpoints.
 
     With another ``draw`` than 0, noise and feedback are drawn anew, weights and batches are not.
     """
     network = build_network(ARCHITECTURE, task, HIDDEN, seed)
     objective: Objective = select("objective", OBJECTIVE).make()
-    rows: Rows = []
+    rows: list[dict[str, Any]] = []
     given: dict[int, tuple[Dose, ...]] = {}
+    diverged = False
 
     def row(step: int, quantity: str, value: float, projection: str = "all") -> dict[str, Any]:
         return {"step": step, "projection": projection, "quantity": quantity, "value": value}
 
     try:
-        # On the way to divergence numbers overflow; that is looked for, not warned of.
-        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
-            for reached in trajectory(
-                *(rule, rule, network, objective, task, Sgd(rate), checkpoints, BATCH, seed),
-                draws=stream(seed, "dose", "draws", draw) if draw else seed,
-            ):
-                tested = evaluate(reached.network, objective, task)
-                rows += [
-                    row(reached.step, name, tested[name]) for name in ("test_loss", "test_accuracy")
-                ]
-                if samples:
-                    given[reached.step] = measured(
-                        at(rule, reached.network, objective, task, reached.state, samples, seed)
-                    )
+        for reached in trajectory(
+            *(rule, rule, network, objective, task, Sgd(rate), checkpoints, BATCH, seed),
+            draws=stream(seed, "dose", "draws", draw) if draw else seed,
+        ):
+            tested = evaluate(reached.network, objective, task)
+            rows += [
+                row(reached.step, name, tested[name]) for name in ("test_loss", "test_accuracy")
+            ]
+            if samples:
+                given[reached.step] = measured(
+                    at(rule, reached.network, objective, task, reached.state, samples, seed)
+                )
     except Divergence:
+        diverged = True
         lost = [step for step in checkpoints if step not in {one["step"] for one in rows}]
         rows += [row(step, "test_loss", float("nan")) for step in lost]
     for step, doses in given.items():
@@ -377,7 +421,7 @@ def course(
                 row(step, quantity, getattr(dose, quantity), dose.projection)
                 for quantity in ("bias", "variance", "gain")
             ]
-    return rows, given
+    return Course(rows, given, diverged)
 
 
 def at(
@@ -405,3 +449,13 @@ def at(
             )
         )
     return found
+
+
+DOSE_RESPONSE = Study(
+    name="dose_response",
+    summary="whether bias and variance, measured and given to backprop, predict learning",
+    options=Options,
+    keys=("rule", "seed", "kind", "draw", "step", "projection", "quantity"),
+    jobs=jobs,
+    report="plausibench.bench.studies.dose_response:report",
+)

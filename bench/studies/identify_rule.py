@@ -32,7 +32,8 @@ After Richards et al. 2019 (Box 1, Figs. 4 and 5), and Nayebi, Srivastava, Gangu
 who identified rules from activity and weights.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -40,16 +41,16 @@ import numpy as np
 
 from plausibench.architectures.network import Network
 from plausibench.bench.draws import prepare
-from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.optimisers import Sgd
 from plausibench.bench.penalties import obstacle
+from plausibench.bench.running.job import Job, Row
 from plausibench.bench.selectors import select
+from plausibench.bench.studies.study import Study
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training import Checkpoint, evaluate, trajectory
 from plausibench.bench.unit import build_network
-from plausibench.kernels.errors import Divergence, InputError, integer
+from plausibench.kernels.errors import Divergence, InputError, integer, refusal
 from plausibench.kernels.streams import generator, stream
-from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Outer
@@ -91,60 +92,81 @@ GROUPS = ("tuning", "activity", "credit", "updates")
 PERFORMANCE = "performance"
 
 
-def parts(
-    architectures: tuple[str, ...] = ARCHITECTURES,
-    objectives: tuple[str, ...] = OBJECTIVES,
-    rules: tuple[str, ...] = RULES,
-    seeds: int = 4,
-    seed: int = 0,
-    checkpoints: tuple[int, ...] = (STEPS,),
-) -> list[Part]:
-    """Independent parts of the study.
+@dataclass(frozen=True)
+class Options:
+    """What to measure.
 
     Parameters
     ----------
     architectures
         At least two, each with at least two hidden layers.
     objectives, rules
-        Selectors; what does not run together is left out.
+        Selectors, of rules at least two; what does not run together is left out.
     seeds, seed
         Number of networks of every kind, at least 2, and the first seed.
     checkpoints
         The last one is the number of training steps.
 
-    Returns
-    -------
-    list of Part
-        Each makes a row for each observable of a network: ``architecture``, ``objective``,
-        ``rule``, ``seed``, ``group``, ``observable`` and ``value``. A network that diverged has
-        none.
-
     Raises
     ------
     InputError
-        If an argument is not allowed.
+        If a value is not allowed.
     """
-    seeds = integer("seeds", seeds, least=2)
-    seed = integer("seed", seed, least=0)
-    steps = max(integer("checkpoints", step, least=SEGMENTS) for step in checkpoints)
-    kinds = [list(dict.fromkeys(str(select("architecture", one)) for one in architectures))]
-    kinds += [list(dict.fromkeys(str(select("objective", one)) for one in objectives))]
-    kinds += [list(dict.fromkeys(str(select("rule", one)) for one in rules))]
-    for kind, listed in (("architectures", kinds[0]), ("rules", kinds[2])):
-        if len(listed) < 2:
-            raise InputError(f"{kind}: {', '.join(listed)}; telling rules apart takes two of them")
+
+    architectures: tuple[str, ...] = ARCHITECTURES
+    objectives: tuple[str, ...] = OBJECTIVES
+    rules: tuple[str, ...] = RULES
+    seeds: int = 4
+    seed: int = 0
+    checkpoints: tuple[int, ...] = (STEPS,)
+
+    def __post_init__(self) -> None:
+        integer("seeds", self.seeds, least=2)
+        integer("seed", self.seed, least=0)
+        for step in self.checkpoints:
+            integer("checkpoints", step, least=SEGMENTS)
+        if not self.checkpoints:
+            raise refusal("checkpoints", [], "a list of at least one training step")
+        _names("objective", self.objectives)
+        architectures = _names("architecture", self.architectures)
+        for kind, names in (
+            ("architectures", architectures),
+            ("rules", _names("rule", self.rules)),
+        ):
+            if len(names) < 2:
+                raise InputError(
+                    f"{kind}: {', '.join(names)}; telling rules apart takes two of them"
+                )
+        task: Task = select("task", TASK).make()
+        for architecture in architectures:
+            if len(build_network(architecture, task, HIDDEN, 0).hidden) < 2:
+                raise InputError(f"architectures: {architecture} has fewer than two hidden layers")
+
+
+def jobs(options: Options) -> list[Job]:
+    """A job for each network; its rows have ``group``, ``observable`` and ``value``.
+
+    A network that diverged has none.
+    """
     task: Task = select("task", TASK).make()
-    for architecture in kinds[0]:
-        hidden = build_network(architecture, task, HIDDEN, 0).hidden
-        if len(hidden) < 2:
-            raise InputError(f"architectures: {architecture} has fewer than two hidden layers")
+    steps = max(options.checkpoints)
     return [
-        Part(rule, rows_of, (architecture, objective, rule, steps, seeds, seed))
-        for architecture in kinds[0]
-        for objective in kinds[1]
-        for rule in kinds[2]
+        Job(
+            {"architecture": architecture, "objective": objective, "rule": rule, "seed": seed},
+            rows_of,
+            (architecture, objective, rule, steps, seed),
+        )
+        for architecture in _names("architecture", options.architectures)
+        for objective in _names("objective", options.objectives)
+        for rule in _names("rule", options.rules)
         if _runs(architecture, objective, rule, task)
+        for seed in range(options.seed, options.seed + options.seeds)
     ]
+
+
+def _names(kind: str, selectors: Iterable[str]) -> list[str]:
+    """Each once, in the form that tells those that differ apart."""
+    return list(dict.fromkeys(str(select(kind, selector)) for selector in selectors))
 
 
 def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
@@ -163,32 +185,20 @@ def _runs(architecture: str, objective: str, rule: str, task: Task) -> bool:
     )
 
 
-def rows_of(
-    architecture: str, objective: str, rule: str, steps: int, seeds: int, seed: int
-) -> Rows:
-    """Observables of the networks of one kind."""
-    rows: Rows = []
-    for replicate in range(seed, seed + seeds):
-        # Networks learn at different speeds, as animals do.
-        factor = 2 ** generator(replicate, "rate", architecture, objective, rule).uniform(-1, 1)
-        rate = float(factor) * RATES.get(rule.partition("[")[0], RATE)
-        try:
-            found = observe(architecture, objective, rule, steps, rate, replicate)
-        except Divergence:
-            continue
-        rows += [
-            {
-                "architecture": architecture,
-                "objective": objective,
-                "rule": rule,
-                "seed": replicate,
-                "group": group,
-                "observable": name,
-                "value": value,
-            }
-            for (group, name), value in found.items()
-        ]
-    return rows
+def rows_of(architecture: str, objective: str, rule: str, steps: int, seed: int) -> Iterator[Row]:
+    """Observables of a network.
+
+    Raises
+    ------
+    Divergence
+        If it does not stay finite.
+    """
+    # Networks learn at different speeds, as animals do.
+    factor = 2 ** generator(seed, "rate", architecture, objective, rule).uniform(-1, 1)
+    rate = float(factor) * RATES.get(rule.partition("[")[0], RATE)
+    found = observe(architecture, objective, rule, steps, rate, seed)
+    for (group, name), value in found.items():
+        yield {"group": group, "observable": name, "value": value}
 
 
 def observe(
@@ -207,23 +217,22 @@ def observe(
     loss: Objective = select("objective", objective).make()
     shown = task.test.take(np.arange(min(SHOWN, task.test.size)))
     stops = tuple(steps * part // SEGMENTS for part in range(SEGMENTS + 1))
-    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
-        prepare(made, network, loss, shown, None, seed)
-        course = list(trajectory(made, made, network, loss, task, Sgd(rate), stops, BATCH, seed))
-        first, last = evaluate(network, loss, task), evaluate(course[-1].network, loss, task)
-        if last["test_loss"] > LOST * first["test_loss"]:
-            raise Divergence("the loss grew a hundredfold")
-        found: dict[tuple[str, str], float] = {
-            (PERFORMANCE, "accuracy"): last["test_accuracy"],
-            (PERFORMANCE, "loss, after / before"): last["test_loss"] / first["test_loss"],
-        }
-        for group, values in (
-            ("tuning", tuning(course, shown)),
-            ("activity", activity(course, shown)),
-            ("credit", credit(made, course[SEGMENTS // 2], loss, shown, seed)),
-            ("updates", updates(course)),
-        ):
-            found |= {(group, name): float(value) for name, value in values.items()}
+    prepare(made, network, loss, shown, None, seed)
+    course = list(trajectory(made, made, network, loss, task, Sgd(rate), stops, BATCH, seed))
+    first, last = evaluate(network, loss, task), evaluate(course[-1].network, loss, task)
+    if last["test_loss"] > LOST * first["test_loss"]:
+        raise Divergence("the loss grew a hundredfold")
+    found: dict[tuple[str, str], float] = {
+        (PERFORMANCE, "accuracy"): last["test_accuracy"],
+        (PERFORMANCE, "loss, after / before"): last["test_loss"] / first["test_loss"],
+    }
+    for group, values in (
+        ("tuning", tuning(course, shown)),
+        ("activity", activity(course, shown)),
+        ("credit", credit(made, course[SEGMENTS // 2], loss, shown, seed)),
+        ("updates", updates(course)),
+    ):
+        found |= {(group, name): float(value) for name, value in values.items()}
     if not all(np.isfinite(value) for value in found.values()):
         raise Divergence("an observable is not finite")
     return found
@@ -422,3 +431,13 @@ def by_kind(found: "pd.DataFrame") -> Mapping[str, float]:
     """Share of networks named rightly, of each kind of architecture."""
     right: Any = found["rule"] == found["named"]
     return right.groupby(found["kind"]).mean().to_dict()
+
+
+IDENTIFY_RULE = Study(
+    name="identify_rule",
+    summary="which rule it was, told from what an experimenter could observe",
+    options=Options,
+    keys=("architecture", "objective", "rule", "seed", "group", "observable"),
+    jobs=jobs,
+    report="plausibench.bench.studies.identify_rule:report",
+)

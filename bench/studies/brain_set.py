@@ -19,6 +19,7 @@ Seeds share the examples, the permutation and the deal of targets: they differ i
 batches and draws, and intervals say nothing about other data.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -27,15 +28,15 @@ import numpy as np
 from plausibench.architectures.network import Network
 from plausibench.bench.experiments.altered import Altered
 from plausibench.bench.experiments.cells import runnable
-from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.experiments.worlds import Field, Forecast, World
 from plausibench.bench.optimisers import Adam
 from plausibench.bench.registry import make
+from plausibench.bench.running.job import Job, Row
 from plausibench.bench.selectors import select
+from plausibench.bench.studies.study import Study
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training import trajectory
-from plausibench.kernels.errors import Divergence, integer
-from plausibench.kernels.threads import one_blas_thread
+from plausibench.kernels.errors import Divergence, integer, refusal
 from plausibench.objectives.batch import Batch
 from plausibench.rules.rule import Rule
 
@@ -126,13 +127,9 @@ ITEMS = (
 )
 
 
-def parts(
-    seeds: int = 3,
-    seed: int = 0,
-    rules: tuple[str, ...] = ("backprop",),
-    checkpoints: tuple[int, ...] = (STEPS,),
-) -> list[Part]:
-    """Independent parts of the study.
+@dataclass(frozen=True)
+class Options:
+    """What to measure.
 
     Parameters
     ----------
@@ -143,29 +140,50 @@ def parts(
     checkpoints
         The last one is the number of training steps.
 
-    Returns
-    -------
-    list of Part
-        Each makes a row for a network: ``domain``, ``rule``, ``network``, ``biased``, ``control``,
-        ``parameters``, ``seed`` and ``skill``.
-
     Raises
     ------
     InputError
-        If an argument is not allowed, or a rule cannot run on a network of the set.
+        If a value is not allowed, or a rule cannot run on a network of the set.
     """
-    seeds = integer("seeds", seeds, least=2)
-    seed = integer("seed", seed, least=0)
-    steps = max(integer("checkpoints", step, least=1) for step in checkpoints)
-    names = [str(select("rule", name)) for name in rules]
-    _check(names)
+
+    seeds: int = 3
+    seed: int = 0
+    rules: tuple[str, ...] = ("backprop",)
+    checkpoints: tuple[int, ...] = (STEPS,)
+
+    def __post_init__(self) -> None:
+        integer("seeds", self.seeds, least=2)
+        integer("seed", self.seed, least=0)
+        for step in self.checkpoints:
+            integer("checkpoints", step, least=1)
+        if not self.checkpoints:
+            raise refusal("checkpoints", [], "a list of at least one training step")
+        _check(self.rules)
+
+
+def jobs(options: Options) -> list[Job]:
+    """A job for each network; its row has ``network``, ``parameters`` and ``skill``.
+
+    The skill of a network that diverged is NaN.
+    """
+    steps, rules = max(options.checkpoints), [str(select("rule", name)) for name in options.rules]
     return [
-        Part(f"{ITEMS[place].domain}", rows_of, (place, biased, control, rule, steps, one))
-        for place in range(len(ITEMS))
+        Job(
+            {
+                "domain": item.domain,
+                "biased": biased,
+                "control": control,
+                "rule": rule,
+                "seed": seed,
+            },
+            rows_of,
+            (place, biased, control, rule, steps, seed),
+        )
+        for place, item in enumerate(ITEMS)
         for biased in (True, False)
         for control in CONTROLS
-        for rule in names
-        for one in range(seed, seed + seeds)
+        for rule in rules
+        for seed in range(options.seed, options.seed + options.seeds)
     ]
 
 
@@ -176,7 +194,7 @@ def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
     return {"skills": skills(rows)}, [brain_set(rows)]
 
 
-def _check(rules: list[str]) -> None:
+def _check(rules: Sequence[str]) -> None:
     """Refuse a rule that cannot run on all networks of the set."""
     for item in ITEMS:
         objective = make("objective", item.objective)
@@ -187,7 +205,9 @@ def _check(rules: list[str]) -> None:
                 runnable(rule, network, objective)
 
 
-def rows_of(place: int, biased: bool, control: str, rule: str, steps: int, seed: int) -> Rows:
+def rows_of(
+    place: int, biased: bool, control: str, rule: str, steps: int, seed: int
+) -> Iterator[Row]:
     """Skill of one network."""
     item = ITEMS[place]
     called, architecture = item.biased if biased else item.plain
@@ -195,26 +215,16 @@ def rows_of(place: int, biased: bool, control: str, rule: str, steps: int, seed:
     network = build(item, architecture, task, seed)
     made: Rule = select("rule", rule).make()
     objective = make("objective", item.objective)
+    row: Row = {"network": called, "parameters": network.size}
     try:
-        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
-            (last,) = trajectory(
-                made, made, network, objective, task, Adam(RATE), (steps,), BATCH, seed
-            )
-            reached = skill(last.network, task)
+        (last,) = trajectory(
+            made, made, network, objective, task, Adam(RATE), (steps,), BATCH, seed
+        )
+        reached = skill(last.network, task)
     except Divergence:
-        reached = float("nan")
-    return [
-        {
-            "domain": item.domain,
-            "rule": rule,
-            "network": called,
-            "biased": biased,
-            "control": control,
-            "parameters": network.size,
-            "seed": seed,
-            "skill": reached,
-        }
-    ]
+        yield {**row, "skill": float("nan")}
+        raise
+    yield {**row, "skill": reached}
 
 
 def altered(item: Item, architecture: str, control: str) -> Altered:
@@ -260,3 +270,13 @@ def skill(network: Network, task: Task) -> float:
         return float(((answers.argmax(axis=1) == test.targets).mean() - constant) / (1 - constant))
     rest = ((answers - test.targets) ** 2).sum()
     return 1 - float(rest / ((test.targets - test.targets.mean(axis=0)) ** 2).sum())
+
+
+BRAIN_SET = Study(
+    name="brain_set",
+    summary="skill on tasks that brains solve, and on controls that none has to",
+    options=Options,
+    keys=("domain", "biased", "control", "rule", "seed"),
+    jobs=jobs,
+    report="plausibench.bench.studies.brain_set:report",
+)

@@ -3,16 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
+import studied
 from plausibench.architectures.mlp import Mlp
 from plausibench.bench import registry
-from plausibench.bench.cli import main
-from plausibench.bench.experiments import apical_activity as study
-from plausibench.bench.experiments.parts import collect
 from plausibench.bench.report.apical_activity import KEYS, by_condition, changes, predictions
 from plausibench.bench.report.apical_activity import apical_activity as picture
 from plausibench.bench.selectors import select
+from plausibench.bench.studies import apical_activity as study
 from plausibench.kernels.errors import InputError
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.expected_reward import ExpectedReward
@@ -26,14 +24,20 @@ FIRST = study.CONDITIONS[0]
 
 
 @pytest.fixture(scope="module")
-def rows():
+def rows(tmp_path_factory):
     """One condition of the reward model with enough seeds, all else with few and short."""
-    first = [part for part in study.parts(seeds=12) if part.arguments[:4] == ("reward", *FIRST)]
-    found = collect(first)
+    folder = tmp_path_factory.mktemp("runs")
+
+    def is_first(job):
+        return job.arguments[:4] == ("reward", *FIRST)
+
+    first = studied.run("apical_activity", folder / "first", is_first, seeds=12)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study, "AFTER", 50)
-        others = [p for p in study.parts(seeds=2) if p.arguments[:4] != ("reward", *FIRST)]
-        return pd.DataFrame(found + collect(others))
+        others = studied.run(
+            "apical_activity", folder / "others", lambda job: not is_first(job), seeds=2
+        )
+    return pd.concat([first.frame, others.frame], ignore_index=True)
 
 
 def built(model, feedback):
@@ -141,17 +145,20 @@ def test_report(rows):
     assert len(drawn.figure.axes) == 4
 
 
-def test_command(tmp_path, monkeypatch):
+def test_driver(tmp_path, monkeypatch):
     monkeypatch.setattr(study, "BEFORE", 50)
     monkeypatch.setattr(study, "AFTER", 100)
-    out = tmp_path / "out"
-    arguments = ["run", "apical_activity", "--seeds", "2", "--jobs", "1", "--out", str(out)]
-    found = CliRunner().invoke(main, arguments)
-    assert found.exit_code == 0, found.output
-    assert (out / "figures" / "apical_activity.png").is_file()
+    found = studied.run("apical_activity", tmp_path, seeds=2)
+    assert set(found.jobs["status"]) == {"done"}
+    assert len(found.jobs) == 2 * len(study.CONDITIONS) * 2
+    # Changes, time courses of 3 blocks and licks.
+    assert len(found.frame) == len(found.jobs) * (2 * 3 + 2 * 3 + 2)
+    tables, pictures = study.report(found.frame)
+    assert tuple(tables) == study.TABLES
+    assert [picture.name for picture in pictures] == ["apical_activity"]
 
 
 @pytest.mark.parametrize("options", [{"seeds": 1}, {"seed": -1}, {"learning_rate": 0}])
 def test_refusals(options):
     with pytest.raises(InputError, match=next(iter(options))):
-        study.parts(**options)
+        studied.options("apical_activity", **options)

@@ -1,17 +1,14 @@
 """Improvement against step: second order left, no better direction, many as good."""
 
 import numpy as np
-import pandas as pd
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plausibench.bench.cli import main
-from plausibench.bench.experiments import improvement as study
-from plausibench.bench.experiments.parts import collect
+import studied
 from plausibench.bench.report.improvement import directions, remainder, steps
 from plausibench.bench.report.improvement import improvement as picture
+from plausibench.bench.studies import improvement as study
 from plausibench.bench.vectors import vector
 from plausibench.kernels.errors import InputError
 
@@ -19,9 +16,9 @@ FEW = ("backprop", "node_perturbation", "weight_perturbation", "hebb")
 
 
 @pytest.fixture(scope="module")
-def rows():
-    study_parts = study.parts(rules=FEW, samples=60, seeds=2)
-    return pd.DataFrame(collect(study_parts))
+def rows(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    return studied.run("improvement", folder, rules=FEW, samples=60, seeds=2).frame
 
 
 def values(rows, quantity):
@@ -97,17 +94,17 @@ def test_report(rows):
     assert len(drawn.figure.axes) == 3
 
 
-def test_command(tmp_path, monkeypatch):
+def test_driver(tmp_path, monkeypatch):
     monkeypatch.setattr(study, "DIRECTIONS", study.BLOCK)
-    out = tmp_path / "out"
-    arguments = ["run", "improvement", "--rules", "backprop", "--seeds", "2", "--samples", "10"]
-    found = CliRunner().invoke(main, [*arguments, "--jobs", "1", "--out", str(out)])
-    assert found.exit_code == 0, found.output
-    assert (out / "steps.md").is_file()
-    assert (out / "figures" / "improvement.png").is_file()
+    found = studied.run("improvement", tmp_path, rules=("backprop",), seeds=2, samples=10)
+    assert set(found.jobs["status"]) == {"done"}
+    assert found.jobs["rule"].tolist() == ["", "", study.NULL, study.NULL, "backprop", "backprop"]
+    tables, pictures = study.report(found.frame)
+    assert tuple(tables) == study.TABLES
+    assert [picture.name for picture in pictures] == ["improvement"]
 
 
 @pytest.mark.parametrize("options", [{"seeds": 1}, {"seed": -1}, {"samples": 1}])
 def test_refusals(options):
     with pytest.raises(InputError, match=next(iter(options))):
-        study.parts(**options)
+        studied.options("improvement", **options)

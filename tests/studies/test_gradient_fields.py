@@ -1,16 +1,13 @@
 """Gradient fields: what they keep and gain, symmetric Jacobians, Oja's in closed form."""
 
 import numpy as np
-import pandas as pd
 import pytest
-from click.testing import CliRunner
 
+import studied
 from plausibench.architectures.linear import Linear
-from plausibench.bench.cli import main
-from plausibench.bench.experiments import gradient_fields as study
-from plausibench.bench.experiments.parts import collect
 from plausibench.bench.report.gradient_fields import drifts, fields, rules
 from plausibench.bench.report.gradient_fields import gradient_fields as picture
+from plausibench.bench.studies import gradient_fields as study
 from plausibench.kernels.errors import InputError
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.mean_squared_error import MeanSquaredError
@@ -20,8 +17,13 @@ FEW = ("backprop", "feedback_alignment", "equilibrium_propagation", "oja")
 
 
 @pytest.fixture(scope="module")
-def rows():
-    return pd.DataFrame(collect(study.parts(rules=FEW, seeds=2)))
+def found(tmp_path_factory):
+    return studied.run("gradient_fields", tmp_path_factory.mktemp("run"), rules=FEW, seeds=2)
+
+
+@pytest.fixture(scope="module")
+def rows(found):
+    return found.frame
 
 
 def value(rows, field, quantity):
@@ -152,22 +154,27 @@ def test_report(rows):
     assert len(drawn.figure.axes) == 5
 
 
-def test_command(tmp_path):
-    out = tmp_path / "out"
-    arguments = ["run", "gradient_fields", "--rules", "oja", "--seeds", "2", "--jobs", "1"]
-    found = CliRunner().invoke(main, [*arguments, "--format", "png", "--out", str(out)])
-    assert found.exit_code == 0, found.output
-    tables = {f"{name}.{kind}" for name in study.TABLES for kind in ("md", "csv")}
-    assert {path.name for path in out.iterdir()} >= tables
-    assert (out / "figures" / "gradient_fields.png").is_file()
+def test_driver(found):
+    """Jobs of fields, Euler steps and rules, each with what tells it apart."""
+    assert set(found.jobs["status"]) == {"done"}
+    assert len(found.jobs) == len(study.FIELDS) + len(study.EULER) + 2 * len(FEW)
+    known = found.jobs[["field", "step", "rule", "seed"]].notna()
+    assert known.value_counts().to_dict() == {
+        (True, False, False, False): len(study.FIELDS),
+        (True, True, False, False): len(study.EULER),
+        (False, False, True, True): 2 * len(FEW),
+    }
+    tables, pictures = study.report(found.frame)
+    assert tuple(tables) == study.TABLES
+    assert [picture.name for picture in pictures] == ["gradient_fields"]
 
 
 @pytest.mark.parametrize("options", [{"seeds": 1}, {"seed": -1}, {"rules": ("weight_mirro",)}])
 def test_refusals(options):
     with pytest.raises(InputError, match=next(iter(options)).rstrip("s")):
-        study.parts(**options)
+        studied.options("gradient_fields", **options)
 
 
 def test_rules_whose_mean_takes_sampling_are_refused():
     with pytest.raises(InputError, match="by sampling only"):
-        study.parts(rules=("spiking_burstprop",))
+        studied.options("gradient_fields", rules=("spiking_burstprop",))

@@ -1,20 +1,16 @@
 """The study of identification: its rows, its tables, and what it refuses."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
+import studied
 from plausibench import bench
-from plausibench.bench.cli import main
-from plausibench.bench.experiments import identification as study
-from plausibench.bench.experiments.parts import collect
 from plausibench.bench.identification.surface import read_surface
 from plausibench.bench.report.identification import models as models_table
 from plausibench.bench.report.identification import rules as rules_table
 from plausibench.bench.report.identification import surface as surface_table
+from plausibench.bench.studies import identification as study
 from plausibench.kernels.errors import Divergence, InputError
 
 
@@ -32,34 +28,24 @@ def small(monkeypatch):
     monkeypatch.setattr(study, "TEST", 100)
 
 
-SMALL = ("--samples", "256", "--neurons", "10", "--seeds", "2", "--rules", "backprop")
+SMALL = {"samples": 256, "neurons": 10, "seeds": 2, "rules": ("backprop",)}
 
 
 class TestStudy:
-    def test_the_experiment_writes_tables_and_picture(self, small, tmp_path, monkeypatch):
-        monkeypatch.chdir(tmp_path)
-        given_ = ["run", "identification", *SMALL, "--jobs", "1", "--out", "out"]
-        done = CliRunner().invoke(main, [*given_, "--format", "png"])
-        assert done.exit_code == 0, done.output
-        written = {str(path.relative_to("out")) for path in Path("out").rglob("*.*")}
-        tables = {f"{name}.{kind}" for name in study.TABLES for kind in ("md", "csv")}
-        assert written == tables | {
-            "values.csv",
-            "study.json",
-            "parts.jsonl",
-            "figures/identification.png",
-        }
-        known = read_surface(Path("out/surface.csv"))
-        assert known.values.shape == (2, 2)
-        done = CliRunner().invoke(main, ["plan", "--surface", "out"])
-        assert done.exit_code == 0, done.output
-
-    def test_every_model_has_its_rows(self, small):
-        todo = study.parts(neurons=10, samples=128, rules=("backprop",), seeds=2)
-        rows = pd.DataFrame(collect([part for part in todo if part.arguments[-1] == 0]))
-        assert set(rows["axis"]) == {"surface", "models", "two types", "rules", "natural scenes"}
+    def test_driver(self, small, tmp_path):
+        found = studied.run("identification", tmp_path, **SMALL)
+        assert set(found.jobs["status"]) == {"done"}
+        assert set(found.jobs["axis"]) == set(study.SCORES)
+        rows = found.frame
         assert rows["value"].notna().all()
         assert set(rows.loc[rows["axis"] == "rules", "model"]) == {"backprop", "none"}
+        # Regression treats neurons one by one.
+        assert set(rows.loc[rows["model"] == "ridge", "neurons"]) == {1}
+        tables, pictures = study.report(rows)
+        assert tuple(tables) == study.TABLES
+        assert [picture.name for picture in pictures] == ["identification"]
+        tables["surface"].raw.to_csv(tmp_path / "surface.csv", index=False)
+        assert read_surface(tmp_path / "surface.csv").values.shape == (2, 2)
 
     def test_what_a_laboratory_estimates_is_what_is_known(self):
         """Of 0.8 times the responses: 1 - 0.2^2; noise takes R-th parts of what means correlate."""
@@ -76,13 +62,20 @@ class TestStudy:
         assert found["correlation_of_means"] == pytest.approx(alike, abs=4 * 0.025 / np.sqrt(200))
 
     @pytest.mark.parametrize("axis", study.SCORES)
-    def test_what_diverges_is_a_row_and_named(self, axis, monkeypatch):
+    def test_what_diverges_is_a_row_and_named(self, axis, small, tmp_path, monkeypatch):
         def diverging(*_):
             raise Divergence("made up")
 
-        monkeypatch.setattr(study, "SCORES", {**study.SCORES, axis: diverging})
-        (row,) = study.rows_of(axis, "dense", 10, 128, 3)
-        assert (row["axis"], row["quantity"], row["value"]) == (axis, "diverged", 1.0)
+        constant = dict.fromkeys(study.SCORES, lambda *_: {"explained_variance": 0.5})
+        monkeypatch.setattr(study, "SCORES", {**constant, axis: diverging})
+        found = studied.run("identification", tmp_path, **SMALL)
+        lost = found.jobs["axis"] == axis
+        assert set(found.jobs.loc[lost, "status"]) == {"diverged"}
+        assert set(found.jobs.loc[~lost, "status"]) == {"done"}
+        lost = found.frame["axis"] == axis
+        assert set(found.frame.loc[lost, "quantity"]) == {"diverged"}
+        (row,) = found.frame[lost].iloc[:1].to_dict("records")
+        row |= {"model": "dense", "neurons": 10, "samples": 128, "seed": 3}
         well = [
             {**row, "axis": part, "seed": seed, "quantity": "explained_variance", "value": 0.5}
             for part in study.SCORES
@@ -102,9 +95,8 @@ class TestStudy:
     )
     def test_bad_input_is_refused(self, options):
         with pytest.raises(InputError, match=next(iter(options))):
-            study.parts(**options)
+            studied.options("identification", **options)
 
     def test_neurons_are_for_this_study_alone(self):
-        done = CliRunner().invoke(main, ["run", "scaling", "--neurons", "10"])
-        assert done.exit_code == 2
-        assert "neurons: only the experiment identification" in done.stderr
+        with pytest.raises(InputError, match="study tags: 'neurons' is not an option"):
+            studied.options("tags", neurons=10)

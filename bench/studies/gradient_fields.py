@@ -23,7 +23,8 @@ draws take part if their mean is known exactly. The state of a rule is its initi
 held, except where it follows the weights.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,12 +33,12 @@ from plausibench.architectures.network import Network
 from plausibench.bench.draws import WITHIN, prepare
 from plausibench.bench.exact import closed_form, exact
 from plausibench.bench.experiments.cells import OBJECTIVES, first_cell
-from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.registry import snake
+from plausibench.bench.running.job import Job, Row
+from plausibench.bench.studies.study import Study
 from plausibench.bench.vectors import vector
 from plausibench.kernels.errors import InputError, integer
 from plausibench.kernels.streams import generator, stream
-from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.rule import Rule
@@ -97,13 +98,9 @@ def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
     return {"fields": fields(rows), "rules": rules(rows)}, [gradient_fields(rows)]
 
 
-def parts(
-    rules: tuple[str, ...] = RULES,
-    objectives: tuple[str, ...] = OBJECTIVES,
-    seeds: int = 5,
-    seed: int = 0,
-) -> list[Part]:
-    """Independent parts of the study.
+@dataclass(frozen=True)
+class Options:
+    """What to measure.
 
     Parameters
     ----------
@@ -114,30 +111,40 @@ def parts(
     seeds, seed
         Number of seeds, at least 2, and the first; each has its own weights, feedback and batch.
 
-    Returns
-    -------
-    list of Part
-        Rows of the fields have ``field``, ``start``, ``quantity`` and ``value``, points of paths
-        ``x`` and ``y`` too; those of rules ``rule``, ``seed``, ``quantity`` and
-        ``value``.
-
     Raises
     ------
     InputError
-        If an argument is not allowed, or a rule has no mean that is known exactly.
+        If a value is not allowed, or a rule has no mean that is known exactly.
     """
-    seeds = integer("seeds", seeds, least=2)
-    seed = integer("seed", seed, least=0)
-    for rule in rules:
-        mean_update(*first_cell(rule, SIZES, seed, objectives), examples(seed), seed)
-    todo = [Part(name, path_rows, (name,)) for name in FIELDS]
-    todo += [Part("Euler steps", euler_rows, (step,)) for step in EULER]
-    todo += [
-        Part(rule, rule_rows, (rule, objectives, one))
-        for rule in rules
-        for one in range(seed, seed + seeds)
+
+    rules: tuple[str, ...] = RULES
+    objectives: tuple[str, ...] = OBJECTIVES
+    seeds: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        integer("seeds", self.seeds, least=2)
+        seed = integer("seed", self.seed, least=0)
+        for rule in self.rules:
+            mean_update(*first_cell(rule, SIZES, seed, self.objectives), examples(seed), seed)
+
+
+def jobs(options: Options) -> list[Job]:
+    """A job for each field, each length of Euler steps, and each rule and seed.
+
+    Rows have ``quantity`` and ``value``; those of fields also ``start``, points of paths ``point``
+    (number of steps), ``x`` and ``y`` too, and as value the time; those of rules ``architecture``
+    and ``objective``.
+    """
+    return [
+        *(Job({"field": name}, path_rows, (name,)) for name in FIELDS),
+        *(Job({"field": "orthogonal, Euler", "step": step}, euler_rows, (step,)) for step in EULER),
+        *(
+            Job({"rule": rule, "seed": seed}, rule_rows, (rule, options.objectives, seed))
+            for rule in options.rules
+            for seed in range(options.seed, options.seed + options.seeds)
+        ),
     ]
-    return todo
 
 
 def height(points: Array) -> Array:
@@ -189,7 +196,7 @@ def paths(field: Field) -> Array:
     return points
 
 
-def path_rows(name: str) -> Rows:
+def path_rows(name: str) -> Iterator[Row]:
     """Every path in a field, and what it gained."""
     points = paths(FIELDS[name])
     heights = height(points)
@@ -207,42 +214,23 @@ def path_rows(name: str) -> Rows:
         "slope at the end": slopes[-1],
         "length": lengths.sum(axis=0),
     }
-    rows: Rows = []
     for start in range(len(STARTS)):
-        about = {"field": name, "start": start}
-        rows += [
-            {**about, "quantity": quantity, "value": float(values[start])}
-            for quantity, values in found.items()
-        ]
-        rows += [
-            {
-                **about,
-                "quantity": "point",
-                "value": number * STEP,
-                "x": float(points[number, start, 0]),
-                "y": float(points[number, start, 1]),
-            }
-            for number in range(0, STEPS + 1, SHOWN)
-        ]
-    return rows
+        for quantity, values in found.items():
+            yield {"start": start, "quantity": quantity, "value": float(values[start])}
+        for number in range(0, STEPS + 1, SHOWN):
+            x, y = points[number, start]
+            place = {"value": number * STEP, "x": float(x), "y": float(y)}
+            yield {"start": start, "quantity": "point", "point": number, **place}
 
 
-def euler_rows(step: float) -> Rows:
+def euler_rows(step: float) -> Iterator[Row]:
     """Height gained by Euler steps along the orthogonal field, which keeps it."""
     points = np.array(STARTS)
     for _ in range(round(DURATION / step)):
         points = points + step * rotated(points)
     drift = height(points) - height(np.array(STARTS))
-    return [
-        {
-            "field": "orthogonal, Euler",
-            "start": start,
-            "quantity": "drift",
-            "step": step,
-            "value": float(value),
-        }
-        for start, value in enumerate(drift)
-    ]
+    for start, value in enumerate(drift):
+        yield {"start": start, "quantity": "drift", "value": float(value)}
 
 
 def examples(seed: int) -> Batch:
@@ -311,29 +299,33 @@ def decomposed(update: Array, g: Array) -> tuple[float, Array]:
     return along, update - along * g
 
 
-def rule_rows(rule: str, objectives: tuple[str, ...], seed: int) -> Rows:
+def rule_rows(rule: str, objectives: tuple[str, ...], seed: int) -> Iterator[Row]:
     """How far a rule's mean update lies along the gradient, and how far it is a gradient."""
     made, network, objective = first_cell(rule, SIZES, seed, objectives)
     batch = examples(seed)
-    with one_blas_thread():
-        update = mean_update(made, network, objective, batch, seed)
-        g = vector(network, network.gradient(objective, batch))
-        along, across = decomposed(update, g)
-        matrix = jacobian(made, network, objective, batch, seed)
+    update = mean_update(made, network, objective, batch, seed)
+    g = vector(network, network.gradient(objective, batch))
+    along, across = decomposed(update, g)
     length = float(np.linalg.norm(update))
     found = {
         "along": along,
         "across": float(np.linalg.norm(across)) / length if length else float("nan"),
-        "antisymmetric": antisymmetric_share(matrix),
+        "antisymmetric": antisymmetric_share(jacobian(made, network, objective, batch, seed)),
     }
-    return [
-        {
-            "rule": rule,
+    for quantity, value in found.items():
+        yield {
             "architecture": network.architecture,
             "objective": snake(type(objective).__name__),
-            "seed": seed,
             "quantity": quantity,
             "value": value,
         }
-        for quantity, value in found.items()
-    ]
+
+
+GRADIENT_FIELDS = Study(
+    name="gradient_fields",
+    summary="rules that follow no gradient: fields, and the symmetry of Jacobians",
+    options=Options,
+    keys=("field", "step", "rule", "seed", "start", "quantity", "point"),
+    jobs=jobs,
+    report="plausibench.bench.studies.gradient_fields:report",
+)

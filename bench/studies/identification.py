@@ -23,13 +23,13 @@ photographs, identified by a network of that shape with factorised, dense and fi
 (in place of Fig. 5, whose features are those of a trained network).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from plausibench.bench.experiments.cells import runnable
-from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.identification.baselines import BASELINES, baseline
 from plausibench.bench.identification.fit import Fitting, fit
 from plausibench.bench.identification.learning import Learning, learn
@@ -42,7 +42,9 @@ from plausibench.bench.identification.scores import (
     location_errors,
     type_accuracy,
 )
+from plausibench.bench.running.job import Job, Row
 from plausibench.bench.selectors import select
+from plausibench.bench.studies.study import Study
 from plausibench.bench.tasks.natural_scenes import KERNEL, NaturalScenes
 from plausibench.bench.tasks.neurons import Array, Neurons
 from plausibench.bench.tasks.simulated_neurons import SimulatedNeurons
@@ -80,14 +82,9 @@ REPEATS = 4
 ALL = slice(None)
 
 
-def parts(
-    neurons: int = 1000,
-    samples: int = 4096,
-    rules: tuple[str, ...] = RULES,
-    seeds: int = 3,
-    seed: int = 0,
-) -> list[Part]:
-    """Independent parts of the study.
+@dataclass(frozen=True)
+class Options:
+    """What to measure.
 
     Parameters
     ----------
@@ -101,61 +98,67 @@ def parts(
         Number of seeds, at least 2, and the first; each has its own neurons, images, noise and
         initial values.
 
-    Returns
-    -------
-    list of Part
-        Each makes a row for each value: ``axis``, ``model``, ``neurons``, ``samples``, ``seed``,
-        ``quantity``, ``value``; where a model diverged, one row with the quantity ``diverged``.
-
     Raises
     ------
     InputError
-        If an argument is not allowed.
+        If a value is not allowed, or a rule cannot learn the kernel.
     """
-    neurons = integer("neurons", neurons, least=10)
-    samples = integer("samples", samples, least=SAMPLES[0])
-    seeds = integer("seeds", seeds, least=2)
-    seed = integer("seed", seed, least=0)
-    shown = [count for count in SAMPLES if count <= samples]
-    replicates = range(seed, seed + seeds)
-    # The longest first, so that processes end together.
-    todo = [
-        Part("surface", rows_of, ("surface", "factorised", together, count, one))
-        for together in sorted(NEURONS, reverse=True)
-        if together <= neurons
-        for count in shown
-        for one in replicates
+
+    neurons: int = 1000
+    samples: int = 4096
+    rules: tuple[str, ...] = RULES
+    seeds: int = 3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        integer("neurons", self.neurons, least=10)
+        integer("samples", self.samples, least=SAMPLES[0])
+        integer("seeds", self.seeds, least=2)
+        integer("seed", self.seed, least=0)
+        for rule in self.rules:
+            _check(rule)
+
+
+def jobs(options: Options) -> list[Job]:
+    """A job for each axis, model, number of neurons and of images, and seed.
+
+    Rows have ``quantity`` and ``value``; where a model diverged, there is one row with the
+    quantity ``diverged``.
+    """
+    most = options.samples
+    population = min(POPULATION, options.neurons)
+    together = [count for count in sorted(NEURONS, reverse=True) if count <= options.neurons]
+    surface = [(count, shown) for count in together for shown in SAMPLES if shown <= most]
+    models = [(population, shown) for shown in MODEL_SAMPLES if shown <= most]
+    types = [(population, shown) for shown in TYPE_SAMPLES if shown <= most]
+    rules = [(RULE_NEURONS, min(RULE_SAMPLES, most))]
+    scenes = [(SCENE_NEURONS, min(SCENE_SAMPLES, most))]
+    grid = (
+        ("surface", ("factorised",), surface),
+        ("models", MODELS, models),
+        ("two types", TYPES, types),
+        ("rules", (*options.rules, "none"), rules),
+        ("natural scenes", SCENES, scenes),
+    )
+    return [
+        _job(axis, model, neurons, samples, seed)
+        for axis, named, sizes in grid
+        for model in named
+        for neurons, samples in sizes
+        for seed in range(options.seed, options.seed + options.seeds)
     ]
-    population = min(POPULATION, neurons)
-    todo += [
-        Part("models", rows_of, ("models", model, population, count, one))
-        for model in MODELS
-        for count in MODEL_SAMPLES
-        if count <= samples
-        for one in replicates
-    ]
-    todo += [
-        Part("two types", rows_of, ("two types", readout, population, count, one))
-        for readout in TYPES
-        for count in TYPE_SAMPLES
-        if count <= samples
-        for one in replicates
-    ]
-    for name in rules:
-        _checked(name)
-    count = min(RULE_SAMPLES, samples)
-    todo += [
-        Part("rules", rows_of, ("rules", name, RULE_NEURONS, count, one))
-        for name in (*rules, "none")
-        for one in replicates
-    ]
-    count = min(SCENE_SAMPLES, samples)
-    todo += [
-        Part("natural scenes", rows_of, ("natural scenes", readout, SCENE_NEURONS, count, one))
-        for readout in SCENES
-        for one in replicates
-    ]
-    return todo
+
+
+def _job(axis: str, model: str, neurons: int, samples: int, seed: int) -> Job:
+    about: Row = {
+        "axis": axis,
+        "model": model,
+        "neurons": 1 if model in BASELINES else neurons,  # regression treats them one by one
+        "samples": samples,
+        "seed": seed,
+    }
+    arguments = (axis, model, neurons, samples, seed)
+    return Job(about, rows_of, arguments, cost=neurons * samples)
 
 
 def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
@@ -166,20 +169,15 @@ def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
     return tables, [identification(rows)]
 
 
-def rows_of(axis: str, model: str, neurons: int, samples: int, seed: int) -> Rows:
+def rows_of(axis: str, model: str, neurons: int, samples: int, seed: int) -> Iterator[Row]:
     """A row for each score of a model, or that it diverged."""
     try:
         scores = SCORES[axis](model, neurons, samples, seed)
     except Divergence:
-        scores = {"diverged": 1.0}
-    about = {
-        "axis": axis,
-        "model": model,
-        "neurons": 1 if model in BASELINES else neurons,  # regression treats them one by one
-        "samples": samples,
-        "seed": seed,
-    }
-    return [{**about, "quantity": name, "value": float(value)} for name, value in scores.items()]
+        yield {"quantity": "diverged", "value": 1.0}
+        raise
+    for quantity, value in scores.items():
+        yield {"quantity": quantity, "value": float(value)}
 
 
 def surface_scores(readout: str, together: int, samples: int, seed: int) -> dict[str, float]:
@@ -308,10 +306,20 @@ def _simulated(
     )
 
 
-def _checked(name: str) -> None:
+def _check(name: str) -> None:
     """Refuse a rule that cannot learn the kernel, before anything is computed."""
     from plausibench.architectures.what_where import WhatWhere
     from plausibench.objectives.mean_squared_error import MeanSquaredError
 
     network = WhatWhere(shape=(4, 4), channels=(1,), kernel=3, padding=0, outputs=2).build()
     runnable(name, network, MeanSquaredError())
+
+
+IDENTIFICATION = Study(
+    name="identification",
+    summary="what neurons compute and where they look, against neurons and time",
+    options=Options,
+    keys=("axis", "model", "neurons", "samples", "seed", "quantity"),
+    jobs=jobs,
+    report="plausibench.bench.studies.identification:report",
+)
