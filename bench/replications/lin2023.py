@@ -5,8 +5,8 @@ their digits do not ask for recurrence while contextual integration does: it was
 their weights, and is asked of ours.
 """
 
-from plausibench.bench.experiments.modes import Arm, trained
 from plausibench.bench.replications.recipe import Recipe, Setting, Target
+from plausibench.bench.studies.modes import Arm, trained
 
 NEURONS = 100
 FEW, MORE = 1, 10
