@@ -235,7 +235,7 @@ def _row(part: str, quantity: str, value: float, **about: Any) -> dict[str, Any]
     return {**names, **about, "value": float(value)}
 
 
-def trained(arm: Arm, seed: int) -> Iterator[Row]:
+def trained(arm: Arm, seed: int) -> Iterator[dict[str, Any]]:
     """Train one network, and measure what it can do, with and without recurrence.
 
     Raises

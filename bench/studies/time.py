@@ -274,7 +274,7 @@ def rows_of(point: Point, rule: str, samples: int, seed: int) -> Iterator[Row]:
     measured = measure(*cell, samples, stream(seed, "time"), threads=1)
     known = rule in ("weight_perturbation", "node_perturbation")
     exact = measure(*cell, method="exact") if known else None
-    about = {
+    about: dict[str, Any] = {
         "estimator": _estimator(rule),
         "steps": point.steps,
         "delay": point.steps - 1,

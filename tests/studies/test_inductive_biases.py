@@ -5,14 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from driven import driven
 
+import studied
 from plausibench import bench
 from plausibench.bench.experiments.dictionary import learned, recovered
 from plausibench.bench.experiments.worlds import Cued, Field, Movie, Sources
 from plausibench.bench.report.inductive_biases import biases
 from plausibench.bench.studies import inductive_biases
-from plausibench.bench.studies.inductive_biases import INDUCTIVE_BIASES
 from plausibench.kernels.errors import InputError
 
 
@@ -101,7 +100,7 @@ def smallest(monkeypatch):
 
 
 def test_biases_in_a_small_version(smallest, tmp_path):
-    run = driven(INDUCTIVE_BIASES, tmp_path / "run", seeds=2, checkpoints=(3,))
+    run = studied.run("inductive_biases", tmp_path, seeds=2, checkpoints=(3,))
     assert set(run.jobs["status"]) == {"done"}
     rows = run.frame
     assert set(rows["bias"]) == set(inductive_biases.SETTINGS)
@@ -121,7 +120,7 @@ def test_a_network_that_diverges_has_a_row_without_a_score(smallest, monkeypatch
     monkeypatch.setitem(smallest, bias, replace(smallest[bias], rate=1e308))
     only = tuple(each for each in inductive_biases.VARIANTS if each.name == "dense")
     monkeypatch.setattr(inductive_biases, "VARIANTS", only)
-    run = driven(INDUCTIVE_BIASES, tmp_path / "run", seeds=2, checkpoints=(3,))
+    run = studied.run("inductive_biases", tmp_path, seeds=2, checkpoints=(3,))
     assert set(run.jobs["status"]) == {"diverged"}
     lost = run.frame[~run.frame["null"]]
     assert len(lost) == 2

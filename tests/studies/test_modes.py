@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from driven import driven
 
+import studied
 from plausibench.architectures.low_rank import Modes
 from plausibench.bench.report.modes import trained
 from plausibench.bench.running.executor import Processes
@@ -33,7 +33,7 @@ def small():
 
 @pytest.fixture(scope="module")
 def rows(small, tmp_path_factory):
-    found = driven(MODES, tmp_path_factory.mktemp("modes") / "run", seeds=2, **SMALL)
+    found = studied.run("modes", tmp_path_factory.mktemp("modes"), seeds=2, **SMALL)
     assert set(found.jobs["status"]) == {"done"}
     assert set(found.frame["part"]) == {"training", "structure", "rules", "cost"}
     return found.frame
@@ -74,7 +74,7 @@ def test_a_network_that_diverges_enters_no_mean(rows, small, tmp_path, monkeypat
     """Beside two others, and as all that there is of its kind."""
     monkeypatch.setattr(modes, "RATE", 1e300)
     given = {"arms": ARMS[1:3], "compared": (), "timed": ()}
-    run = driven(MODES, tmp_path / "run", seed=2, seeds=2, **given)
+    run = studied.run("modes", tmp_path, seed=2, seeds=2, **given)
     assert set(run.jobs["status"]) == {"diverged"}
     lost = run.frame[run.frame["seed"] == 2]
     assert lost[["quantity", "outcome"]].to_numpy().tolist() == 2 * [["diverged", "diverged"]]
@@ -132,8 +132,8 @@ def test_offsets_of_either_stream():
 
 def test_values_do_not_depend_on_processes(tmp_path):
     given = {"seeds": 2, "arms": (), "compared": (1,), "timed": ()}
-    one = driven(MODES, tmp_path / "one", **given)
-    two = driven(MODES, tmp_path / "two", Processes(2), **given)
+    one = studied.run("modes", tmp_path / "one", **given)
+    two = studied.run("modes", tmp_path / "two", executor=Processes(2), **given)
     pd.testing.assert_frame_equal(one.frame, two.frame, check_exact=True)
 
 

@@ -3,16 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
-from driven import driven
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive_space as naive
+import studied
 from plausibench.bench import modules
 from plausibench.bench.report.modularity import crossing, fronts, pictures
 from plausibench.bench.report.modularity import modules as modules_table
 from plausibench.bench.report.modularity import sequence as sequence_table
-from plausibench.bench.running import driver
 from plausibench.bench.running.executor import Processes
 from plausibench.bench.running.job import compute
 from plausibench.bench.studies import modularity as study
@@ -191,8 +190,8 @@ def small():
 
 @pytest.fixture(scope="module")
 def rows(small, tmp_path_factory):
-    path = tmp_path_factory.mktemp("modularity") / "run"
-    found = driven(MODULARITY, path, seeds=2, checkpoints=(30,))
+    path = tmp_path_factory.mktemp("modularity")
+    found = studied.run("modularity", path, seeds=2, checkpoints=(30,))
     assert set(found.jobs["status"]) == {"done"}
     return found.frame
 
@@ -300,7 +299,7 @@ def test_costs_at_equal_performance_are_compared_within_seeds():
 
 def test_a_network_that_diverges_is_a_row(small, monkeypatch, tmp_path):
     monkeypatch.setattr(study, "LEARNING_RATE", 1e300)
-    found = driven(MODULARITY, tmp_path / "run", rules=["rflo"], seeds=2, checkpoints=(10,))
+    found = studied.run("modularity", tmp_path, rules=["rflo"], seeds=2, checkpoints=(10,))
     assert set(found.jobs["status"]) == {"diverged"}
     assert set(found.frame["quantity"]) == {"diverged"}
     first = found.frame[found.frame["seed"] == 0]
@@ -358,14 +357,12 @@ def test_wire_and_modules_of_ten_seeds(record_figure, tmp_path):
 
     Ten seeds; the claims are about the ends of 95 % intervals over them.
     """
-    compared = ("none", "L1", "both")
-    options = study.Options(seeds=10)
-    todo = [
-        job
-        for job in MODULARITY.jobs(options)
-        if job.about["course"] == "together" and job.about["arm"] in compared
-    ]
-    rows = driver.run("modularity", options, todo, tmp_path / "run", Processes(2)).frame
+
+    def compared(job):
+        return job.about["course"] == "together" and job.about["arm"] in ("none", "L1", "both")
+
+    run = studied.run("modularity", tmp_path, compared, Processes(2), seeds=10)
+    rows = run.frame
     found = fronts(rows).raw
     (both,) = found[(found["arm"] == "both") & (found["performance"] == 0.9)].to_dict("records")
     record_figure("wiring / L1 at performance 0.9, upper end", both["wiring / L1 high"], "<= 0.7")

@@ -3,14 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from driven import driven
 
+import studied
 from plausibench.bench.report.means import over_seeds
 from plausibench.bench.report.representation_change import changes, profiles
 from plausibench.bench.report.representation_change import representation_change as picture
 from plausibench.bench.running.executor import Processes
 from plausibench.bench.studies import representation_change as study
-from plausibench.bench.studies.representation_change import REPRESENTATION_CHANGE
 from plausibench.bench.tasks.gratings import grating
 from plausibench.kernels.errors import InputError
 
@@ -19,9 +18,9 @@ RULE = "attention_gated"
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
-    path = tmp_path_factory.mktemp("representation_change") / "run"
+    path = tmp_path_factory.mktemp("representation_change")
     given = {"rules": (RULE,), "seeds": 2, "checkpoints": (8,), "coarse_steps": 8}
-    found = driven(REPRESENTATION_CHANGE, path, **given)
+    found = studied.run("representation_change", path, **given)
     assert set(found.jobs["status"]) == {"done"}
     return found.frame
 
@@ -106,8 +105,8 @@ def test_change_of_tuning():
 def test_diverged_networks_have_not_learned(tmp_path):
     """Steps of 1e200 overflow."""
     given = {"rules": ("sign_symmetry",), "optimiser": "sgd", "learning_rate": 1e200, "seeds": 2}
-    path = tmp_path / "run"
-    found = driven(REPRESENTATION_CHANGE, path, **given, checkpoints=(8,), coarse_steps=8)
+    given |= {"checkpoints": (8,), "coarse_steps": 8}
+    found = studied.run("representation_change", tmp_path, **given)
     assert set(found.jobs["status"]) == {"diverged"}
     assert len(found.frame) == 2 * 2
     assert set(found.frame["quantity"]) == {"accuracy"}
@@ -133,7 +132,9 @@ def test_a_control_that_diverged_leaves_no_excess():
 def test_learning_changes_the_top_most(record_figure, tmp_path):
     """In networks above 90 % right, after subtracting the control."""
     rules = ("reinforce[baseline=running]", "sign_symmetry")
-    run = driven(REPRESENTATION_CHANGE, tmp_path / "run", Processes(2), rules=rules, seeds=4)
+    run = studied.run(
+        "representation_change", tmp_path, executor=Processes(2), rules=rules, seeds=4
+    )
     found = profiles(run.frame)
     for rule in rules:
         excess = found.loc[("excess", rule)]

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from driven import driven
 
+import studied
 from plausibench.bench import estimates, gradient
 from plausibench.bench.exponents import exponent
 from plausibench.bench.report.scaling import LAWS, exponents, fit, points
@@ -26,8 +26,8 @@ SIZES = tuple(
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
     """A small version of the study: fewer draws, the smaller networks."""
-    path = tmp_path_factory.mktemp("scaling") / "run"
-    found = driven(scaling.SCALING, path, samples=1600, seeds=4, points=SIZES)
+    path = tmp_path_factory.mktemp("scaling")
+    found = studied.run("scaling", path, samples=1600, seeds=4, points=SIZES)
     assert set(found.jobs["status"]) == {"done"}
     return found.frame
 
@@ -185,8 +185,8 @@ class TestStudy:
 
     def test_processes_do_not_change_the_values(self, tmp_path):
         small = {"samples": 320, "seeds": 2, "points": scaling.POINTS[:1]}
-        one = driven(scaling.SCALING, tmp_path / "one", **small)
-        two = driven(scaling.SCALING, tmp_path / "two", Processes(2), **small)
+        one = studied.run("scaling", tmp_path / "one", **small)
+        two = studied.run("scaling", tmp_path / "two", executor=Processes(2), **small)
         pd.testing.assert_frame_equal(one.frame, two.frame, check_exact=True)
 
     @pytest.mark.parametrize("given", [{"samples": 1}, {"seeds": 1}, {"seed": -1}])

@@ -3,13 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from driven import driven
 
+import studied
 from plausibench import bench
 from plausibench.bench.experiments.altered import Altered, answered
 from plausibench.bench.report.three_components import components, levels_left_out, terms, without
 from plausibench.bench.studies import three_components
-from plausibench.bench.studies.three_components import THREE_COMPONENTS
 from plausibench.bench.unit import build_network
 from plausibench.kernels.errors import InputError
 
@@ -83,7 +82,7 @@ SMALL = {
 
 
 def test_components_of_a_small_grid(tmp_path):
-    run = driven(THREE_COMPONENTS, tmp_path / "run", **SMALL)
+    run = studied.run("three_components", tmp_path, **SMALL)
     assert set(run.jobs["status"]) == {"done"}
     rows = run.frame
     assert len(rows) == 2 * 2 * 2 * 2 * 3
@@ -99,7 +98,7 @@ def test_components_of_a_small_grid(tmp_path):
 def test_networks_that_diverge_are_scored_as_guessing(tmp_path, monkeypatch):
     """With squared errors, whose gradients grow with the weights."""
     monkeypatch.setattr(three_components, "RATES", (1e200,))
-    run = driven(THREE_COMPONENTS, tmp_path / "run", **SMALL)
+    run = studied.run("three_components", tmp_path, **SMALL)
     lost = run.jobs[run.jobs["objective"] == "mean_squared_error"]
     assert set(lost["status"]) == {"diverged"}
     assert set(lost["reason"]) == {"6 of 6 networks diverged"}

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from driven import driven
 
+import studied
 from plausibench.bench.report.scaling import fit, points
 from plausibench.bench.report.time import exponents, lengths
 from plausibench.bench.report.time import time as picture
@@ -23,8 +23,8 @@ SMALL = tuple(
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
-    path = tmp_path_factory.mktemp("time") / "run"
-    found = driven(time.TIME, path, samples=320, seeds=3, points=SMALL)
+    path = tmp_path_factory.mktemp("time")
+    found = studied.run("time", path, samples=320, seeds=3, points=SMALL)
     assert set(found.jobs["status"]) == {"done"}
     return found.frame
 
@@ -87,8 +87,8 @@ def test_report(rows):
 def test_values_do_not_depend_on_processes(tmp_path):
     few = tuple(point for point in SMALL if point.axis == "network size" and point.value == 8)
     small = {"samples": 320, "seeds": 2, "points": few}
-    one = driven(time.TIME, tmp_path / "one", **small)
-    two = driven(time.TIME, tmp_path / "two", Processes(2), **small)
+    one = studied.run("time", tmp_path / "one", **small)
+    two = studied.run("time", tmp_path / "two", executor=Processes(2), **small)
     pd.testing.assert_frame_equal(one.frame, two.frame, check_exact=True)
 
 
