@@ -418,14 +418,14 @@ def compared(modes: int, seed: int) -> tuple[ModeNetwork, Batch]:
 
 def ruled(modes: int, samples: int, seed: int) -> Iterator[Row]:
     """Bias and variance of rules by modes, and of the same network by weights."""
-    network, batch = compared(modes, seed)
-    for space, one in (("modes", network), ("weights", network.formed())):
+    moded, batch = compared(modes, seed)
+    for space, network in (("modes", moded), ("weights", moded.formed())):
         about = {"task": "", "series": space}
-        yield _row("rules", "parameters", one.size, **about)
+        yield _row("rules", "parameters", network.size, **about)
         for name in (*PERTURBING, *DIRECTED):
             rule = select("rule", name).make()
             quantity = "variance" if name in PERTURBING else "bias_squared"
-            cell = (rule, one, MeanSquaredError(), batch, samples, stream(seed, "modes"))
+            cell = (rule, network, MeanSquaredError(), batch, samples, stream(seed, "modes"))
             value = measure(*cell, threads=1).value(quantity)
             yield _row("rules", quantity, value, **about, rule=name)
 

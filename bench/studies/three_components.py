@@ -149,12 +149,12 @@ def _task(**changes: bool) -> Altered:
     return Altered(select("task", TASK).make(), indicators=True, **changes)
 
 
-def _check(one: Combination) -> None:
+def _check(combination: Combination) -> None:
     """Refuse a combination that cannot run, in the words of the component that refuses."""
     task = _task()
-    network = build_network(one.architecture, task, HIDDEN, 0)
-    rule: Rule = select("rule", one.rule).make()
-    objective: Objective = select("objective", one.objective).make()
+    network = build_network(combination.architecture, task, HIDDEN, 0)
+    rule: Rule = select("rule", combination.rule).make()
+    objective: Objective = select("objective", combination.objective).make()
     try:
         prepare(rule, network, objective, task.batch(2), None, 0)
     except InputError as error:
@@ -163,7 +163,7 @@ def _check(one: Combination) -> None:
         ) from error
 
 
-def rows_of(one: Combination, steps: int, seeds: int, seed: int) -> Iterator[Row]:
+def rows_of(combination: Combination, steps: int, seeds: int, seed: int) -> Iterator[Row]:
     """Scores of one combination, with true and with shuffled labels.
 
     Raises
@@ -172,14 +172,14 @@ def rows_of(one: Combination, steps: int, seeds: int, seed: int) -> Iterator[Row
         After all rows, if a network diverged.
     """
     held = _task(held=True)
-    searched = [(score(one, held, steps, rate, SEARCH)[0], rate) for rate in RATES]
+    searched = [(score(combination, held, steps, rate, SEARCH)[0], rate) for rate in RATES]
     rate = max(searched)[1]
-    size = build_network(one.architecture, _task(), HIDDEN, 0).size
+    size = build_network(combination.architecture, _task(), HIDDEN, 0).size
     count = 0
     for labels in ("true", "shuffled"):
         task = _task(shuffled=labels == "shuffled")
         for replicate in range(seed, seed + seeds):
-            accuracy, diverged = score(one, task, steps, rate, replicate)
+            accuracy, diverged = score(combination, task, steps, rate, replicate)
             count += diverged
             yield {
                 "rate": rate,
@@ -194,12 +194,12 @@ def rows_of(one: Combination, steps: int, seeds: int, seed: int) -> Iterator[Row
 
 
 def score(
-    one: Combination, task: Altered, steps: int, rate: float, seed: int
+    combination: Combination, task: Altered, steps: int, rate: float, seed: int
 ) -> tuple[float, bool]:
     """Accuracy on the test set after training, or that of guessing, and whether it diverged."""
-    network = build_network(one.architecture, task, HIDDEN, seed)
-    rule: Rule = select("rule", one.rule).make()
-    objective: Objective = select("objective", one.objective).make()
+    network = build_network(combination.architecture, task, HIDDEN, seed)
+    rule: Rule = select("rule", combination.rule).make()
+    objective: Objective = select("objective", combination.objective).make()
     try:
         (last,) = trajectory(rule, rule, network, objective, task, Sgd(rate), (steps,), BATCH, seed)
         output = last.network.forward(task.test.inputs).output
