@@ -16,6 +16,25 @@ LEAST = 1e-6
 
 
 @dataclass(frozen=True)
+class Law:
+    """A line to be fitted, with the exponent that theory gives, or None.
+
+    ``against`` names the column of x, ``shift`` is added to it: gaussian noise adds 1 to the
+    number of weights or nodes. ``between`` bounds the x that are fitted.
+    """
+
+    axis: str
+    rule: str
+    quantity: str
+    against: str
+    theory: float | None
+    held: str
+    estimator: str = "antithetic"
+    shift: int = 0
+    between: tuple[float, float] = (0.0, float("inf"))
+
+
+@dataclass(frozen=True)
 class Exponent:
     """Exponent of ``y = factor x^value`` with its 95 % interval; NaN ends with one replicate."""
 

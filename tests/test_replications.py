@@ -12,7 +12,6 @@ from plausibench.architectures.linear import Linear
 from plausibench.architectures.mlp import Mlp
 from plausibench.bench.citations import works
 from plausibench.bench.cli import main
-from plausibench.bench.experiments import modes
 from plausibench.bench.experiments.parts import collect
 from plausibench.bench.replications import (
     REPLICATIONS,
@@ -42,7 +41,7 @@ from plausibench.bench.replications.recipe import (
     overall,
 )
 from plausibench.bench.report.replications import figures, summary
-from plausibench.bench.studies import identification
+from plausibench.bench.studies import identification, modes
 from plausibench.bench.tasks.digits import Digits
 from plausibench.kernels.errors import InputError
 from plausibench.objectives.batch import Batch

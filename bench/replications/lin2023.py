@@ -5,8 +5,8 @@ their digits do not ask for recurrence while contextual integration does: it was
 their weights, and is asked of ours.
 """
 
-from plausibench.bench.experiments.modes import Arm, trained
 from plausibench.bench.replications.recipe import Recipe, Setting, Target
+from plausibench.bench.studies.modes import Arm, trained
 
 NEURONS = 100
 FEW, MORE = 1, 10
@@ -29,7 +29,13 @@ LOST = "contextual integration: accuracy lost by the cut"
 
 
 def accuracies(seed: int, data: str) -> dict[str, float]:
-    """Accuracy after training; of diverged networks that of the last finite weights."""
+    """Accuracy after training.
+
+    Raises
+    ------
+    Divergence
+        If a network diverges.
+    """
     digits = {modes: _of(Arm("digits", NEURONS, modes), seed) for modes in LOGGED}
     whole = _of(Arm("contextual_integration", NEURONS, FEW), seed)
     return {

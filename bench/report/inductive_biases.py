@@ -5,10 +5,10 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
-from plausibench.bench.experiments.inductive_biases import SETTINGS
 from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
+from plausibench.bench.studies.inductive_biases import SETTINGS
 
 NOTES = (
     (

@@ -9,12 +9,12 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from plausibench.bench.experiments.modes import IMPORTANT, PSYCHOMETRIC, ROUNDS
 from plausibench.bench.exponents import exponent
 from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
 from plausibench.bench.seed_intervals import KINDS, POSITIVE, SIGNED
+from plausibench.bench.studies.modes import IMPORTANT, PSYCHOMETRIC, ROUNDS
 
 FULL = -1
 RANGES = ((1, 9), (10, 19))

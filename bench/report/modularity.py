@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
-from plausibench.bench.experiments.modularity import ARMS, PHASES, TASKS
 from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
 from plausibench.bench.seed_intervals import KINDS, SIGNED
+from plausibench.bench.studies.modularity import ARMS, PHASES, TASKS
 
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9)
 """Performances at which arms are compared."""

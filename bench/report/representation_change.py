@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from plausibench.bench.experiments.representation_change import LAYERS, LEARNED
 from plausibench.bench.report import means, panels, style
 from plausibench.bench.report.render import Table
 from plausibench.bench.report.style import Picture, Style
+from plausibench.bench.studies.representation_change import LAYERS, LEARNED
 
 FIRST, LAST = next(iter(LAYERS)), list(LAYERS)[-1]
 
@@ -25,13 +25,18 @@ def profiles(rows: pd.DataFrame) -> pd.DataFrame:
     """
     right = accuracies(rows)
     own = rows[rows["quantity"] == "change"]
-    wide = own.pivot(index=["reward", "rule", "seed"], columns="layer", values="value")
-    earned, shuffled = (wide.loc[reward] for reward in ("earned", "shuffled"))
-    both = {"earned": earned, "shuffled": shuffled, "excess": earned - shuffled}
+    # Networks that diverged have no change: there may be none with rewards of either kind.
+    earned, shuffled = (
+        own[own["reward"] == reward]
+        .pivot(index=["rule", "seed"], columns="layer", values="value")
+        .reindex(columns=list(LAYERS))
+        for reward in ("earned", "shuffled")
+    )
+    both = {"earned": earned, "shuffled": shuffled, "excess": (earned - shuffled).dropna()}
     found = pd.concat(both, names=["reward"])
     learned = right[right > LEARNED].index
     kept = pd.MultiIndex.from_frame(found.index.to_frame()[["rule", "seed"]]).isin(learned)
-    return found[kept][list(LAYERS)]
+    return found[kept]
 
 
 def long(found: pd.DataFrame) -> pd.DataFrame:
@@ -76,12 +81,14 @@ def changes(rows: pd.DataFrame) -> Table:
         "shuffled rewards, seed by seed. Ordered: networks in which each layer changes more than "
         "the one below. Right: share of right answers, networks that have not learned included."
     )
+    lost = int(rows.loc[rows["quantity"] == "accuracy", "value"].isna().sum())
+    notes = (note, f"Diverged and left out: {lost} networks.") if lost else (note,)
     return means.table(
         f"Change of tuning by layer; {rows['seed'].nunique()} seeds",
         laid,
         {"rule": "rule", "learned": "learned", "reward": "reward", "ordered": "ordered"},
         {**LAYERS, "top": "top - bottom", "accuracy": "right, all networks"},
-        (note,),
+        notes,
     )
 
 

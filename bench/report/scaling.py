@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from plausibench.bench.experiments.scaling import LAWS, Law
-from plausibench.bench.exponents import Exponent, exponent
+from plausibench.bench.exponents import Exponent, Law, exponent
 from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
 from plausibench.bench.seed_intervals import POSITIVE
 from plausibench.bench.statistics import GROUPS, student_quantile
+from plausibench.bench.studies.scaling import LAWS
 
 Array = np.ndarray
 

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from plausibench.bench.experiments.three_components import TERMS, decompose, grid
 from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.means import Ends
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
 from plausibench.bench.statistics import interval
+from plausibench.bench.studies.three_components import TERMS, decompose, grid
 
 Array = np.ndarray
 

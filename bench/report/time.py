@@ -7,13 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from plausibench.bench.experiments.scaling import Law
-from plausibench.bench.experiments.time import LAWS
+from plausibench.bench.exponents import Law
 from plausibench.bench.report import means, notation, panels, scaling, style
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.scaling import QUANTITIES, fit, fitted, logarithmic, points
 from plausibench.bench.report.style import Picture, Style
 from plausibench.bench.seed_intervals import POSITIVE
+from plausibench.bench.studies.time import LAWS
 
 AGAINST = {
     "steps": "time steps of a trial",

@@ -13,5 +13,14 @@ BUILTIN = {
     "identification": "plausibench.bench.studies.identification:IDENTIFICATION",
     "identify_rule": "plausibench.bench.studies.identify_rule:IDENTIFY_RULE",
     "improvement": "plausibench.bench.studies.improvement:IMPROVEMENT",
+    "inductive_biases": "plausibench.bench.studies.inductive_biases:INDUCTIVE_BIASES",
+    "modes": "plausibench.bench.studies.modes:MODES",
+    "modularity": "plausibench.bench.studies.modularity:MODULARITY",
+    "representation_change": (
+        "plausibench.bench.studies.representation_change:REPRESENTATION_CHANGE"
+    ),
+    "scaling": "plausibench.bench.studies.scaling:SCALING",
     "tags": "plausibench.bench.studies.tags:TAGS",
+    "three_components": "plausibench.bench.studies.three_components:THREE_COMPONENTS",
+    "time": "plausibench.bench.studies.time:TIME",
 }

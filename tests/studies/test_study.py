@@ -9,7 +9,7 @@ import pytest
 from plausibench.bench import registry
 from plausibench.bench.running import driver
 from plausibench.bench.running.executor import Processes
-from plausibench.bench.running.store import Run
+from plausibench.bench.running.store import Run, plain_options
 from plausibench.bench.studies import BUILTIN, study
 from plausibench.bench.studies.study import Study, find, load_plugins, names
 from plausibench.kernels.errors import InputError
@@ -86,6 +86,13 @@ def test_built_in(name):
     assert found.jobs(found.options())
     module, _, function = found.report.partition(":")
     assert callable(getattr(importlib.import_module(module), function))
+
+
+@pytest.mark.parametrize("name", BUILTIN)
+def test_options_come_back_from_a_file(name):
+    found = find(name)
+    options = found.options()
+    assert found.choose(plain_options(options)) == options
 
 
 def test_an_unknown_name_has_its_nearest():

@@ -23,7 +23,8 @@ explain most, whatever else differs; so shares are given with every single level
 explain nothing.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -31,13 +32,13 @@ import numpy as np
 
 from plausibench.bench.draws import prepare
 from plausibench.bench.experiments.altered import Altered, answered
-from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.optimisers import Sgd
+from plausibench.bench.running.job import Job, Row
 from plausibench.bench.selectors import select
+from plausibench.bench.studies.study import Study
 from plausibench.bench.training import trajectory
 from plausibench.bench.unit import build_network
-from plausibench.kernels.errors import Divergence, InputError, integer
-from plausibench.kernels.threads import one_blas_thread
+from plausibench.kernels.errors import Divergence, InputError, integer, refusal
 from plausibench.objectives.objective import Objective
 from plausibench.rules.rule import Rule
 
@@ -70,15 +71,9 @@ class Combination:
     rule: str
 
 
-def parts(
-    objectives: tuple[str, ...] = OBJECTIVES,
-    architectures: tuple[str, ...] = ARCHITECTURES,
-    rules: tuple[str, ...] = RULES,
-    seeds: int = 5,
-    seed: int = 0,
-    checkpoints: tuple[int, ...] = (STEPS,),
-) -> list[Part]:
-    """Independent parts of the study.
+@dataclass(frozen=True)
+class Options:
+    """What to measure.
 
     Parameters
     ----------
@@ -89,33 +84,51 @@ def parts(
     checkpoints
         The last one is the number of training steps.
 
-    Returns
-    -------
-    list of Part
-        Each makes a row for each seed of a combination: the three components, ``labels`` (true or
-        shuffled), ``seed``, ``rate``, ``parameters``, ``diverged`` and ``accuracy``, that of
-        guessing if training diverged.
-
     Raises
     ------
     InputError
-        If an argument is not allowed, or a combination cannot run.
+        If a value is not allowed, or a combination cannot run.
     """
-    seeds = integer("seeds", seeds, least=3)
-    seed = integer("seed", seed, least=0)
-    steps = max(integer("checkpoints", step, least=1) for step in checkpoints)
-    listed: dict[str, list[str]] = {}
-    for kind, names in zip(
-        ("objective", "architecture", "rule"), (objectives, architectures, rules), strict=True
-    ):
-        listed[kind] = list(dict.fromkeys(str(select(kind, name)) for name in names))
-        if len(listed[kind]) < 2:
-            raise InputError(f"{kind}s: to tell their effect takes at least two of them")
-    todo = [Combination(*names) for names in product(*listed.values())]
-    for one in todo:
-        _check(one)
+
+    objectives: tuple[str, ...] = OBJECTIVES
+    architectures: tuple[str, ...] = ARCHITECTURES
+    rules: tuple[str, ...] = RULES
+    seeds: int = 5
+    seed: int = 0
+    checkpoints: tuple[int, ...] = (STEPS,)
+
+    def __post_init__(self) -> None:
+        integer("seeds", self.seeds, least=3)
+        integer("seed", self.seed, least=0)
+        if not self.checkpoints:
+            raise refusal("checkpoints", self.checkpoints, "a number of training steps")
+        for step in self.checkpoints:
+            integer("checkpoints", step, least=1)
+        for combination in self.combinations:
+            _check(combination)
+
+    @property
+    def combinations(self) -> list[Combination]:
+        """All combinations of the three components."""
+        listed: dict[str, list[str]] = {}
+        for kind in ("objective", "architecture", "rule"):
+            names = getattr(self, f"{kind}s")
+            listed[kind] = list(dict.fromkeys(str(select(kind, name)) for name in names))
+            if len(listed[kind]) < 2:
+                raise InputError(f"{kind}s: to tell their effect takes at least two of them")
+        return [Combination(*names) for names in product(*listed.values())]
+
+
+def jobs(options: Options) -> list[Job]:
+    """A job for each combination: the search for its learning rate, and all seeds.
+
+    Each makes a row for each seed: ``rate``, ``parameters``, ``labels`` (true or shuffled),
+    ``seed``, ``diverged`` and ``accuracy``, that of guessing if training diverged.
+    """
+    steps = max(options.checkpoints)
     return [
-        Part(f"{one.rule}, {one.objective}", rows_of, (one, steps, seeds, seed)) for one in todo
+        Job(asdict(each), rows_of, (each, steps, options.seeds, options.seed))
+        for each in options.combinations
     ]
 
 
@@ -136,12 +149,12 @@ def _task(**changes: bool) -> Altered:
     return Altered(select("task", TASK).make(), indicators=True, **changes)
 
 
-def _check(one: Combination) -> None:
+def _check(combination: Combination) -> None:
     """Refuse a combination that cannot run, in the words of the component that refuses."""
     task = _task()
-    network = build_network(one.architecture, task, HIDDEN, 0)
-    rule: Rule = select("rule", one.rule).make()
-    objective: Objective = select("objective", one.objective).make()
+    network = build_network(combination.architecture, task, HIDDEN, 0)
+    rule: Rule = select("rule", combination.rule).make()
+    objective: Objective = select("objective", combination.objective).make()
     try:
         prepare(rule, network, objective, task.batch(2), None, 0)
     except InputError as error:
@@ -150,47 +163,46 @@ def _check(one: Combination) -> None:
         ) from error
 
 
-def rows_of(one: Combination, steps: int, seeds: int, seed: int) -> Rows:
-    """Scores of one combination, with true and with shuffled labels."""
+def rows_of(combination: Combination, steps: int, seeds: int, seed: int) -> Iterator[Row]:
+    """Scores of one combination, with true and with shuffled labels.
+
+    Raises
+    ------
+    Divergence
+        After all rows, if a network diverged.
+    """
     held = _task(held=True)
-    searched = [(score(one, held, steps, rate, SEARCH)[0], rate) for rate in RATES]
+    searched = [(score(combination, held, steps, rate, SEARCH)[0], rate) for rate in RATES]
     rate = max(searched)[1]
-    about = {
-        "objective": one.objective,
-        "architecture": one.architecture,
-        "rule": one.rule,
-        "rate": rate,
-        "parameters": build_network(one.architecture, _task(), HIDDEN, 0).size,
-    }
-    return [
-        {
-            **about,
-            "labels": labels,
-            "seed": replicate,
-            "diverged": diverged,
-            "accuracy": accuracy,
-        }
-        for labels in ("true", "shuffled")
-        for replicate in range(seed, seed + seeds)
-        for accuracy, diverged in [
-            score(one, _task(shuffled=labels == "shuffled"), steps, rate, replicate)
-        ]
-    ]
+    size = build_network(combination.architecture, _task(), HIDDEN, 0).size
+    count = 0
+    for labels in ("true", "shuffled"):
+        task = _task(shuffled=labels == "shuffled")
+        for replicate in range(seed, seed + seeds):
+            accuracy, diverged = score(combination, task, steps, rate, replicate)
+            count += diverged
+            yield {
+                "rate": rate,
+                "parameters": size,
+                "labels": labels,
+                "seed": replicate,
+                "diverged": diverged,
+                "accuracy": accuracy,
+            }
+    if count:
+        raise Divergence(f"{count} of {2 * seeds} networks diverged")
 
 
 def score(
-    one: Combination, task: Altered, steps: int, rate: float, seed: int
+    combination: Combination, task: Altered, steps: int, rate: float, seed: int
 ) -> tuple[float, bool]:
     """Accuracy on the test set after training, or that of guessing, and whether it diverged."""
-    network = build_network(one.architecture, task, HIDDEN, seed)
-    rule: Rule = select("rule", one.rule).make()
-    objective: Objective = select("objective", one.objective).make()
+    network = build_network(combination.architecture, task, HIDDEN, seed)
+    rule: Rule = select("rule", combination.rule).make()
+    objective: Objective = select("objective", combination.objective).make()
     try:
-        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
-            (last,) = trajectory(
-                rule, rule, network, objective, task, Sgd(rate), (steps,), BATCH, seed
-            )
-            output = last.network.forward(task.test.inputs).output
+        (last,) = trajectory(rule, rule, network, objective, task, Sgd(rate), (steps,), BATCH, seed)
+        output = last.network.forward(task.test.inputs).output
     except Divergence:
         return 1 / task.outputs_size, True
     return answered(output, task.test), False
@@ -238,3 +250,13 @@ def grid(rows: "pd.DataFrame", labels: str) -> tuple[Array, dict[str, list[Any]]
     shape = [len(listed) for listed in names.values()]
     scores = np.array([placed.loc[key] for key in product(*names.values())], dtype=float)
     return scores.reshape(shape), names
+
+
+THREE_COMPONENTS = Study(
+    name="three_components",
+    summary="performance by objective, architecture and rule, and their interactions",
+    options=Options,
+    keys=("objective", "architecture", "rule", "labels", "seed"),
+    jobs=jobs,
+    report="plausibench.bench.studies.three_components:report",
+)

@@ -1,19 +1,16 @@
 """The scaling study: fits that cover, closed forms beside samples, and the picture."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
+import studied
 from plausibench.bench import estimates, gradient
-from plausibench.bench.cli import main
-from plausibench.bench.experiments import scaling
-from plausibench.bench.experiments.parts import collect
 from plausibench.bench.exponents import exponent
 from plausibench.bench.report.scaling import LAWS, exponents, fit, points
 from plausibench.bench.report.scaling import scaling as picture
+from plausibench.bench.running.executor import Processes
+from plausibench.bench.studies import scaling
 from plausibench.kernels.errors import InputError
 from plausibench.objectives.mean_squared_error import MeanSquaredError
 from plausibench.rules.weight_perturbation import WeightPerturbation
@@ -27,9 +24,12 @@ SIZES = tuple(
 
 
 @pytest.fixture(scope="module")
-def rows():
+def rows(tmp_path_factory):
     """A small version of the study: fewer draws, the smaller networks."""
-    return pd.DataFrame(collect(scaling.parts(samples=1600, seeds=4, points=SIZES)))
+    path = tmp_path_factory.mktemp("scaling")
+    found = studied.run("scaling", path, samples=1600, seeds=4, points=SIZES)
+    assert set(found.jobs["status"]) == {"done"}
+    return found.frame
 
 
 class TestExponent:
@@ -183,15 +183,16 @@ class TestStudy:
         for name, array in both.items():
             np.testing.assert_allclose((plus[name] + minus[name]) / 2, array, rtol=1e-9, atol=1e-9)
 
-    def test_processes_do_not_change_the_values(self):
+    def test_processes_do_not_change_the_values(self, tmp_path):
         small = {"samples": 320, "seeds": 2, "points": scaling.POINTS[:1]}
-        one, two = (pd.DataFrame(collect(scaling.parts(**small), jobs)) for jobs in (1, 2))
-        pd.testing.assert_frame_equal(one, two, check_exact=True)
+        one = studied.run("scaling", tmp_path / "one", **small)
+        two = studied.run("scaling", tmp_path / "two", executor=Processes(2), **small)
+        pd.testing.assert_frame_equal(one.frame, two.frame, check_exact=True)
 
     @pytest.mark.parametrize("given", [{"samples": 1}, {"seeds": 1}, {"seed": -1}])
     def test_bad_input_is_refused(self, given):
         with pytest.raises(InputError, match=next(iter(given))):
-            scaling.parts(**given)
+            scaling.Options(**given)
 
     def test_error_is_bias_and_variance_together(self):
         """Against moments of formed draws."""
@@ -234,67 +235,3 @@ def test_the_table_sets_exponents_beside_theory(rows, form):
     assert "theory" in text
     assert "exponent" in text
     assert text.count("weight") >= len(LAWS) // 2
-
-
-class TestCommand:
-    @pytest.fixture(autouse=True)
-    def small(self, tmp_path, monkeypatch):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(scaling, "SMALL", (0.01,))
-        monkeypatch.setattr(
-            scaling, "LARGE", {"weight_perturbation": (0.5,), "node_perturbation": (0.05,)}
-        )
-
-    def run(self, *arguments):
-        given = ["run", "scaling", "--samples", "320", "--seeds", "2", "--jobs", "1", *arguments]
-        return CliRunner().invoke(main, given)
-
-    def test_the_experiment_writes_values_exponents_and_picture(self, monkeypatch):
-        defaults = scaling.parts.__defaults__
-        monkeypatch.setattr(scaling.parts, "__defaults__", (*defaults[:-1], SIZES[:2]))
-        done = self.run("--out", "out", "--format", "png")
-        assert done.exit_code == 0, done.output
-        assert "theory" in done.stdout
-        written = {str(path.relative_to("out")) for path in Path("out").rglob("*.*")}
-        assert written == {
-            "values.csv",
-            "exponents.md",
-            "exponents.csv",
-            "study.json",
-            "parts.jsonl",
-            "figures/scaling.png",
-        }
-        assert len(pd.read_csv("out/exponents.csv")) == len(LAWS)
-
-    def test_a_dry_run_writes_nothing(self):
-        done = self.run("--dry-run")
-        assert done.exit_code == 0
-        assert "Would write to" in done.stdout
-        assert list(Path().iterdir()) == []
-
-    @pytest.mark.parametrize(
-        ("arguments", "said"),
-        [
-            (("--rules", "backprop"), "rules: the experiment scaling does not take this option"),
-            (("--seeds", "1"), "seeds: 1 is not a whole number of at least 2"),
-            (("--samples", "3"), "samples: 3 is not a whole number of at least 320"),
-            (("--jobs", "0"), "jobs: 0 is not"),
-            (("--format", "pgn"), "format: 'pgn' is not known"),
-            (
-                ("--out", "taken"),
-                "out: 'taken' holds 'other.txt', which is not from an experiment scaling",
-            ),
-        ],
-    )
-    def test_bad_input_is_refused_in_one_sentence(self, arguments, said):
-        Path("taken").mkdir()
-        Path("taken/other.txt").write_text("mine")
-        done = self.run(*arguments)
-        assert done.exit_code == 2, done.output
-        assert said in done.stderr
-        assert done.stderr.count("\n") == 1
-        assert [str(path) for path in Path().rglob("*.*")] == ["taken/other.txt"]
-
-    def test_experiments_are_listed(self):
-        done = CliRunner().invoke(main, ["list", "experiments"])
-        assert "\nscaling  " in done.stdout

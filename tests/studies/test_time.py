@@ -1,18 +1,15 @@
-"""The study of time: exponents of a small version, its report, and its command."""
-
-import json
+"""The study of time: exponents of a small version, and its report."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
-from plausibench.bench.cli import main
-from plausibench.bench.experiments import time
-from plausibench.bench.experiments.parts import collect
+import studied
 from plausibench.bench.report.scaling import fit, points
 from plausibench.bench.report.time import exponents, lengths
 from plausibench.bench.report.time import time as picture
+from plausibench.bench.running.executor import Processes
+from plausibench.bench.studies import time
 from plausibench.kernels.errors import InputError
 
 SMALL = tuple(
@@ -25,8 +22,11 @@ SMALL = tuple(
 
 
 @pytest.fixture(scope="module")
-def rows():
-    return pd.DataFrame(collect(time.parts(samples=320, seeds=3, points=SMALL)))
+def rows(tmp_path_factory):
+    path = tmp_path_factory.mktemp("time")
+    found = studied.run("time", path, samples=320, seeds=3, points=SMALL)
+    assert set(found.jobs["status"]) == {"done"}
+    return found.frame
 
 
 def law(axis, rule, quantity):
@@ -84,28 +84,15 @@ def test_report(rows):
     assert len(drawn.figure.axes) == 6
 
 
-def test_command(tmp_path, monkeypatch):
-    few = tuple(point for point in SMALL if point.value in (4, 0.1, 0.03, 16))
-    monkeypatch.setattr(time.parts, "__defaults__", (*time.parts.__defaults__[:-1], few))
-    out = tmp_path / "out"
-    arguments = ["run", "time", "--samples", "320", "--seeds", "2", "--out", str(out)]
-    found = CliRunner().invoke(main, arguments)
-    assert found.exit_code == 0, found.output
-    names = {path.name for path in out.iterdir()}
-    tables = {f"{name}.{kind}" for name in time.TABLES for kind in ("md", "csv")}
-    assert names == {"values.csv", "study.json", "parts.jsonl", "figures", *tables}
-    assert json.loads((out / "study.json").read_text())["experiment"] == "time"
-    again = CliRunner().invoke(main, [*arguments, "--dry-run"])
-    assert f"{2 * len(few)} parts" in again.output
-
-
-def test_values_do_not_depend_on_processes():
-    few = [point for point in SMALL if point.axis == "network size" and point.value == 8]
-    one, two = (collect(time.parts(320, 2, points=tuple(few)), jobs) for jobs in (1, 2))
-    pd.testing.assert_frame_equal(pd.DataFrame(one), pd.DataFrame(two))
+def test_values_do_not_depend_on_processes(tmp_path):
+    few = tuple(point for point in SMALL if point.axis == "network size" and point.value == 8)
+    small = {"samples": 320, "seeds": 2, "points": few}
+    one = studied.run("time", tmp_path / "one", **small)
+    two = studied.run("time", tmp_path / "two", executor=Processes(2), **small)
+    pd.testing.assert_frame_equal(one.frame, two.frame, check_exact=True)
 
 
 @pytest.mark.parametrize("options", [{"samples": 10}, {"seeds": 1}, {"seed": -1}])
 def test_refusals(options):
     with pytest.raises(InputError, match=next(iter(options))):
-        time.parts(**options)
+        time.Options(**options)

@@ -19,6 +19,7 @@ causes, objects and channels, the digits of the test set, and the pixels' order 
 those of all seeds.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,13 +27,13 @@ import numpy as np
 
 from plausibench.architectures.network import Network
 from plausibench.bench.experiments.dictionary import learned, recovered
-from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.experiments.worlds import Cued, Field, Movie, Sources, World
 from plausibench.bench.optimisers import Adam
 from plausibench.bench.registry import make
+from plausibench.bench.running.job import Job, Row
+from plausibench.bench.studies.study import Study
 from plausibench.bench.training import accuracy, trajectory
-from plausibench.kernels.errors import Divergence, integer
-from plausibench.kernels.threads import one_blas_thread
+from plausibench.kernels.errors import Divergence, integer, refusal
 from plausibench.rules.backprop import Backprop
 
 if TYPE_CHECKING:
@@ -148,8 +149,9 @@ VARIANTS = (
 )
 
 
-def parts(seeds: int = 5, seed: int = 0, checkpoints: tuple[int, ...] = (STEPS,)) -> list[Part]:
-    """Independent parts of the study.
+@dataclass(frozen=True)
+class Options:
+    """What to measure.
 
     Parameters
     ----------
@@ -159,26 +161,48 @@ def parts(seeds: int = 5, seed: int = 0, checkpoints: tuple[int, ...] = (STEPS,)
     checkpoints
         The last one is the number of training steps.
 
-    Returns
-    -------
-    list of Part
-        Each makes a row for a seed: ``bias``, ``variant``, ``helps``, ``null``, ``budget``,
-        ``parameters``, ``seed`` and ``score``, which is NaN where the network diverged.
-
     Raises
     ------
     InputError
-        If an argument is not allowed.
+        If a value is not allowed.
     """
-    seeds = integer("seeds", seeds, least=2)
-    seed = integer("seed", seed, least=0)
-    steps = max(integer("checkpoints", step, least=1) for step in checkpoints)
+
+    seeds: int = 5
+    seed: int = 0
+    checkpoints: tuple[int, ...] = (STEPS,)
+
+    def __post_init__(self) -> None:
+        integer("seeds", self.seeds, least=2)
+        integer("seed", self.seed, least=0)
+        if not self.checkpoints:
+            raise refusal("checkpoints", self.checkpoints, "a number of training steps")
+        for step in self.checkpoints:
+            integer("checkpoints", step, least=1)
+
+
+def jobs(options: Options) -> list[Job]:
+    """A job for each variant, with and without its structure, amount of data and seed.
+
+    Each makes a row: ``helps``, ``parameters`` and ``score``, which is NaN where the network
+    diverged.
+    """
+    steps = max(options.checkpoints)
     return [
-        Part(variant.bias, rows_of, (place, null, budget, steps, one))
+        Job(
+            about={
+                "bias": variant.bias,
+                "variant": variant.name,
+                "null": null,
+                "budget": budget,
+                "seed": seed,
+            },
+            work=rows_of,
+            arguments=(place, null, budget, steps, seed),
+        )
         for place, variant in enumerate(VARIANTS)
         for null in (False, True)
         for budget in SETTINGS[variant.bias].budgets
-        for one in range(seed, seed + seeds)
+        for seed in range(options.seed, options.seed + options.seeds)
     ]
 
 
@@ -189,37 +213,33 @@ def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
     return {"biases": biases(rows)}, [inductive_biases(rows)]
 
 
-def rows_of(place: int, null: bool, budget: int, steps: int, seed: int) -> Rows:
-    """Score of one variant with one amount of data."""
+def rows_of(place: int, null: bool, budget: int, steps: int, seed: int) -> Iterator[Row]:
+    """Score of one variant with one amount of data.
+
+    Raises
+    ------
+    Divergence
+        After a row without a score, if the network diverges.
+    """
     variant = VARIANTS[place]
     setting = SETTINGS[variant.bias]
     world = setting.world(examples=budget, null=null, seed=seed)
     options = dict(variant.options)
-    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
-        if isinstance(world, Sources):
-            found = learned(world.train.inputs, world.causes, seed=seed, **options)
-            score, parameters = recovered(found, world.patterns), found.size
-        else:
-            network: Network = make("architecture", variant.architecture, seed=seed, **options)
-            parameters = network.size
-            try:
-                if variant.learns:
-                    network = trained(network, setting, world, steps, seed)
-                score = named(network, world) if isinstance(world, Movie) else right(network, world)
-            except Divergence:
-                score = float("nan")
-    return [
-        {
-            "bias": variant.bias,
-            "variant": variant.name,
-            "helps": variant.helps,
-            "null": null,
-            "budget": budget,
-            "parameters": parameters,
-            "seed": seed,
-            "score": score,
-        }
-    ]
+    if isinstance(world, Sources):
+        columns = learned(world.train.inputs, world.causes, seed=seed, **options)
+        score = recovered(columns, world.patterns)
+        yield {"helps": variant.helps, "parameters": columns.size, "score": score}
+        return
+    network: Network = make("architecture", variant.architecture, seed=seed, **options)
+    about = {"helps": variant.helps, "parameters": network.size}
+    try:
+        if variant.learns:
+            network = trained(network, setting, world, steps, seed)
+        score = named(network, world) if isinstance(world, Movie) else right(network, world)
+    except Divergence:
+        yield {**about, "score": float("nan")}
+        raise
+    yield {**about, "score": score}
 
 
 def trained(network: Network, setting: Setting, world: World, steps: int, seed: int) -> Network:
@@ -250,3 +270,13 @@ def named(network: Network, film: Movie) -> float:
 def right(network: Network, world: World) -> float:
     """Accuracy on the test set."""
     return accuracy(network.forward(world.test.inputs).output, world.test)
+
+
+INDUCTIVE_BIASES = Study(
+    name="inductive_biases",
+    summary="what sparseness, slowness, convolution and a gate are good for",
+    options=Options,
+    keys=("bias", "variant", "null", "budget", "seed"),
+    jobs=jobs,
+    report="plausibench.bench.studies.inductive_biases:report",
+)

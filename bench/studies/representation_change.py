@@ -23,8 +23,8 @@ The profile is *top-heavy* where the layer at the top changes more than that at 
 *ordered* where each changes more than the one below.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -33,15 +33,15 @@ import numpy as np
 from plausibench.architectures.convolutional import Convolutional
 from plausibench.architectures.network import Network
 from plausibench.bench.experiments.cells import runnable
-from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.optimisers import make_optimiser
+from plausibench.bench.running.job import Job, Row
 from plausibench.bench.selectors import select
+from plausibench.bench.studies.study import Study
 from plausibench.bench.tasks.gratings import Gratings, grating
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training import accuracy, trajectory
 from plausibench.kernels.errors import Divergence, InputError, integer, positive
 from plausibench.kernels.streams import stream
-from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.cross_entropy import CrossEntropy
 from plausibench.objectives.expected_reward import ExpectedReward
 from plausibench.objectives.objective import Objective
@@ -103,16 +103,9 @@ def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
     return {"representation_change": changes(rows)}, [representation_change(rows)]
 
 
-def parts(
-    rules: tuple[str, ...] = RULES,
-    optimiser: str = "adam",
-    learning_rate: float | None = None,
-    seeds: int = 10,
-    seed: int = 0,
-    checkpoints: tuple[int, ...] = (STEPS,),
-    coarse_steps: int = COARSE_STEPS,
-) -> list[Part]:
-    """Independent parts of the study.
+@dataclass(frozen=True)
+class Options:
+    """What to measure.
 
     Parameters
     ----------
@@ -130,64 +123,92 @@ def parts(
     coarse_steps
         Batches of the coarse task.
 
-    Returns
-    -------
-    list of Part
-        Each makes rows with ``rule``, ``seed``, ``reward`` (earned or shuffled), ``layer`` (or
-        ``""``), ``quantity`` (accuracy; change) and ``value``.
-
     Raises
     ------
     InputError
-        If an argument is not allowed, or a rule cannot run on the network.
+        If a value is not allowed, or a rule cannot run on the network.
     """
-    seeds = integer("seeds", seeds, least=2)
-    seed = integer("seed", seed, least=0)
-    if learning_rate is not None:
-        learning_rate = positive("learning_rate", learning_rate)
-    if len(checkpoints) != 1:
-        raise InputError(
-            f"checkpoints: {len(checkpoints)} numbers of training steps; allowed is one"
-        )
-    steps = integer("checkpoints", checkpoints[0], least=1)
-    coarse_steps = integer("coarse_steps", coarse_steps, least=1)
-    todo = []
-    for rule in rules:
-        runnable(rule, SHAPE.build(0), ExpectedReward())
-        rate = RATES.get(rule, OTHER_RATE) if learning_rate is None else learning_rate
-        make_optimiser(optimiser, rate)
-        todo += [
-            Part(rule, rows_of, (rule, optimiser, rate, steps, coarse_steps, one))
-            for one in range(seed, seed + seeds)
-        ]
+
+    rules: tuple[str, ...] = RULES
+    optimiser: str = "adam"
+    learning_rate: float | None = None
+    seeds: int = 10
+    seed: int = 0
+    checkpoints: tuple[int, ...] = (STEPS,)
+    coarse_steps: int = COARSE_STEPS
+
+    def __post_init__(self) -> None:
+        integer("seeds", self.seeds, least=2)
+        integer("seed", self.seed, least=0)
+        if self.learning_rate is not None:
+            positive("learning_rate", self.learning_rate)
+        if len(self.checkpoints) != 1:
+            raise InputError(
+                f"checkpoints: {len(self.checkpoints)} numbers of training steps; allowed is one"
+            )
+        integer("checkpoints", self.checkpoints[0], least=1)
+        integer("coarse_steps", self.coarse_steps, least=1)
+        for rule in self.rules:
+            runnable(rule, SHAPE.build(0), ExpectedReward())
+            make_optimiser(self.optimiser, self.rate(rule))
+
+    def rate(self, rule: str) -> float:
+        """Learning rate of a rule."""
+        if self.learning_rate is not None:
+            return float(self.learning_rate)
+        return RATES.get(rule, OTHER_RATE)
+
+
+def jobs(options: Options) -> list[Job]:
+    """A job for each seed and rule.
+
+    Each makes rows with ``reward`` (earned or shuffled), ``layer`` (or ``""``), ``quantity``
+    (accuracy; change) and ``value``; the accuracy of a network that diverged is NaN.
+    """
+    (steps,) = options.checkpoints
     # Those of a seed after each other: a process then needs the coarse task only once.
-    return sorted(todo, key=lambda part: part.arguments[-1])
+    return [
+        Job(
+            about={"rule": rule, "seed": seed},
+            work=rows_of,
+            arguments=(
+                *(rule, options.optimiser, options.rate(rule)),
+                *(steps, options.coarse_steps, seed),
+            ),
+        )
+        for seed in range(options.seed, options.seed + options.seeds)
+        for rule in options.rules
+    ]
 
 
 def rows_of(
     rule: str, optimiser: str, rate: float, steps: int, coarse_steps: int, seed: int
-) -> Rows:
-    """Change of tuning by layer, with rewards that are earned and with shuffled ones."""
+) -> Iterator[Row]:
+    """Change of tuning by layer, with rewards that are earned and with shuffled ones.
+
+    Raises
+    ------
+    Divergence
+        After all rows, if a network diverged.
+    """
     made: Rule = select("rule", rule).make()
-    rows: Rows = []
-    with one_blas_thread():
-        begin = with_new_head(coarse(coarse_steps, seed), seed)
-        before = tuning(begin)
-        for reward in ("earned", "shuffled"):
-            task = Gratings(shuffled=reward == "shuffled", examples=BATCH * steps, seed=seed)
-            about = {"rule": rule, "seed": seed, "reward": reward}
-            try:
-                end = trained(made, begin, ExpectedReward(), task, optimiser, rate, steps, seed)
-            except Divergence:
-                rows.append({**about, "layer": "", "quantity": "accuracy", "value": float("nan")})
-                continue
-            right = accuracy(end.forward(task.test.inputs).output, task.test)
-            rows.append({**about, "layer": "", "quantity": "accuracy", "value": right})
-            rows += [
-                {**about, "layer": layer, "quantity": "change", "value": value}
-                for layer, value in changed(before, tuning(end)).items()
-            ]
-    return rows
+    begin = with_new_head(coarse(coarse_steps, seed), seed)
+    before = tuning(begin)
+    diverged: list[Divergence] = []
+    for reward in ("earned", "shuffled"):
+        task = Gratings(shuffled=reward == "shuffled", examples=BATCH * steps, seed=seed)
+        accurate = {"reward": reward, "layer": "", "quantity": "accuracy"}
+        try:
+            end = trained(made, begin, ExpectedReward(), task, optimiser, rate, steps, seed)
+        except Divergence as error:
+            diverged.append(error)
+            yield {**accurate, "value": float("nan")}
+            continue
+        yield {**accurate, "value": accuracy(end.forward(task.test.inputs).output, task.test)}
+        for layer, value in changed(before, tuning(end)).items():
+            yield {"reward": reward, "layer": layer, "quantity": "change", "value": value}
+    if diverged:
+        raise diverged[0]
 
 
 @lru_cache(maxsize=2)
@@ -228,8 +249,7 @@ def trained(
     course = trajectory(
         rule, rule, network, objective, task, optimise, [steps], BATCH, stream(seed, "learning")
     )
-    with np.errstate(over="ignore", invalid="ignore"):
-        (last,) = course
+    (last,) = course
     return last.network
 
 
@@ -249,3 +269,13 @@ def changed(before: Mapping[str, Array], after: Mapping[str, Array]) -> dict[str
         layer: float(np.linalg.norm(after[layer] - curves) / np.linalg.norm(curves))
         for layer, curves in before.items()
     }
+
+
+REPRESENTATION_CHANGE = Study(
+    name="representation_change",
+    summary="tuning change by layer after learning by reward, minus a control",
+    options=Options,
+    keys=("rule", "seed", "reward", "layer", "quantity"),
+    jobs=jobs,
+    report="plausibench.bench.studies.representation_change:report",
+)

@@ -17,7 +17,7 @@ neurons, and weights are pruned from the smallest. Networks that learn one famil
 the other show what is forgotten, and what earlier tasks are worth for later ones.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,14 +30,14 @@ from plausibench.architectures.spatial import SpatialNetwork
 from plausibench.architectures.spatial_rnn import SpatialRnn
 from plausibench.bench import modules
 from plausibench.bench.experiments.cells import runnable
-from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.optimisers import Adam
+from plausibench.bench.running.job import Job, Row
 from plausibench.bench.selectors import select
+from plausibench.bench.studies.study import Study
 from plausibench.bench.tasks.yang2019 import Yang2019
 from plausibench.bench.training import trajectory
 from plausibench.kernels.errors import Divergence, InputError, integer
 from plausibench.kernels.streams import generator, stream
-from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.mean_squared_error import MeanSquaredError
 from plausibench.objectives.objective import Objective
 from plausibench.objectives.weighted_sum import WeightedSum
@@ -102,13 +102,9 @@ SEQUENTIAL = ("none", "L1", "both")
 SEQUENCE_STRENGTH = 1e-4
 
 
-def parts(
-    seeds: int = 5,
-    seed: int = 0,
-    rules: tuple[str, ...] = ("backpropagation_through_time",),
-    checkpoints: tuple[int, ...] = (STEPS,),
-) -> list[Part]:
-    """Independent parts of the study.
+@dataclass(frozen=True)
+class Options:
+    """What to measure.
 
     Parameters
     ----------
@@ -120,40 +116,70 @@ def parts(
     checkpoints
         Number of training steps, one.
 
-    Returns
-    -------
-    list of Part
-        Each makes a row for each value: ``rule``, ``arm``, ``strength`` (of the penalty),
-        ``seed``, ``quantity``, ``of`` (what of: a task, a number of weights, a phase, a neuron),
-        ``value``, and where there is a null ``z`` and ``p``.
-
     Raises
     ------
     InputError
-        If an argument is not allowed.
+        If a value is not allowed, or a rule does not run here.
     """
-    seeds = integer("seeds", seeds, least=2)
-    seed = integer("seed", seed, least=0)
-    if len(checkpoints) != 1:
-        raise InputError(
-            f"checkpoints: {len(checkpoints)} numbers of training steps; allowed is one"
+
+    seeds: int = 5
+    seed: int = 0
+    rules: tuple[str, ...] = ("backpropagation_through_time",)
+    checkpoints: tuple[int, ...] = (STEPS,)
+
+    def __post_init__(self) -> None:
+        integer("seeds", self.seeds, least=2)
+        integer("seed", self.seed, least=0)
+        if len(self.checkpoints) != 1:
+            raise InputError(
+                f"checkpoints: {len(self.checkpoints)} numbers of training steps; allowed is one"
+            )
+        integer("checkpoints", self.checkpoints[0], least=10)
+        for name in self.rules:
+            _refuse(name)
+
+
+def jobs(options: Options) -> list[Job]:
+    """A job for each network: a seed, a rule, an arm with a strength, tasks at once or in turn.
+
+    ``course`` says which of the two (together, sequence). Each makes a row for each value:
+    ``quantity``, ``of`` (what of: a task, a number of weights, a phase, a neuron), ``value``, and
+    where there is a null ``z`` and ``p``. That of L1 makes those of the arm of swaps, too.
+    """
+    (steps,) = options.checkpoints
+    phase = round(PHASE * steps)
+    strengths = [("none", 0.0)]
+    strengths += [(arm, s) for s in STRENGTHS for arm in ("L1", "distance", "both")]
+    each = [
+        (seed, rule)
+        for seed in range(options.seed, options.seed + options.seeds)
+        for rule in options.rules
+    ]
+    todo = [
+        Job(
+            about=_about("together", rule, arm, strength, seed),
+            work=together,
+            arguments=(rule, arm, strength, seed, steps),
+            cost=steps,
         )
-    steps = integer("checkpoints", checkpoints[0], least=10)
-    for name in rules:
-        _refuse(name)
-    todo = []
-    for one in range(seed, seed + seeds):
-        for name in rules:
-            strengths = [("none", 0.0)]
-            strengths += [(arm, s) for s in STRENGTHS for arm in ("L1", "distance", "both")]
-            todo += [Part(arm, together, (name, arm, s, one, steps)) for arm, s in strengths]
-    for one in range(seed, seed + seeds):
-        for name in rules:
-            todo += [
-                Part("sequence", in_sequence, (name, arm, one, round(PHASE * steps)))
-                for arm in SEQUENTIAL
-            ]
+        for seed, rule in each
+        for arm, strength in strengths
+    ]
+    todo += [
+        Job(
+            about=_about("sequence", rule, arm, SEQUENCE_STRENGTH, seed),
+            work=in_sequence,
+            arguments=(rule, arm, seed, phase),
+            cost=2 * len(PHASES) * phase,  # every phase is learned by a fresh network, too
+        )
+        for seed, rule in each
+        for arm in SEQUENTIAL
+    ]
     return todo
+
+
+def _about(course: str, rule: str, arm: str, strength: float, seed: int) -> dict[str, Any]:
+    return {"course": course, "rule": rule, "arm": arm, "strength": strength, "seed": seed}
 
 
 def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
@@ -170,57 +196,62 @@ def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
     )
 
 
-def together(rule: str, arm: str, strength: float, seed: int, steps: int) -> Rows:
-    """Rows of a network that learned all tasks at once; of L1 also with neurons swapped."""
+def together(rule: str, arm: str, strength: float, seed: int, steps: int) -> Iterator[Row]:
+    """Rows of a network that learned all tasks at once; of L1 also with neurons swapped.
+
+    Raises
+    ------
+    Divergence
+        After a row that says so, if the network diverges.
+    """
     task = _task(TASKS, seed)
     network = _built(task, seed)
-    about = {"rule": rule, "arm": arm, "strength": strength, "seed": seed}
-    with one_blas_thread():
-        try:
-            network = _learned(rule, network, task, ARMS[arm], strength, steps, seed)
-        except Divergence:
-            arms = ("L1", "swaps") if arm == "L1" else (arm,)
-            return [{**about, "arm": each, **_row("diverged", 1.0)} for each in arms]
-        variance = _variance(network, task)
-        labels = modules.clusters(variance, seed)
-        same = _performing(network, task, labels, generator(seed, "lesions"))
-        found = [{**about, **row} for row in same + _placed(network, variance, labels, seed)]
-        if arm == "L1":
-            order, _ = network.wire(LAYER).swaps(NEURONS**2)
-            moved = permuted_network(network, LAYER, order)
-            assert isinstance(moved, SpatialNetwork)
-            own = same + _placed(moved, variance[order], labels[order], seed)
-            found += [{**about, "arm": "swaps", **row} for row in own]
-    return found
+    try:
+        network = _learned(rule, network, task, ARMS[arm], strength, steps, seed)
+    except Divergence:
+        for each in ("L1", "swaps") if arm == "L1" else (arm,):
+            yield {"arm": each, **_row("diverged", 1.0)}
+        raise
+    variance = _variance(network, task)
+    labels = modules.clusters(variance, seed)
+    same = _performing(network, task, labels, generator(seed, "lesions"))
+    yield from same + _placed(network, variance, labels, seed)
+    if arm == "L1":
+        order, _ = network.wire(LAYER).swaps(NEURONS**2)
+        moved = permuted_network(network, LAYER, order)
+        assert isinstance(moved, SpatialNetwork)
+        for row in same + _placed(moved, variance[order], labels[order], seed):
+            yield {"arm": "swaps", **row}
 
 
-def in_sequence(rule: str, arm: str, seed: int, steps: int) -> Rows:
-    """Rows of a network that learned one phase after the other, and of fresh ones for each."""
-    about = {"rule": rule, "arm": arm, "strength": SEQUENCE_STRENGTH, "seed": seed}
+def in_sequence(rule: str, arm: str, seed: int, steps: int) -> Iterator[Row]:
+    """Rows of a network that learned one phase after the other, and of fresh ones for each.
+
+    Raises
+    ------
+    Divergence
+        After the rows before it and one that says so, if a network diverges.
+    """
     tasks = [_task(phase, seed) for phase in PHASES]
     network = fresh = _built(tasks[0], seed)
     names = ["+".join(phase) for phase in PHASES]
-    found: Rows = []
-    with one_blas_thread():
-        for number, task in enumerate(tasks):
-            key = stream(seed, "phase", number)
-            settings = (task, ARMS[arm], 0.0 if arm == "none" else SEQUENCE_STRENGTH, steps, key)
-            alone: list[float] = []
-            along: list[float] = []
-            try:
-                network = _learned(rule, network, *settings, along.append)
-                if number:
-                    _learned(rule, fresh, *settings, alone.append)
-            except Divergence:
-                return [*found, {**about, **_row("diverged", 1.0)}]
+    for number, task in enumerate(tasks):
+        key = stream(seed, "phase", number)
+        settings = (task, ARMS[arm], 0.0 if arm == "none" else SEQUENCE_STRENGTH, steps, key)
+        alone: list[float] = []
+        along: list[float] = []
+        try:
+            network = _learned(rule, network, *settings, along.append)
             if number:
-                gained = float(np.mean(along) - np.mean(alone))
-                found.append({**about, **_row("transfer", gained, names[number])})
-            found += [
-                {**about, **_row(f"after {names[number]}", right(network, each).mean(), name)}
-                for each, name in zip(tasks[: number + 1], names, strict=False)
-            ]
-    return found
+                _learned(rule, fresh, *settings, alone.append)
+        except Divergence:
+            yield _row("diverged", 1.0)
+            raise
+        if number:
+            gained = float(np.mean(along) - np.mean(alone))
+            yield _row("transfer", gained, names[number])
+        for each, name in zip(tasks[: number + 1], names, strict=False):
+            yield _row(f"after {names[number]}", right(network, each).mean(), name)
 
 
 def right(network: Network, task: Yang2019, trials: int | None = None) -> Array:
@@ -305,7 +336,7 @@ def _row(quantity: str, value: float, of: str = "", **others: Any) -> dict[str, 
 
 def _performing(
     network: SpatialNetwork, task: Yang2019, labels: Array, draw: np.random.Generator
-) -> Rows:
+) -> list[dict[str, Any]]:
     """What does not depend on where neurons are."""
     answers, turns = right(network, task), np.arange(task.test.size) % len(TASKS)
     absolute = np.abs(network.parameters[RECURRENT])
@@ -321,7 +352,9 @@ def _performing(
     ]
 
 
-def _placed(network: SpatialNetwork, variance: Array, labels: Array, seed: int) -> Rows:
+def _placed(
+    network: SpatialNetwork, variance: Array, labels: Array, seed: int
+) -> list[dict[str, Any]]:
     """What depends on where neurons are."""
     absolute = np.abs(network.parameters[RECURRENT])
     wiring, size = (absolute * network.distances[RECURRENT]).sum(), absolute.sum()
@@ -345,7 +378,7 @@ def _variance(network: RecurrentNetwork, task: Yang2019) -> Array:
 
 def _modules(
     network: SpatialNetwork, variance: Array, labels: Array, draw: np.random.Generator
-) -> Rows:
+) -> list[dict[str, Any]]:
     """Locality, modularity and co-emergence of the active neurons, each beside its null."""
     active = np.flatnonzero(labels >= 0)
     own, size = labels[active], len(active)
@@ -392,7 +425,7 @@ def _shuffled(weights: Array, labels: Array, draw: np.random.Generator) -> float
     return float(np.mean(null))
 
 
-def _pruned(network: SpatialNetwork, task: Yang2019) -> Rows:
+def _pruned(network: SpatialNetwork, task: Yang2019) -> list[dict[str, Any]]:
     """Performance with the smallest weights cut, and how many are needed."""
     weights = network.parameters[RECURRENT]
     ranked = np.argsort(-np.abs(weights), axis=None)
@@ -413,7 +446,7 @@ def _pruned(network: SpatialNetwork, task: Yang2019) -> Rows:
 
 def _lesioned(
     network: SpatialNetwork, task: Yang2019, labels: Array, draw: np.random.Generator
-) -> Rows:
+) -> list[dict[str, Any]]:
     """Damage by the loss of each cluster, and how specific it is beside random lesions."""
     turns = np.arange(PROBES) % len(TASKS)
 
@@ -457,7 +490,7 @@ def _without(network: SpatialNetwork, neurons: Array) -> Network:
     return network.with_parameters(changed)
 
 
-def _drawn(network: SpatialNetwork, variance: Array, labels: Array) -> Rows:
+def _drawn(network: SpatialNetwork, variance: Array, labels: Array) -> list[dict[str, Any]]:
     """What the picture of one network shows: places, clusters, variances, connections."""
     weights = np.abs(network.parameters[RECURRENT])
     strongest = np.argsort(-weights, axis=None)[:SHOWN]
@@ -474,3 +507,13 @@ def _drawn(network: SpatialNetwork, variance: Array, labels: Array) -> Rows:
         for n in range(NEURONS)
         for k, name in enumerate(TASKS)
     ]
+
+
+MODULARITY = Study(
+    name="modularity",
+    summary="whether wiring cost and swaps of neurons make recurrent networks grow modules",
+    options=Options,
+    keys=("course", "rule", "arm", "strength", "seed", "quantity", "of"),
+    jobs=jobs,
+    report="plausibench.bench.studies.modularity:report",
+)

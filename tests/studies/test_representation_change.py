@@ -3,14 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
-from plausibench.bench.cli import main
-from plausibench.bench.experiments import representation_change as study
-from plausibench.bench.experiments.parts import collect
+import studied
 from plausibench.bench.report.means import over_seeds
 from plausibench.bench.report.representation_change import changes, profiles
 from plausibench.bench.report.representation_change import representation_change as picture
+from plausibench.bench.running.executor import Processes
+from plausibench.bench.studies import representation_change as study
 from plausibench.bench.tasks.gratings import grating
 from plausibench.kernels.errors import InputError
 
@@ -18,9 +17,12 @@ RULE = "attention_gated"
 
 
 @pytest.fixture(scope="module")
-def rows():
-    todo = study.parts(rules=(RULE,), seeds=2, checkpoints=(8,), coarse_steps=8)
-    return pd.DataFrame(collect(todo))
+def rows(tmp_path_factory):
+    path = tmp_path_factory.mktemp("representation_change")
+    given = {"rules": (RULE,), "seeds": 2, "checkpoints": (8,), "coarse_steps": 8}
+    found = studied.run("representation_change", path, **given)
+    assert set(found.jobs["status"]) == {"done"}
+    return found.frame
 
 
 def known(right):
@@ -100,34 +102,46 @@ def test_change_of_tuning():
     assert study.changed(before, {"layer1": 1.5 * np.ones((4, 3))})["layer1"] == pytest.approx(0.5)
 
 
-def test_diverged_networks_have_not_learned():
+def test_diverged_networks_have_not_learned(tmp_path):
     """Steps of 1e200 overflow."""
-    found = study.rows_of("sign_symmetry", "sgd", 1e200, 8, 8, 0)
-    assert {row["quantity"] for row in found} == {"accuracy"}
-    assert all(np.isnan(row["value"]) for row in found)
+    given = {"rules": ("sign_symmetry",), "optimiser": "sgd", "learning_rate": 1e200, "seeds": 2}
+    given |= {"checkpoints": (8,), "coarse_steps": 8}
+    found = studied.run("representation_change", tmp_path, **given)
+    assert set(found.jobs["status"]) == {"diverged"}
+    assert len(found.frame) == 2 * 2
+    assert set(found.frame["quantity"]) == {"accuracy"}
+    assert found.frame["value"].isna().all()
+    tables, (drawn,) = study.report(found.frame)
+    table = tables["representation_change"]
+    assert table.notes[-1] == "Diverged and left out: 4 networks."
+    assert drawn.figure.axes[0].get_title(loc="left").endswith("0 of 2 learned")
+    assert drawn.name == "representation_change"
+
+
+def test_a_control_that_diverged_leaves_no_excess():
+    rows = known([0.95, 0.97, 1.0])
+    lost = (rows["reward"] == "shuffled") & (rows["rule"] == RULE)
+    table = changes(rows[~(lost & (rows["quantity"] == "change"))])
+    ordered = table.raw.set_index(["rule", "reward"])["ordered"]
+    assert ordered["attention gated", "earned"] == "3 of 3"
+    assert ("attention gated", "excess") not in ordered.index
+    assert ordered["backprop", "excess"] == "3 of 3"
 
 
 @pytest.mark.acceptance
-def test_learning_changes_the_top_most(record_figure):
+def test_learning_changes_the_top_most(record_figure, tmp_path):
     """In networks above 90 % right, after subtracting the control."""
     rules = ("reinforce[baseline=running]", "sign_symmetry")
-    found = profiles(pd.DataFrame(collect(study.parts(rules=rules, seeds=4))))
+    run = studied.run(
+        "representation_change", tmp_path, executor=Processes(2), rules=rules, seeds=4
+    )
+    found = profiles(run.frame)
     for rule in rules:
         excess = found.loc[("excess", rule)]
         assert len(excess) >= 3
         top = (excess["layer4"] - excess["layer1"]).mean()
         record_figure(f"{rule}: excess change at the top minus that at the bottom", top)
         assert top > 0
-
-
-def test_command(tmp_path, monkeypatch):
-    monkeypatch.setattr(study.parts, "__defaults__", (*study.parts.__defaults__[:-1], 4))
-    out = tmp_path / "out"
-    arguments = ["run", "representation_change", "--rules", RULE, "--seeds", "2", "--jobs", "1"]
-    arguments += ["--checkpoints", "4"]
-    found = CliRunner().invoke(main, [*arguments, "--optimiser", "sgd", "--out", str(out)])
-    assert found.exit_code == 0, found.output
-    assert "0 of 2" in (out / "representation_change.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -147,4 +161,4 @@ def test_command(tmp_path, monkeypatch):
 )
 def test_refusals(options, message):
     with pytest.raises(InputError, match=message):
-        study.parts(**options)
+        study.Options(**options)

@@ -1,18 +1,15 @@
-"""The study of modes: a small version, its report and its command, and what it must show."""
-
-import json
+"""The study of modes: a small version, its report, and what it must show."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
+import studied
 from plausibench.architectures.low_rank import Modes
-from plausibench.bench.cli import main
-from plausibench.bench.experiments import modes
-from plausibench.bench.experiments.modes import Arm
-from plausibench.bench.experiments.parts import collect
 from plausibench.bench.report.modes import trained
+from plausibench.bench.running.executor import Processes
+from plausibench.bench.studies import modes
+from plausibench.bench.studies.modes import MODES, Arm
 from plausibench.kernels.errors import InputError
 
 ARMS = (
@@ -26,11 +23,20 @@ SMALL = {"arms": ARMS, "compared": (1,), "timed": ((20, (2,)),)}
 
 
 @pytest.fixture(scope="module")
-def rows():
+def small():
+    """Few updates and trials."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(modes, "UPDATES", dict.fromkeys(modes.UPDATES, 3))
         patch.setattr(modes, "TESTED", 20)
-        return pd.DataFrame(collect(modes.parts(seeds=2, **SMALL)))
+        yield
+
+
+@pytest.fixture(scope="module")
+def rows(small, tmp_path_factory):
+    found = studied.run("modes", tmp_path_factory.mktemp("modes"), seeds=2, **SMALL)
+    assert set(found.jobs["status"]) == {"done"}
+    assert set(found.frame["part"]) == {"training", "structure", "rules", "cost"}
+    return found.frame
 
 
 def test_what_is_counted(rows):
@@ -64,14 +70,17 @@ def test_report(rows):
     assert len(picture.figure.axes) == 6
 
 
-def test_a_network_that_diverges_enters_no_mean(rows, monkeypatch):
+def test_a_network_that_diverges_enters_no_mean(rows, small, tmp_path, monkeypatch):
     """Beside two others, and as all that there is of its kind."""
     monkeypatch.setattr(modes, "RATE", 1e300)
-    lost = [row for arm in ARMS[1:3] for row in modes.trained(arm, 2)]
-    assert [(row["quantity"], row["outcome"]) for row in lost] == 2 * [("diverged", "diverged")]
+    given = {"arms": ARMS[1:3], "compared": (), "timed": ()}
+    run = studied.run("modes", tmp_path, seed=2, seeds=2, **given)
+    assert set(run.jobs["status"]) == {"diverged"}
+    lost = run.frame[run.frame["seed"] == 2]
+    assert lost[["quantity", "outcome"]].to_numpy().tolist() == 2 * [["diverged", "diverged"]]
     alone = (rows["part"] == "training") & (rows["modes"] == -1)
     before = trained(rows, "contextual_integration").raw.set_index("modes")
-    table = trained(pd.concat([rows[~alone], pd.DataFrame(lost)]), "contextual_integration")
+    table = trained(pd.concat([rows[~alone], lost]), "contextual_integration")
     after = table.raw.set_index("modes")
     values = [name for name in before if name not in ("kind", "outcome")]
     pd.testing.assert_frame_equal(after.loc[[0, 2], values], before.loc[[0, 2], values])
@@ -121,29 +130,30 @@ def test_offsets_of_either_stream():
     np.testing.assert_array_equal(inputs[:, :, 2:].argmax(axis=2), np.tile(context[:, None], 100))
 
 
-def test_command(tmp_path, monkeypatch):
-    defaults = modes.parts.__defaults__
-    monkeypatch.setattr(modes.parts, "__defaults__", (*defaults[:3], ARMS[3:4], (), ((20, (2,)),)))
-    monkeypatch.setattr(modes, "UPDATES", {"digits": 1})
-    monkeypatch.setattr(modes, "report", lambda _: ({}, []))
-    out = tmp_path / "out"
-    arguments = ["run", "modes", "--seeds", "2", "--out", str(out)]
-    found = CliRunner().invoke(main, arguments)
-    assert found.exit_code == 0, found.output
-    assert json.loads((out / "study.json").read_text())["experiment"] == "modes"
-    assert {path.name for path in out.iterdir()} == {"values.csv", "study.json", "parts.jsonl"}
-
-
-def test_values_do_not_depend_on_processes(monkeypatch):
-    todo = modes.parts(seeds=2, arms=(), compared=(1,), timed=())
-    one, two = (collect(todo, jobs) for jobs in (1, 2))
-    pd.testing.assert_frame_equal(pd.DataFrame(one), pd.DataFrame(two))
+def test_values_do_not_depend_on_processes(tmp_path):
+    given = {"seeds": 2, "arms": (), "compared": (1,), "timed": ()}
+    one = studied.run("modes", tmp_path / "one", **given)
+    two = studied.run("modes", tmp_path / "two", executor=Processes(2), **given)
+    pd.testing.assert_frame_equal(one.frame, two.frame, check_exact=True)
 
 
 @pytest.mark.parametrize("options", [{"samples": 10}, {"seeds": 1}, {"seed": -1}])
 def test_refusals(options):
     with pytest.raises(InputError, match=next(iter(options))):
-        modes.parts(**options)
+        modes.Options(**options)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"task": "digit", "neurons": 8}, "did you mean 'digits'"),
+        ({"task": "digits", "neurons": 8, "kind": "rates"}, "did you mean 'rate'"),
+        ({"task": "digits", "neurons": 8, "kind": "rate"}, "modes: networks of rates"),
+    ],
+)
+def test_arms_that_are_none_are_refused(given, said):
+    with pytest.raises(InputError, match=said):
+        MODES.choose({"arms": [given]})
 
 
 @pytest.mark.acceptance

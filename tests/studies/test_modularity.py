@@ -1,23 +1,22 @@
-"""Modules and their nulls; the study of modularity in a small version, its report and command."""
-
-import json
+"""Modules and their nulls; the study of modularity in a small version, and its report."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive_space as naive
+import studied
 from plausibench.bench import modules
-from plausibench.bench.cli import main
-from plausibench.bench.experiments import modularity as study
-from plausibench.bench.experiments.parts import collect
 from plausibench.bench.report.modularity import crossing, fronts, pictures
 from plausibench.bench.report.modularity import modules as modules_table
 from plausibench.bench.report.modularity import sequence as sequence_table
-from plausibench.kernels.errors import InputError
+from plausibench.bench.running.executor import Processes
+from plausibench.bench.running.job import compute
+from plausibench.bench.studies import modularity as study
+from plausibench.bench.studies.modularity import MODULARITY
+from plausibench.kernels.errors import Divergence, InputError
 from plausibench.kernels.places import distances, grid
 
 GRID = grid(10, 10)
@@ -190,9 +189,11 @@ def small():
 
 
 @pytest.fixture(scope="module")
-def rows(small):
-    todo = study.parts(seeds=2, checkpoints=(30,))
-    return pd.DataFrame(collect(todo))
+def rows(small, tmp_path_factory):
+    path = tmp_path_factory.mktemp("modularity")
+    found = studied.run("modularity", path, seeds=2, checkpoints=(30,))
+    assert set(found.jobs["status"]) == {"done"}
+    return found.frame
 
 
 def one(rows, quantity, **which):
@@ -296,14 +297,42 @@ def test_costs_at_equal_performance_are_compared_within_seeds():
     np.testing.assert_allclose(both["weights needed / L1"], 1.0)
 
 
-def test_a_network_that_diverges_is_a_row(small, monkeypatch):
+def test_a_network_that_diverges_is_a_row(small, monkeypatch, tmp_path):
     monkeypatch.setattr(study, "LEARNING_RATE", 1e300)
-    at = ("backpropagation_through_time", "L1", 1e-4, 0, 10)
-    with np.errstate(all="ignore"):
-        found = study.together(*at)
-    assert [(row["arm"], row["quantity"]) for row in found] == [
-        ("L1", "diverged"),
-        ("swaps", "diverged"),
+    found = studied.run("modularity", tmp_path, rules=["rflo"], seeds=2, checkpoints=(10,))
+    assert set(found.jobs["status"]) == {"diverged"}
+    assert set(found.frame["quantity"]) == {"diverged"}
+    first = found.frame[found.frame["seed"] == 0]
+    both = first[["course", "arm"]].to_numpy().tolist()
+    assert both == [
+        *(["together", arm] for arm in ("none", "L1", "swaps", "distance", "both")),
+        *(["sequence", arm] for arm in ("L1", "both")),
+    ]
+
+
+def test_a_sequence_keeps_what_was_before_it_diverged(small, monkeypatch, tmp_path):
+    learned, seen = study._learned, []
+
+    def late(*settings):
+        seen.append(settings)
+        if len(seen) == 4:  # the third phase: in the second a fresh network learned, too
+            raise Divergence("late")
+        return learned(*settings)
+
+    monkeypatch.setattr(study, "_learned", late)
+    job = next(
+        job
+        for job in MODULARITY.jobs(study.Options(seeds=2, checkpoints=(10,)))
+        if job.about["course"] == "sequence"
+    )
+    outcome = compute(job)
+    assert (outcome.status, outcome.reason) == ("diverged", "late")
+    assert [row["quantity"] for row in outcome.rows] == [
+        "after go",
+        "transfer",
+        "after dlygo",
+        "after dlygo",
+        "diverged",
     ]
 
 
@@ -319,30 +348,21 @@ def test_a_network_that_diverges_is_a_row(small, monkeypatch):
 )
 def test_bad_options_are_refused(options, said):
     with pytest.raises(InputError, match=said):
-        study.parts(**options)
-
-
-def test_the_command_writes_tables_and_a_picture(small, tmp_path):
-    given = ["run", "modularity", "--checkpoints", "10", "--seeds", "2", "--jobs", "1"]
-    given += ["--rules", "rflo", "--format", "png", "--out", str(tmp_path / "out")]
-    done = CliRunner().invoke(main, given)
-    assert done.exit_code == 0, done.output
-    assert (tmp_path / "out" / "figures" / "modularity.png").is_file()
-    about = json.loads((tmp_path / "out" / "study.json").read_text())
-    assert about["experiment"] == "modularity"
-    for name in study.TABLES:
-        assert (tmp_path / "out" / f"{name}.md").is_file()
+        study.Options(**options)
 
 
 @pytest.mark.acceptance
-def test_wire_and_modules_of_ten_seeds(record_figure):
+def test_wire_and_modules_of_ten_seeds(record_figure, tmp_path):
     """At equal performance at least 30 % less wire than L1; modules beyond their nulls.
 
     Ten seeds; the claims are about the ends of 95 % intervals over them.
     """
-    compared = ("none", "L1", "both")
-    todo = [part for part in study.parts(seeds=10) if part.label in compared]
-    rows = pd.DataFrame(collect(todo, jobs=2))
+
+    def compared(job):
+        return job.about["course"] == "together" and job.about["arm"] in ("none", "L1", "both")
+
+    run = studied.run("modularity", tmp_path, compared, Processes(2), seeds=10)
+    rows = run.frame
     found = fronts(rows).raw
     (both,) = found[(found["arm"] == "both") & (found["performance"] == 0.9)].to_dict("records")
     record_figure("wiring / L1 at performance 0.9, upper end", both["wiring / L1 high"], "<= 0.7")

@@ -18,17 +18,19 @@ feedback from the transposed readout; with random feedback it is there without r
 a cue at the first step and an outcome after a delay, what is left out is what bridges the delay.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from plausibench.architectures.network import Network
 from plausibench.architectures.rate_rnn import RateRnn
-from plausibench.bench.experiments import scaling
-from plausibench.bench.experiments.parts import Part, Rows
+from plausibench.bench.exponents import Law
 from plausibench.bench.measurement import measure
 from plausibench.bench.moments import RUN
+from plausibench.bench.running.job import Job, Row
 from plausibench.bench.selectors import select
 from plausibench.bench.statistics import GROUPS
+from plausibench.bench.studies.study import Study
 from plausibench.kernels.errors import integer
 from plausibench.kernels.streams import generator, stream
 from plausibench.objectives.batch import Batch
@@ -103,9 +105,9 @@ def _law(
     held: str,
     shift: int = 0,
     between: tuple[float, float] = (0.0, float("inf")),
-) -> scaling.Law:
+) -> Law:
     estimator = _estimator(rule)
-    return scaling.Law(axis, rule, quantity, against, theory, held, estimator, shift, between)
+    return Law(axis, rule, quantity, against, theory, held, estimator, shift, between)
 
 
 _END = "16 neurons; outcome at the end"
@@ -181,10 +183,9 @@ LAWS = (
 )
 
 
-def parts(
-    samples: int = 640, seeds: int = 5, seed: int = 0, points: tuple[Point, ...] = POINTS
-) -> list[Part]:
-    """Independent parts of the study.
+@dataclass(frozen=True)
+class Options:
+    """What to measure.
 
     Parameters
     ----------
@@ -196,25 +197,48 @@ def parts(
     points
         Where to measure.
 
-    Returns
-    -------
-    list of Part
-        Each makes a row for each value: ``axis``, ``rule``, ``quantity``, ``seed``, what x may be
-        (``steps``, ``delay``, ``recurrence``, ``neurons``, ``weights``), ``value``, ``low`` and
-        ``high`` (95 %), and ``exact``, the closed form where there is one.
-
     Raises
     ------
     InputError
-        If an argument is not allowed.
+        If a value is not allowed.
     """
-    samples = integer("samples", samples, least=RUN * GROUPS)
-    seeds = integer("seeds", seeds, least=2)
-    seed = integer("seed", seed, least=0)
+
+    samples: int = 640
+    seeds: int = 5
+    seed: int = 0
+    points: tuple[Point, ...] = POINTS
+
+    def __post_init__(self) -> None:
+        integer("samples", self.samples, least=RUN * GROUPS)
+        integer("seeds", self.seeds, least=2)
+        integer("seed", self.seed, least=0)
+        object.__setattr__(self, "points", tuple(map(_point, self.points)))
+
+
+def _point(given: Point | Mapping[str, Any]) -> Point:
+    """A point, also from the table that it is in a file."""
+    if isinstance(given, Point):
+        return given
+    return Point(**{**given, "rules": tuple(given["rules"])})
+
+
+def jobs(options: Options) -> list[Job]:
+    """A job for each place of an axis, seed and rule.
+
+    ``at`` is the place on the ``axis``. Each makes a row for each value: ``estimator``,
+    ``quantity``, what x may be (``steps``, ``delay``, ``recurrence``, ``neurons``, ``weights``),
+    ``value``, ``low`` and ``high`` (95 %), and ``exact``, the closed form where there is one.
+    """
     return [
-        Part(point.axis, rows_of, (point, samples, one))
-        for point in points
-        for one in range(seed, seed + seeds)
+        Job(
+            about={"axis": point.axis, "at": point.value, "rule": rule, "seed": seed},
+            work=rows_of,
+            arguments=(point, rule, options.samples, seed),
+            cost=point.steps * point.neurons**2,
+        )
+        for point in options.points
+        for seed in range(options.seed, options.seed + options.seeds)
+        for rule in point.rules
     ]
 
 
@@ -242,34 +266,34 @@ def setting(point: Point, seed: int) -> tuple[Network, Batch]:
     return shape.build(seed), Batch(inputs, targets)
 
 
-def rows_of(point: Point, samples: int, seed: int) -> Rows:
-    """Bias and variance of the rules at one point, sampled, and in closed form where known."""
+def rows_of(point: Point, rule: str, samples: int, seed: int) -> Iterator[Row]:
+    """Bias and variance of a rule at one point, sampled, and in closed form where known."""
     network, batch = setting(point, seed)
-    found = []
-    for name in point.rules:
-        rule: Any = select("rule", name).make()
-        cell = (rule, network, MeanSquaredError(), batch)
-        measured = measure(*cell, samples, stream(seed, "time"), threads=1)
-        known = name in ("weight_perturbation", "node_perturbation")
-        exact = measure(*cell, method="exact") if known else None
-        about = {
-            "axis": point.axis,
-            "rule": name,
-            "estimator": _estimator(name),
-            "steps": point.steps,
-            "delay": point.steps - 1,
-            "recurrence": point.recurrence,
-            "neurons": point.neurons + OUTPUTS,
-            "weights": network.size,
-            "seed": seed,
-        }
-        found += [
-            {
-                **about,
-                **{column: row[column] for column in ("quantity", "value", "low", "high")},
-                "exact": float("nan") if exact is None else exact.value(row["quantity"]),
-            }
-            for row in measured.rows
-            if row["projection"] == "all" and row["quantity"] in QUANTITIES
-        ]
-    return found
+    made: Any = select("rule", rule).make()
+    cell = (made, network, MeanSquaredError(), batch)
+    measured = measure(*cell, samples, stream(seed, "time"), threads=1)
+    known = rule in ("weight_perturbation", "node_perturbation")
+    exact = measure(*cell, method="exact") if known else None
+    about: dict[str, Any] = {
+        "estimator": _estimator(rule),
+        "steps": point.steps,
+        "delay": point.steps - 1,
+        "recurrence": point.recurrence,
+        "neurons": point.neurons + OUTPUTS,
+        "weights": network.size,
+    }
+    for row in measured.rows:
+        if row["projection"] == "all" and row["quantity"] in QUANTITIES:
+            ends = {name: row[name] for name in ("quantity", "value", "low", "high")}
+            closed = float("nan") if exact is None else exact.value(row["quantity"])
+            yield {**about, **ends, "exact": closed}
+
+
+TIME = Study(
+    name="time",
+    summary="bias and variance in recurrent networks against trial length, delay and recurrence",
+    options=Options,
+    keys=("axis", "at", "rule", "seed", "quantity"),
+    jobs=jobs,
+    report="plausibench.bench.studies.time:report",
+)

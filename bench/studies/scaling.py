@@ -27,8 +27,9 @@ gaussian smoothing of it ends at sigma squared), while node perturbation has ter
 of the bias at 0.1, beyond which it is not fitted.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,15 +37,16 @@ import numpy as np
 from plausibench.architectures.mlp import Mlp
 from plausibench.architectures.network import Network
 from plausibench.bench.draws import WITHIN, formed_blocks, prepare
-from plausibench.bench.experiments.parts import Part, Rows
+from plausibench.bench.exponents import Law
 from plausibench.bench.measurement import measure
 from plausibench.bench.moments import RUN
 from plausibench.bench.quick import gradient
+from plausibench.bench.running.job import Job, Row
 from plausibench.bench.statistics import GROUPS, GroupSums, interval, quantities
+from plausibench.bench.studies.study import Study
 from plausibench.bench.vectors import vector, vectors
 from plausibench.kernels.errors import integer
 from plausibench.kernels.streams import generator, stream
-from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.mean_squared_error import MeanSquaredError
 from plausibench.rules.node_perturbation import NodePerturbation
@@ -83,25 +85,6 @@ class Point:
     sizes: tuple[int, ...]
     activation: str = "identity"
     batch_size: int = 1
-
-
-@dataclass(frozen=True)
-class Law:
-    """A line to be fitted, with the exponent that theory gives, or None.
-
-    ``against`` names the column of x, ``shift`` is added to it: gaussian noise adds 1 to the
-    number of weights or nodes. ``between`` bounds the x that are fitted.
-    """
-
-    axis: str
-    rule: str
-    quantity: str
-    against: str
-    theory: float | None
-    held: str
-    estimator: str = "antithetic"
-    shift: int = 0
-    between: tuple[float, float] = (0.0, float("inf"))
 
 
 POINTS = (
@@ -172,10 +155,9 @@ def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
     return {"exponents": exponents(rows)}, [scaling(rows)]
 
 
-def parts(
-    samples: int = 4000, seeds: int = 5, seed: int = 0, points: tuple[Point, ...] = POINTS
-) -> list[Part]:
-    """Independent parts of the study.
+@dataclass(frozen=True)
+class Options:
+    """What to measure.
 
     Parameters
     ----------
@@ -187,32 +169,69 @@ def parts(
     points
         Sizes to measure at.
 
-    Returns
-    -------
-    list of Part
-        Each makes a row for each value: ``axis``, ``rule``, ``estimator``, ``quantity``,
-        ``seed``, what x may be (``weights``, ``nodes``, ``batch_size``, ``sigma``), ``value``,
-        ``low`` and ``high`` (95 %), and ``exact``, the closed form where there is one.
-
     Raises
     ------
     InputError
-        If an argument is not allowed.
+        If a value is not allowed.
     """
-    samples = integer("samples", samples, least=RUN * GROUPS)
-    seeds = integer("seeds", seeds, least=2)
-    seed = integer("seed", seed, least=0)
-    replicates = range(seed, seed + seeds)
-    todo = [
-        Part("amplitude", amplitude_rows, (rule, sigma, REPEATS * samples, one))
+
+    samples: int = 4000
+    seeds: int = 5
+    seed: int = 0
+    points: tuple[Point, ...] = POINTS
+
+    def __post_init__(self) -> None:
+        integer("samples", self.samples, least=RUN * GROUPS)
+        integer("seeds", self.seeds, least=2)
+        integer("seed", self.seed, least=0)
+        object.__setattr__(self, "points", tuple(map(_point, self.points)))
+
+
+def _point(given: Point | Mapping[str, Any]) -> Point:
+    """A point, also from the table that it is in a file."""
+    if isinstance(given, Point):
+        return given
+    return Point(**{**given, "sizes": tuple(given["sizes"])})
+
+
+def jobs(options: Options) -> list[Job]:
+    """A job for each rule and seed at each amplitude, and at each place of every other axis.
+
+    ``at`` is the place on the ``axis``. Each makes a row for each value: ``estimator``,
+    ``quantity``, what x may be (``weights``, ``nodes``, ``batch_size``, ``sigma``), ``value``,
+    ``low`` and ``high`` (95 %), and ``exact``, the closed form where there is one.
+    """
+    replicates = range(options.seed, options.seed + options.seeds)
+    more = REPEATS * options.samples
+    amplitudes = [
+        Job(
+            about={"axis": "amplitude", "at": sigma, "rule": rule, "seed": seed},
+            work=amplitude_rows,
+            arguments=(rule, sigma, more, seed),
+            cost=_cost(NETS[rule], more),
+        )
         for rule in RULES
         for sigma in (*SMALL, *LARGE[rule])
-        for one in replicates
+        for seed in replicates
     ]
-    todo += [
-        Part(point.axis, size_rows, (point, samples, one)) for point in points for one in replicates
+    sizes = [
+        Job(
+            about={"axis": point.axis, "at": point.value, "rule": rule, "seed": seed},
+            work=size_rows,
+            arguments=(point, rule, options.samples, seed),
+            cost=_cost(point, options.samples),
+        )
+        for point in options.points
+        for seed in replicates
+        for rule in RULES
     ]
-    return todo
+    return [*amplitudes, *sizes]
+
+
+def _cost(point: Point, samples: int) -> int:
+    """Multiplications of a pass of all samples."""
+    weights = sum(one * other for one, other in pairwise(point.sizes))
+    return weights * point.batch_size * samples
 
 
 def setting(point: Point, seed: int) -> tuple[Network, Batch]:
@@ -224,29 +243,23 @@ def setting(point: Point, seed: int) -> tuple[Network, Batch]:
     return shape.build(seed), Batch(inputs, targets)
 
 
-def size_rows(point: Point, samples: int, seed: int) -> Rows:
-    """Variance and squared bias of both rules at one size, sampled and in closed form."""
+def size_rows(point: Point, rule: str, samples: int, seed: int) -> Iterator[Row]:
+    """Variance and squared bias of a rule at one size, sampled and in closed form."""
     network, batch = setting(point, seed)
-    found = []
-    for name, rule in RULES.items():
-        about = _about(point, network, name, "antithetic", rule().sigma, seed)
-        cell = (rule(), network, MeanSquaredError(), batch)
-        exact = measure(*cell, method="exact")
-        measured = measure(*cell, samples, stream(seed, "scaling"))
-        found += [
-            {
-                **about,
-                **{name: row[name] for name in ("quantity", "value", "low", "high")},
-                "exact": exact.value(row["quantity"]),
-            }
-            for row in measured.rows
-            if row["projection"] == "all"
-            and row["quantity"] in ("variance", "absolute_variance", "bias_squared")
-        ]
-    return found
+    made = RULES[rule]()
+    cell = (made, network, MeanSquaredError(), batch)
+    exact = measure(*cell, method="exact")
+    measured = measure(*cell, samples, stream(seed, "scaling"))
+    about = _about(point, network, "antithetic", made.sigma)
+    for row in measured.rows:
+        quantity = row["quantity"]
+        wanted = quantity in ("variance", "absolute_variance", "bias_squared")
+        if row["projection"] == "all" and wanted:
+            ends = {name: row[name] for name in ("quantity", "value", "low", "high")}
+            yield {**about, **ends, "exact": exact.value(quantity)}
 
 
-def amplitude_rows(rule: str, sigma: float, samples: int, seed: int) -> Rows:
+def amplitude_rows(rule: str, sigma: float, samples: int, seed: int) -> Iterator[Row]:
     """Bias, and error of single draws, one-sided and antithetic, on the same noise."""
     point = NETS[rule]
     network, batch = setting(point, seed)
@@ -259,21 +272,18 @@ def amplitude_rows(rule: str, sigma: float, samples: int, seed: int) -> Rows:
         return (vectors(network, block) for block in formed_blocks(cell, samples, WITHIN))
 
     sides = {"one-sided": Deviations(g), "antithetic": Deviations(g)}
-    with one_blas_thread():
-        each = zip(draws(sigma, False), draws(sigma, True), draws(LIMIT, True), strict=True)
-        for index, (one_sided, antithetic, limit) in enumerate(each):
-            sides["one-sided"].add(index, one_sided - limit)
-            sides["antithetic"].add(index, antithetic - limit)
-    return [
-        {
-            **_about(point, network, rule, side, sigma, seed),
-            "quantity": quantity,
-            **dict(zip(("value", "low", "high"), ends, strict=True)),
-            "exact": float("nan"),
-        }
-        for side, deviations in sides.items()
-        for quantity, ends in deviations.results().items()
-    ]
+    each = zip(draws(sigma, False), draws(sigma, True), draws(LIMIT, True), strict=True)
+    for index, (one_sided, antithetic, limit) in enumerate(each):
+        sides["one-sided"].add(index, one_sided - limit)
+        sides["antithetic"].add(index, antithetic - limit)
+    for side, deviations in sides.items():
+        for quantity, ends in deviations.results().items():
+            yield {
+                **_about(point, network, side, sigma),
+                "quantity": quantity,
+                **dict(zip(("value", "low", "high"), ends, strict=True)),
+                "exact": float("nan"),
+            }
 
 
 class Deviations:
@@ -313,16 +323,21 @@ class Deviations:
         }
 
 
-def _about(
-    point: Point, network: Network, rule: str, estimator: str, sigma: float, seed: int
-) -> dict[str, Any]:
+def _about(point: Point, network: Network, estimator: str, sigma: float) -> dict[str, Any]:
     return {
-        "axis": point.axis,
-        "rule": rule,
         "estimator": estimator,
         "weights": network.size,
         "nodes": sum(point.sizes[1:]),
         "batch_size": point.batch_size,
         "sigma": sigma,
-        "seed": seed,
     }
+
+
+SCALING = Study(
+    name="scaling",
+    summary="bias and variance of perturbation rules against size, batch and amplitude",
+    options=Options,
+    keys=("axis", "at", "rule", "seed", "estimator", "quantity"),
+    jobs=jobs,
+    report="plausibench.bench.studies.scaling:report",
+)

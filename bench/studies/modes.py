@@ -21,7 +21,7 @@ are of the machine at that moment, beside whatever else it does; all other value
 alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -36,19 +36,19 @@ from plausibench.architectures.rate_rnn import RateRnn
 from plausibench.architectures.recurrent import Course, RecurrentNetwork
 from plausibench.architectures.spiking_mode_rnn import SpikingModeRnn
 from plausibench.architectures.spiking_rnn import SpikingRnn
-from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.measurement import measure
 from plausibench.bench.moments import RUN
 from plausibench.bench.optimisers import make_optimiser
+from plausibench.bench.running.job import Job, Row
 from plausibench.bench.selectors import select
 from plausibench.bench.statistics import GROUPS
+from plausibench.bench.studies.study import Study
 from plausibench.bench.tasks.contextual_integration import ContextualIntegration
 from plausibench.bench.tasks.row_by_row import RowByRow
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training import accuracy, trajectory
-from plausibench.kernels.errors import Divergence, integer
+from plausibench.kernels.errors import Divergence, InputError, choose, integer
 from plausibench.kernels.streams import generator, stream
-from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.cross_entropy import CrossEntropy
 from plausibench.objectives.mean_squared_error import MeanSquaredError
@@ -98,8 +98,20 @@ class Arm:
 
     task: str
     neurons: int
-    modes: int | None
+    modes: int | None = None
     kind: str = "spiking"
+
+    def __post_init__(self) -> None:
+        choose("task", self.task, TASKS)
+        choose("kind", self.kind, ("spiking", "rate"))
+        if self.kind == "rate" and self.modes is None:
+            raise InputError("modes: networks of rates have a number of modes; give one")
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Its identity as columns."""
+        modes = -1 if self.modes is None else self.modes
+        return {"task": self.task, "kind": self.kind, "neurons": self.neurons, "modes": modes}
 
     def build(self, seed: int) -> RecurrentNetwork:
         """Network before training."""
@@ -130,15 +142,9 @@ TIMED = ((100, (1, 10, 50)), (400, (1, 10, 100)), (1000, (1, 10, 100)))
 """Neurons, with the numbers of modes for which time is taken."""
 
 
-def parts(
-    samples: int = 320,
-    seeds: int = 5,
-    seed: int = 0,
-    arms: tuple[Arm, ...] = ARMS,
-    compared: tuple[int, ...] = COMPARED,
-    timed: tuple[tuple[int, tuple[int, ...]], ...] = TIMED,
-) -> list[Part]:
-    """Independent parts of the study.
+@dataclass(frozen=True)
+class Options:
+    """What to measure.
 
     Parameters
     ----------
@@ -153,26 +159,61 @@ def parts(
     timed
         Neurons, with numbers of modes, for which time is taken.
 
-    Returns
-    -------
-    list of Part
-        Each makes a row for each value: ``part``, ``task``, ``kind``, ``neurons``, ``modes`` (-1
-        for a full matrix), ``seed``, ``rule``, ``quantity``, ``x``, ``series`` and ``value``.
-
     Raises
     ------
     InputError
-        If an argument is not allowed.
+        If a value is not allowed.
     """
-    samples = integer("samples", samples, least=RUN * GROUPS)
-    seeds = integer("seeds", seeds, least=2)
-    seed = integer("seed", seed, least=0)
-    every = range(seed, seed + seeds)
-    return [
-        *(Part(arm.task, trained, (arm, one)) for arm in arms for one in every),
-        *(Part("rules", ruled, (modes, samples, one)) for modes in compared for one in every),
-        *(Part("cost", timed_at, (neurons, modes)) for neurons, modes in timed),
+
+    samples: int = 320
+    seeds: int = 5
+    seed: int = 0
+    arms: tuple[Arm, ...] = ARMS
+    compared: tuple[int, ...] = COMPARED
+    timed: tuple[tuple[int, tuple[int, ...]], ...] = TIMED
+
+    def __post_init__(self) -> None:
+        integer("samples", self.samples, least=RUN * GROUPS)
+        integer("seeds", self.seeds, least=2)
+        integer("seed", self.seed, least=0)
+        # In a file they are tables and lists.
+        arms = (arm if isinstance(arm, Arm) else Arm(**arm) for arm in self.arms)
+        object.__setattr__(self, "arms", tuple(arms))
+        timed = tuple((neurons, tuple(numbers)) for neurons, numbers in self.timed)
+        object.__setattr__(self, "timed", timed)
+
+
+def jobs(options: Options) -> list[Job]:
+    """A job for each network to train, number of modes to compare at, and size to time.
+
+    Each makes a row for each value: ``part``, ``task``, ``kind``, ``neurons``, ``modes`` (-1 for a
+    full matrix), ``seed``, ``rule``, ``quantity``, ``x``, ``series`` and ``value``.
+    """
+    seeds = range(options.seed, options.seed + options.seeds)
+    trainings = [
+        Job(
+            about={**arm.about, "seed": seed},
+            work=trained,
+            arguments=(arm, seed),
+            cost=UPDATES[arm.task] * arm.neurons,
+        )
+        for arm in options.arms
+        for seed in seeds
     ]
+    comparisons = [
+        Job(
+            about={"part": "rules", "kind": "rate", "neurons": SIZE, "modes": modes, "seed": seed},
+            work=ruled,
+            arguments=(modes, options.samples, seed),
+        )
+        for modes in options.compared
+        for seed in seeds
+    ]
+    timings = [
+        Job({"part": "cost", "kind": "spiking", "neurons": neurons}, timed_at, (neurons, modes))
+        for neurons, modes in options.timed
+    ]
+    return [*trainings, *comparisons, *timings]
 
 
 def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
@@ -190,66 +231,57 @@ def report(rows: "pd.DataFrame") -> "tuple[dict[str, Table], list[Picture]]":
 
 
 def _row(part: str, quantity: str, value: float, **about: Any) -> dict[str, Any]:
-    names = {"task": "", "kind": "", "neurons": 0, "modes": 0, "seed": 0, "rule": ""}
-    where = {"quantity": quantity, "x": 0.0, "series": "", "outcome": ""}
-    return {"part": part, **names, **where, **about, "value": float(value)}
+    names = {"part": part, "rule": "", "quantity": quantity, "x": 0.0, "series": "", "outcome": ""}
+    return {**names, **about, "value": float(value)}
 
 
-def trained(arm: Arm, seed: int) -> Rows:
+def trained(arm: Arm, seed: int) -> Iterator[dict[str, Any]]:
     """Train one network, and measure what it can do, with and without recurrence.
 
-    Of one that diverges there is no more than a row that says so.
+    Raises
+    ------
+    Divergence
+        After a row that says so, if it diverges.
     """
     task = TASKS[arm.task]
     goal = CrossEntropy() if arm.task == "digits" else MeanSquaredError()
     rule, network = BackpropagationThroughTime(), arm.build(seed)
-    about = {
-        "task": arm.task,
-        "kind": arm.kind,
-        "neurons": arm.neurons,
-        "modes": -1 if arm.modes is None else arm.modes,
-        "seed": seed,
-    }
     optimise = make_optimiser("adam", RATE)
     stops = [0, UPDATES[arm.task]]
-    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
-        try:
-            for reached in trajectory(
-                rule, rule, network, goal, task, optimise, stops, EXAMPLES, seed
-            ):
-                assert isinstance(reached.network, RecurrentNetwork)
-                network = reached.network
-        except Divergence:
-            return [_row("training", "diverged", 1.0, **about, outcome="diverged")]
-        outcome = ""
-        test = task.test.take(range(min(TESTED, task.test.size)))
-        course = network.forward(test.inputs)
-        found = {"loss": float(goal.batch_loss(course.output, test))}
-        found["accuracy"] = _accuracy(arm.task, course, test)
-        found["accuracy, cut"] = _accuracy(arm.task, cut(network).forward(test.inputs), test)
-        if arm.task == "contextual_integration":
-            outputs = _by_trial(course)[:, :, None]
-            found["accuracy, whole response"] = float(CONTEXTUAL.correct(outputs, test).mean())
-        found["dimension"] = participation(course.activity["layer1"])
-        if network.spiking:
-            spikes = float(course.traces["layer1"]["spikes"].mean())
-            found["rate"] = 1000 * spikes / STEP
-            if spikes < 0.001 * STEP:
-                outcome = "silent"
-            elif spikes > 0.8 / (REFRACTORY + 1):
-                outcome = "saturated"
-        found["parameters"] = network.size
-        found["optimiser bytes"] = 2 * sum(array.nbytes for array in network.parameters.values())
-        found["trace bytes"] = _bytes(course) / test.size
-        rows = [
-            _row("training", name, value, **about, outcome=outcome) for name, value in found.items()
-        ]
-        if isinstance(network, ModeNetwork) and network.recurrent and network.spiking:
-            rows += [{**row, **about} for row in _structure(network, arm.build(seed))]
-            if arm == Arm("contextual_integration", 100, PSYCHOMETRIC):
-                rows += [{**row, **about} for row in _choices(network, seed)]
-                rows += [{**row, **about} for row in _seen(network, test)]
-    return rows
+    try:
+        for reached in trajectory(rule, rule, network, goal, task, optimise, stops, EXAMPLES, seed):
+            assert isinstance(reached.network, RecurrentNetwork)
+            network = reached.network
+    except Divergence:
+        yield _row("training", "diverged", 1.0, outcome="diverged")
+        raise
+    outcome = ""
+    test = task.test.take(range(min(TESTED, task.test.size)))
+    course = network.forward(test.inputs)
+    found = {"loss": float(goal.batch_loss(course.output, test))}
+    found["accuracy"] = _accuracy(arm.task, course, test)
+    found["accuracy, cut"] = _accuracy(arm.task, cut(network).forward(test.inputs), test)
+    if arm.task == "contextual_integration":
+        outputs = _by_trial(course)[:, :, None]
+        found["accuracy, whole response"] = float(CONTEXTUAL.correct(outputs, test).mean())
+    found["dimension"] = participation(course.activity["layer1"])
+    if network.spiking:
+        spikes = float(course.traces["layer1"]["spikes"].mean())
+        found["rate"] = 1000 * spikes / STEP
+        if spikes < 0.001 * STEP:
+            outcome = "silent"
+        elif spikes > 0.8 / (REFRACTORY + 1):
+            outcome = "saturated"
+    found["parameters"] = network.size
+    found["optimiser bytes"] = 2 * sum(array.nbytes for array in network.parameters.values())
+    found["trace bytes"] = _bytes(course) / test.size
+    for name, value in found.items():
+        yield _row("training", name, value, outcome=outcome)
+    if isinstance(network, ModeNetwork) and network.recurrent and network.spiking:
+        yield from _structure(network, arm.build(seed))
+        if arm == Arm("contextual_integration", 100, PSYCHOMETRIC):
+            yield from _choices(network, seed)
+            yield from _seen(network, test)
 
 
 def cut(network: RecurrentNetwork) -> Network:
@@ -309,7 +341,7 @@ def overlaps(modes: Modes) -> dict[str, float]:
     return {n: float(np.sqrt(np.mean(o**2) * len(into))) for n, o in found.items()}
 
 
-def _structure(network: ModeNetwork, first: RecurrentNetwork) -> Rows:
+def _structure(network: ModeNetwork, first: RecurrentNetwork) -> list[dict[str, Any]]:
     rows = []
     for when, net in (("before", first), ("after", network)):
         modes = net.weights["layer1.recurrent"]
@@ -336,7 +368,7 @@ def trials(relevant: Array, irrelevant: Array, context: Array, seed: int) -> Arr
     return inputs
 
 
-def _choices(network: RecurrentNetwork, seed: int) -> Rows:
+def _choices(network: RecurrentNetwork, seed: int) -> list[dict[str, Any]]:
     """Share of positive answers against the offset of either stream."""
     rows = []
     draw = generator(seed, "data", "psychometric", "signs")
@@ -356,7 +388,7 @@ def _choices(network: RecurrentNetwork, seed: int) -> Rows:
     return rows
 
 
-def _seen(network: ModeNetwork, test: Batch) -> Rows:
+def _seen(network: ModeNetwork, test: Batch) -> list[dict[str, Any]]:
     """Mean activity as the two most important output modes see it, by context and choice."""
     modes = network.weights["layer1.recurrent"]
     order = np.argsort(-np.abs(modes.scores))[:2]
@@ -384,27 +416,25 @@ def compared(modes: int, seed: int) -> tuple[ModeNetwork, Batch]:
     return ModeRnn(sizes, modes=modes, bias=False).build(seed), Batch(inputs, targets)
 
 
-def ruled(modes: int, samples: int, seed: int) -> Rows:
+def ruled(modes: int, samples: int, seed: int) -> Iterator[Row]:
     """Bias and variance of rules by modes, and of the same network by weights."""
-    network, batch = compared(modes, seed)
-    rows = []
-    for space, one in (("modes", network), ("weights", network.formed())):
-        about = {"kind": "rate", "neurons": SIZE, "modes": modes, "seed": seed, "series": space}
-        rows.append(_row("rules", "parameters", one.size, **about))
+    moded, batch = compared(modes, seed)
+    for space, network in (("modes", moded), ("weights", moded.formed())):
+        about = {"task": "", "series": space}
+        yield _row("rules", "parameters", network.size, **about)
         for name in (*PERTURBING, *DIRECTED):
             rule = select("rule", name).make()
             quantity = "variance" if name in PERTURBING else "bias_squared"
-            cell = (rule, one, MeanSquaredError(), batch, samples, stream(seed, "modes"))
+            cell = (rule, network, MeanSquaredError(), batch, samples, stream(seed, "modes"))
             value = measure(*cell, threads=1).value(quantity)
-            rows.append(_row("rules", quantity, value, **about, rule=name))
-    return rows
+            yield _row("rules", quantity, value, **about, rule=name)
 
 
-def timed_at(neurons: int, modes: tuple[int, ...]) -> Rows:
+def timed_at(neurons: int, modes: tuple[int, ...]) -> Iterator[Row]:
     """Seconds for a recurrent product and for an update, the shortest of several, in turns.
 
-    Unlike the rows of other parts, times do not depend on the arguments alone: they are of the
-    machine at that moment, and other parts may run beside. Rows that are kept are not timed again.
+    Unlike other rows, times do not depend on the arguments alone: they are of the machine at that
+    moment, and other jobs may run beside. Rows that are kept are not timed again.
     """
     random = generator(0, "data", "cost")
     pre = random.standard_normal((EXAMPLES, neurons))
@@ -413,23 +443,33 @@ def timed_at(neurons: int, modes: tuple[int, ...]) -> Rows:
     arms = {number: SpikingModeRnn((4, neurons, 1), modes=number).build() for number in (0, *modes)}
     networks: dict[int, RecurrentNetwork] = {**arms, -1: SpikingRnn((4, neurons, 1)).build()}
     best: dict[tuple[str, int], float] = {}
-    with one_blas_thread():
-        for _ in range(ROUNDS):
-            for number, network in networks.items():
-                for path in network.loops("layer1"):
-                    began = perf_counter()
-                    for _ in range(20):
-                        path.synapse.drive(network.weights[path.name], pre)
-                    taken = (perf_counter() - began) / 20
-                    best["product", number] = min(taken, best.get(("product", number), taken))
+    for _ in range(ROUNDS):
+        for number, network in networks.items():
+            for path in network.loops("layer1"):
                 began = perf_counter()
-                network.gradient(MeanSquaredError(), batch)
-                taken = perf_counter() - began
-                best["update", number] = min(taken, best.get(("update", number), taken))
-    return [
-        _row("cost", f"seconds of a {what}", seconds, neurons=neurons, modes=number, kind="spiking")
-        for (what, number), seconds in best.items()
-    ] + [
-        _row("cost", "parameters", network.size, neurons=neurons, modes=number, kind="spiking")
-        for number, network in networks.items()
-    ]
+                for _ in range(20):
+                    path.synapse.drive(network.weights[path.name], pre)
+                taken = (perf_counter() - began) / 20
+                best["product", number] = min(taken, best.get(("product", number), taken))
+            began = perf_counter()
+            network.gradient(MeanSquaredError(), batch)
+            taken = perf_counter() - began
+            best["update", number] = min(taken, best.get(("update", number), taken))
+    about = {"task": "", "seed": 0}
+    for (what, number), seconds in best.items():
+        yield _row("cost", f"seconds of a {what}", seconds, **about, modes=number)
+    for number, network in networks.items():
+        yield _row("cost", "parameters", network.size, **about, modes=number)
+
+
+MODES = Study(
+    name="modes",
+    summary="recurrent networks of few modes: what they learn, and what rules do in them",
+    options=Options,
+    keys=(
+        *("part", "task", "kind", "neurons", "modes", "seed"),
+        *("rule", "quantity", "x", "series"),
+    ),
+    jobs=jobs,
+    report="plausibench.bench.studies.modes:report",
+)
