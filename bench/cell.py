@@ -16,7 +16,6 @@ from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
 from plausibench.bench.statistics import NO_GRADIENT, UNDEFINED
 from plausibench.bench.step import progress_rows
-from plausibench.bench.store import ROW
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training import Checkpoint, alignment, evaluate, trajectory
 from plausibench.bench.unit import Unit, build_network
@@ -47,6 +46,11 @@ class Cell:
     spec: Spec
 
 
+ROW = (
+    *("step", "kind", "projection", "quantity", "value", "low", "high", "samples"),
+    *("redrawn", "reference", "method", "effective_dimension", "flag"),
+)
+"""Columns of a row; those of the unit come before."""
 ROUNDED = 0.01
 """Relative error of an estimate by rounding that is remarked on."""
 

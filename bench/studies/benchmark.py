@@ -1,20 +1,23 @@
 """The benchmark: rules measured along trajectories; its options are the specification."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 from plausibench.bench import registry
-from plausibench.bench.cell import measured
+from plausibench.bench.cell import ROW, measured
 from plausibench.bench.cost import passes
 from plausibench.bench.provenance import engine_digest
 from plausibench.bench.running.job import Job
 from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
-from plausibench.bench.store import COLUMNS
 from plausibench.bench.studies.study import Study
 from plausibench.bench.sweep import units
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.unit import Unit
+
+COLUMNS = (*(field.name for field in fields(Unit) if field.name != "reason"), *ROW)
+"""Of the table of results."""
 
 
 def jobs(spec: Spec) -> list[Job]:
@@ -27,6 +30,7 @@ def jobs(spec: Spec) -> list[Job]:
             depends=_sources(unit),
             cost=passes(unit, spec),
             reason=unit.reason or "",
+            stands_for=_named(unit, alone(unit, spec)),
         )
         for unit in units(spec)
     ]
@@ -55,6 +59,15 @@ def alone(unit: Unit, spec: Spec) -> Spec:
         plugins=(),
         components=False,
     )
+
+
+def _named(unit: Unit, spec: Spec) -> dict[str, Any]:
+    """What is measured, with the bare name of its task: which data it has, its sources say."""
+    name = select("task", unit.task).name
+    return {
+        "unit": {**unit.identity(), "task": name},
+        "settings": {**spec.as_dict(), "tasks": [name]},
+    }
 
 
 def _sources(unit: Unit) -> str:

@@ -1,11 +1,17 @@
 """Run a study: its jobs, or its stages one after another."""
 
-from collections.abc import Generator
+import hashlib
+import json
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from plausibench.bench import registry
+from plausibench.bench.citations import cited
 from plausibench.bench.running import driver
+from plausibench.bench.running.job import Row
 from plausibench.bench.running.store import Run
+from plausibench.bench.selectors import select
 from plausibench.bench.studies.study import Stages, Study
 
 
@@ -37,9 +43,22 @@ def run(study: Study, options: Any, out: Path, **how: Any) -> list[Run]:
         As the driver.
     """
     work = study.jobs(options)
-    if not isinstance(work, Generator):
-        return [driver.run(study.name, options, work, out, **how)]
-    return _in_turn(work, out, how)
+    if isinstance(work, Generator):
+        return _in_turn(work, out, how)
+    about = [job.about for job in work]
+    return [driver.run(study.name, options, work, out, sources=_sources(about), **how)]
+
+
+def _sources(jobs: Iterable[Row]) -> Mapping[str, Any]:
+    """What readers of a run need of its components and data, which they do not load."""
+    jobs = list(jobs)
+    data = {}
+    for text in dict.fromkeys(about.get("task") for about in jobs):
+        if isinstance(text, str) and text.partition("[")[0] in registry.entries("task"):
+            task: Any = select("task", text).make()
+            name = json.dumps([task.name, task.identity], default=str)
+            data[text] = hashlib.sha256(name.encode()).hexdigest()
+    return {"cites": cited(jobs), "data": data}
 
 
 def _in_turn(stages: Stages, out: Path, how: dict[str, Any]) -> list[Run]:
