@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from plausibench.bench.cli.manners import Place, columns, complete, plugin_option
+from plausibench.bench.cli.manners import Place, columns, complete
+from plausibench.bench.cli.running import plugin_option
 
 if TYPE_CHECKING:
     from plausibench.bench.certificate import Certificate

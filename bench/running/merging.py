@@ -11,8 +11,9 @@ from plausibench.kernels.errors import InputError
 def merge(paths: Sequence[Path], out: Path) -> tuple[Run, list[str]]:
     """Merge run directories of one study with the same options into a new one.
 
-    Data that lie elsewhere, and are the same, are those of the first. Of two results of a job one that failed gives way. On another processor the last bits may
-    differ: then the first counts, and it is told.
+    Data that lie elsewhere, and are the same, are those of the first. Of two results of a job one
+    that failed gives way. On another processor the last bits may differ: then the first counts,
+    and it is told.
 
     Returns
     -------
@@ -43,9 +44,7 @@ def merge(paths: Sequence[Path], out: Path) -> tuple[Run, list[str]]:
             elif record != other and record.status != "failed":
                 _refuse_unexplained(key, former, run)
                 outvoted[run.path, former.path] += 1
-    merged = Run.create(
-        out, first.study, first.options, first.due, first.plugins, first.sources
-    )
+    merged = Run.create(out, first.study, first.options, first.due, first.plugins, first.sources)
     for key, run in chosen.items():
         origin = run.file(key, ORIGINS)
         known = origin.read_bytes() if key in run.origins else None

@@ -1,9 +1,10 @@
 """A run directory: what is due, and one file for each job that is finished.
 
-``study.toml`` names the study with its options, ``jobs.json`` lists the jobs that are due, in order,
-and ``sources.json`` says what their components cite and which data they have. ``records/KEY.json`` is what became of a job, ``origins/KEY.json`` where it was computed and
-in how long: what may differ when all else is the same. The key is a digest of everything that the
-rows depend on. Every file is whole or not there, and two processes that do one job write the same
+``study.toml`` names the study with its options, ``jobs.json`` lists the jobs that are due, in
+order, and ``sources.json`` says what their components cite and which data they have.
+``records/KEY.json`` is what became of a job, ``origins/KEY.json`` where it was computed and in how
+long: what may differ when all else is the same. The key is a digest of everything that the rows
+depend on. Every file is whole or not there, and two processes that do one job write the same
 record: so nothing is locked, and to copy records is to merge. Nothing depends on a clock. Reading
 executes nothing that a file contains, and opens no file but these.
 """
@@ -112,7 +113,7 @@ class Run:
                 # Last: a folder that has it is complete.
                 publish(path / STUDY, _toml(header).encode())
         run = cls.open(path)
-        grown = run._has_fewer_seeds(values)
+        grown = _has_more_seeds(values, run.options)
         kept = {**run.options, "seeds": values["seeds"]} if grown else run.options
         if difference := _difference(study, values, run.study, kept):
             raise InputError(f"out: {path} holds another run, {difference}; choose another folder")
@@ -123,10 +124,6 @@ class Run:
                 publish(path / STUDY, _toml(header).encode())
             run = cls.open(path)
         return run
-
-    def _has_fewer_seeds(self, options: Mapping[str, Any]) -> bool:
-        before, after = self.options.get("seeds"), options.get("seeds")
-        return type(before) is type(after) is int and before < after
 
     def differs(self, study: str, options: Mapping[str, Any]) -> str:
         """In what it differs from what is asked for, or nothing."""
@@ -176,9 +173,7 @@ class Run:
         except InputError:
             return False
 
-    def expecting(
-        self, due: Mapping[str, Row], sources: Mapping[str, Any] | None = None
-    ) -> "Run":
+    def expecting(self, due: Mapping[str, Row], sources: Mapping[str, Any] | None = None) -> "Run":
         """The directory with these jobs due, in place of those of former sources."""
         with writing(self.path):
             publish(self.path / SOURCES, encode(sources or NOTHING))
@@ -363,6 +358,11 @@ def _difference(
     return ""
 
 
+def _has_more_seeds(options: Mapping[str, Any], former: Mapping[str, Any]) -> bool:
+    before, after = former.get("seeds"), options.get("seeds")
+    return isinstance(before, int) and isinstance(after, int) and before < after
+
+
 def same_data(first: Run, other: Run) -> dict[str, str]:
     """Names that tasks of another run have in the first, where the data are the same.
 
@@ -475,8 +475,8 @@ def _refuse_foreign(path: Path) -> None:
     with writing(path):
         names = sorted(os.listdir(path)) if path.exists() else []
     for name in names:
-        ours = name.startswith(".") or name in (JOBS, SOURCES) or os.path.isfile(path / name / STUDY)
-        if not ours:
+        ours = name.startswith(".") or name in (JOBS, SOURCES)
+        if not ours and not os.path.isfile(path / name / STUDY):
             raise InputError(
                 f"out: {path} is no run directory but holds {name!r}; choose a new or an empty "
                 "folder"

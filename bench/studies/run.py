@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,12 @@ from plausibench.bench.running.job import Row
 from plausibench.bench.running.store import Run
 from plausibench.bench.selectors import select
 from plausibench.bench.studies.study import Stages, Study
+from plausibench.kernels.errors import InputError
 
 
-def run(study: Study, options: Any, out: Path, **how: Any) -> list[Run]:
+def run(
+    study: Study, options: Any, out: Path, plugins: Sequence[str] = (), **how: Any
+) -> list[Run]:
     """Run a study in a folder, with its stages in folders below.
 
     A stage begins when the one before is finished. Of several shares each ends where others are
@@ -29,6 +34,8 @@ def run(study: Study, options: Any, out: Path, **how: Any) -> list[Run]:
         Its options.
     out
         Run directory, or the folder of those of the stages.
+    plugins
+        Plug-in files that the jobs need, besides those that the options name.
     **how
         As for :func:`plausibench.bench.running.driver.run`.
 
@@ -43,10 +50,13 @@ def run(study: Study, options: Any, out: Path, **how: Any) -> list[Run]:
         As the driver.
     """
     work = study.jobs(options)
+    if named := getattr(options, "plugins", ()):
+        # Where they lie is none of the options with which a run is continued.
+        options, plugins = replace(options, plugins=()), (*plugins, *named)
     if isinstance(work, Generator):
-        return _in_turn(work, out, how)
-    about = [job.about for job in work]
-    return [driver.run(study.name, options, work, out, sources=_sources(about), **how)]
+        return _in_turn(work, out, {**how, "plugins": plugins})
+    sources = _sources(job.about for job in work)
+    return [driver.run(study.name, options, work, out, plugins=plugins, sources=sources, **how)]
 
 
 def _sources(jobs: Iterable[Row]) -> Mapping[str, Any]:
@@ -55,9 +65,10 @@ def _sources(jobs: Iterable[Row]) -> Mapping[str, Any]:
     data = {}
     for text in dict.fromkeys(about.get("task") for about in jobs):
         if isinstance(text, str) and text.partition("[")[0] in registry.entries("task"):
-            task: Any = select("task", text).make()
-            name = json.dumps([task.name, task.identity], default=str)
-            data[text] = hashlib.sha256(name.encode()).hexdigest()
+            with suppress(InputError):  # a task by the name, whatever stands behind it
+                task: Any = select("task", text).make()
+                name = json.dumps([task.name, task.identity], default=str)
+                data[text] = hashlib.sha256(name.encode()).hexdigest()
     return {"cites": cited(jobs), "data": data}
 
 
