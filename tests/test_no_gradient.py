@@ -1,6 +1,7 @@
 """A gradient of zero, tiny or huge numbers and NaN are outcomes: measured, flagged, no errors."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -274,6 +275,6 @@ def test_a_sweep_records_silence_as_an_outcome():
     assert outcomes
     for outcome in outcomes:
         assert outcome.status == "done"
-        measured = [row for row in outcome.rows if row["kind"] == "conditional"]
+        measured = pd.DataFrame(outcome.rows).query("kind == 'conditional'").to_dict("records")
         assert {row["quantity"] for row in measured} == set(QUANTITIES)
         flagged(measured)

@@ -259,7 +259,7 @@ class TestCommand:
     def test_a_budget_alone_aims_at_the_finest_precision(self):
         done = CliRunner().invoke(main, [*self.small, "--budget", "2s", "--out", "out"])
         assert done.exit_code == 0, done.output
-        assert Spec.read(Path("out/spec.toml")).precision == 0.01
+        assert Run.open("out").options["precision"] == 0.01
 
     @pytest.mark.parametrize(
         ("arguments", "said"),
