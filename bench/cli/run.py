@@ -189,6 +189,8 @@ def _run_experiment(
             "and give it --jobs N, or give --shard 1/1 if each task has options and --out of its "
             "own"
         )
+    if name != "identification" and given.pop("neurons") is not None:
+        raise InputError("neurons: only the experiment identification records neurons")
     everything = bool(given.pop("all"))
     given |= {"resume": resume, "scheduler": how.scheduler}
     arguments = (RESULTS / name if out is None else out, workers(how.jobs), how.formats)
