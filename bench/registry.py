@@ -6,7 +6,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from importlib.metadata import entry_points
@@ -166,8 +166,8 @@ def configure(kind: str, name: str, component: type, options: Mapping[str, Any])
         raise InputError(f"{kind} {name}: {error}") from error
 
 
-def load_plugins(paths: Iterable[str | Path]) -> None:
-    """Load plug-in files that are to be used together.
+def load_plugins(paths: Iterable[str | Path], bare: Collection[str | Path] = ()) -> None:
+    """Load plug-in files that are to be used together; those that are ``bare`` may define none.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def load_plugins(paths: Iterable[str | Path]) -> None:
     """
     seen: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
     for path in paths:
-        for entry in load_plugin(path):
+        for entry in load_plugin(path, bare=path in bare):
             _refuse_taken(entry, seen[entry.kind])
             seen[entry.kind][entry.name] = entry
 

@@ -4,6 +4,7 @@ import keyword
 import os
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 from plausibench.bench import registry
@@ -91,10 +92,18 @@ def template(name: str, file: str | None = None) -> str:
     InputError
         If the name is not in snake case, is a word of Python, or is taken.
     """
-    checked = check_name(name)
-    fill = {"@NAME@": checked, "@CLASS@": class_name(checked), "@FILE@": file or f"{checked}.py"}
-    text = TEMPLATE
-    for mark, value in fill.items():
+    return fill(TEMPLATE, check_name(name), file or f"{name}.py")
+
+
+def fill(text: str, name: str, file: str) -> str:
+    """A template with a name in place of its marks, and how it calls its own file."""
+    marks = {
+        "@NAME@": name,
+        "@CLASS@": class_name(name),
+        "@UPPER@": name.upper(),
+        "@FILE@": file,
+    }
+    for mark, value in marks.items():
         text = text.replace(mark, value)
     return text
 
@@ -107,6 +116,24 @@ def check_name(name: str) -> str:
     InputError
         If the name is not in snake case, is a word of Python, or is taken.
     """
+    check_form(name)
+    taken = registry.entries("rule").get(name)
+    if taken is not None:
+        raise InputError(
+            f"name: {show(name)} is taken by a rule ({taken.origin}); choose another, "
+            f"such as 'my_{name}'"
+        )
+    return name
+
+
+def check_form(name: str) -> None:
+    """Refuse a name that is not in snake case, or is a word of Python.
+
+    Raises
+    ------
+    InputError
+        If it is.
+    """
     if not NAME.fullmatch(name):
         near = snake_case(name)
         hint = f", such as {near!r}" if near else ""
@@ -116,13 +143,6 @@ def check_name(name: str) -> str:
         )
     if keyword.iskeyword(name):
         raise InputError(f"name: {show(name)} is a word of Python; choose another")
-    taken = registry.entries("rule").get(name)
-    if taken is not None:
-        raise InputError(
-            f"name: {show(name)} is taken by a rule ({taken.origin}); choose another, "
-            f"such as 'my_{name}'"
-        )
-    return name
 
 
 def snake_case(name: str) -> str:
@@ -154,11 +174,32 @@ def write_template(name: str, out: Path, *, force: bool = False) -> Path:
         If the name cannot be used, or the file is there or cannot be written.
     """
     check_name(name)
+    return write_new(name, out, lambda file: template(name, file), force=force)
+
+
+def write_new(name: str, out: Path, text: Callable[[str], str], *, force: bool) -> Path:
+    """Write a plug-in file, and return its path.
+
+    Parameters
+    ----------
+    name
+        Of what it defines.
+    out
+        The file, or a folder that gets ``<name>.py``.
+    text
+        From how the file is called to what it holds.
+    force
+        Whether to replace a file that is there.
+
+    Raises
+    ------
+    InputError
+        If the file is there or cannot be written.
+    """
     path = out / f"{name}.py" if os.path.isdir(out) else out
     if path.suffix != ".py":
         raise InputError(f"out: {show(str(out))} is not an existing folder or a file named *.py")
-    text = template(name, shlex.quote(path.as_posix()))
     if os.path.exists(path) and not force:
         raise InputError(f"out: {path} is there already; --force replaces it")
-    write_text(path, text)
+    write_text(path, text(shlex.quote(path.as_posix())))
     return path

@@ -22,12 +22,13 @@ from plausibench.bench.precision import (
     seconds,
     variance_along,
 )
+from plausibench.bench.running.store import Run
 from plausibench.bench.spec import Spec
 from plausibench.bench.statistics import GROUPS, GroupSums, interval, quantities, student_quantile
-from plausibench.bench.store import Run
-from plausibench.bench.sweep import run, units
+from plausibench.bench.sweep import units
 from plausibench.kernels.errors import InputError
 from plausibench.kernels.streams import stream
+from sweeps import run
 
 BIASED = "node_perturbation[sigma=2]"
 SPEC = Spec(
@@ -200,8 +201,7 @@ def test_only_sampled_rules_have_draws(resolved):
 
 def test_the_resolved_spec_gives_the_same_table(resolved, tmp_path):
     first = run(resolved, tmp_path / "first")
-    (tmp_path / "spec.toml").write_bytes((tmp_path / "first" / "spec.toml").read_bytes())
-    again = Spec.read(tmp_path / "spec.toml")
+    again = Spec.of(Run.open(tmp_path / "first").options)
     assert again == resolved
     second = run(again, tmp_path / "second")
     assert first.frame.to_csv().encode() == second.frame.to_csv().encode()
@@ -249,17 +249,17 @@ class TestCommand:
         done = CliRunner().invoke(main, given)
         assert done.exit_code == 0, done.output
         assert "Draws for a precision of 0.2" in done.stdout
-        spec = Spec.read(Path("out/spec.toml"))
+        spec = Spec.of(Run.open("out").options)
         assert list(spec.samples_of) == ["weight_perturbation"]
         # The same command finds the same draws, and the run directory as it was.
         assert CliRunner().invoke(main, given).exit_code == 0
         assert CliRunner().invoke(main, ["run", "--resume", "out", "--no-pictures"]).exit_code == 0
-        assert Run.open("out").spec == spec
+        assert Spec.of(Run.open("out").options) == spec
 
     def test_a_budget_alone_aims_at_the_finest_precision(self):
         done = CliRunner().invoke(main, [*self.small, "--budget", "2s", "--out", "out"])
         assert done.exit_code == 0, done.output
-        assert Spec.read(Path("out/spec.toml")).precision == 0.01
+        assert Run.open("out").options["precision"] == 0.01
 
     @pytest.mark.parametrize(
         ("arguments", "said"),

@@ -15,9 +15,10 @@ from click.testing import CliRunner
 
 from plausibench.bench import registry
 from plausibench.bench.cli import main
-from plausibench.bench.cli.run import workers
+from plausibench.bench.cli.running import workers
 from plausibench.bench.folders import check_folder, refuse_others
 from plausibench.bench.registry import load_plugin
+from plausibench.bench.running.store import Run
 from plausibench.bench.shards import Shard, shard_of_array
 from plausibench.kernels.cores import cores
 from plausibench.kernels.errors import InputError
@@ -133,12 +134,15 @@ class TestJobArray:
         with pytest.raises(InputError, match="give --shard i/n"):
             shard_of_array(self.array(*values))
 
-    def test_a_study_is_not_computed_by_every_task(self, monkeypatch):
-        for name, value in self.array(1, 2, 2, 1).items():
-            monkeypatch.setenv(name, value)
-        study = ["run", "tags", "--dry-run", "--out", "tags"]
-        assert "tags is not divided over a job array" in refused(*study)
-        assert CliRunner().invoke(main, [*study, "--shard", "1/1"]).exit_code == 0
+    def test_a_study_is_divided_over_its_tasks(self, monkeypatch):
+        study = ["run", "tags", "--samples", "20", "--seeds", "2", "--jobs", "1", "--out", "tags"]
+        for task in (1, 2):
+            for name, value in self.array(task, 2, 2, 1).items():
+                monkeypatch.setenv(name, value)
+            assert Run.open("tags").finished == 3 if task == 2 else not Path("tags").exists()
+            done = CliRunner().invoke(main, study)
+            assert done.stdout == f"Shard {task}/2 is done: tags\n"
+        assert Run.open("tags").remarks() == []
 
 
 class TestPaths:
@@ -216,12 +220,12 @@ class TestStandardOutput:
         assert self.said(redirection, *words, PYTHONIOENCODING="latin-1") == (0, "")
 
     def test_closed(self):
-        assert self.said(">&-", "list", "experiments") == (0, "")
+        assert self.said(">&-", "list", "studies") == (0, "")
 
     @pytest.mark.parametrize("unbuffered", ["", "1"])
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
     def test_full(self, unbuffered):
-        words = ["list", "experiments"]
+        words = ["list", "studies"]
         code, said = self.said(">/dev/full", *words, PYTHONUNBUFFERED=unbuffered)
         assert code == 1
         assert said == "Error: standard output cannot be written (No space left on device)\n"

@@ -1,4 +1,4 @@
-"""``check`` and ``new-rule``: write a rule, and see whether it keeps what it promises."""
+"""``check``, ``new-rule`` and ``new-study``: write a plug-in, and see whether it keeps its word."""
 
 import os
 import shlex
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from plausibench.bench.cli.manners import Place, columns, complete, plugin_option
+from plausibench.bench.cli.manners import Place, columns, complete
+from plausibench.bench.cli.running import plugin_option
 
 if TYPE_CHECKING:
     from plausibench.bench.certificate import Certificate
@@ -112,16 +113,20 @@ def _card(certificate: "Certificate") -> str:
     return "\n".join([columns(rows), "", *card, *reasons, f"{certificate.name}: {verdict}"])
 
 
-@click.command("new-rule")
-@click.argument("name")
-@click.option(
+_OUT = click.option(
     "--out",
     metavar="PATH",
     default=".",
     type=Place(),
     help="File, or existing folder, to write to; by default NAME.py here.",
 )
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+_FORCE = click.option("--force", is_flag=True, help="Replace a file that is there.")
+
+
+@click.command("new-rule")
+@click.argument("name")
+@_OUT
+@_FORCE
 def new_rule(name: str, out: Path, force: bool) -> None:
     """Write a commented plug-in with a rule NAME that runs at once."""
     from plausibench.bench.template import write_template
@@ -131,3 +136,16 @@ def new_rule(name: str, out: Path, force: bool) -> None:
     file = shlex.quote(str(path))
     click.echo(f"  plausibench check {name} --plugin {file}")
     click.echo(f"  plausibench run --plugin {file} --rules backprop --rules {name}")
+
+
+@click.command("new-study")
+@click.argument("name")
+@_OUT
+@_FORCE
+def new_study(name: str, out: Path, force: bool) -> None:
+    """Write a commented plug-in with a study NAME that runs at once."""
+    from plausibench.bench.template_study import write_study
+
+    path = write_study(name, out, force=force)
+    file = shlex.quote(str(path))
+    click.echo(f"Wrote {path}. Next:\n  plausibench run {name} --plugin {file}")

@@ -30,10 +30,13 @@ def run_figure2(
     InputError
         If an option is not one of the experiment, or a value is not allowed.
     """
-    from plausibench.bench import registry, sweep
+    from plausibench.bench import registry
     from plausibench.bench.cli.progress import progress
     from plausibench.bench.cli.run import report
+    from plausibench.bench.cli.running import executor, perform
     from plausibench.bench.folders import check_folder, make_folder
+    from plausibench.bench.shards import EVERYTHING
+    from plausibench.bench.studies.benchmark import BENCHMARK
     from plausibench.bench.tuning import TRIALS, tune, tuned
 
     registry.load_plugins(given.get("plugins") or ())
@@ -55,12 +58,8 @@ def run_figure2(
                 rows = tune(spec, own / "tuning.jsonl", jobs, advance)
             _write(rows, own, formats)
             best = tuned(spec, rows)
-            with progress(len(sweep.units(best)), f"{name}, measuring") as advance:
-
-                def on_done(record: Any, done: int, total: int) -> None:
-                    advance(record["unit"]["rule"], done, total)
-
-                finished = sweep.run(best, own / "run", jobs, on_done)
+            with executor(None, jobs) as chosen:
+                (finished,) = perform(BENCHMARK, best, own / "run", chosen, EVERYTHING)
         with shown(own):
             click.echo(f"\n{name}")
         report(finished, formats)

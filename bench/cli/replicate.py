@@ -71,7 +71,7 @@ def replicate(
     """
     from plausibench.bench.cli.planning import RESULTS
     from plausibench.bench.cli.progress import progress
-    from plausibench.bench.cli.run import workers
+    from plausibench.bench.cli.running import workers
     from plausibench.bench.experiments.parts import collect
     from plausibench.bench.folders import check_folder, make_folder, refuse_others
     from plausibench.bench.replications import REPLICATIONS

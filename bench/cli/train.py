@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from plausibench.bench.cli.manners import Place, columns, complete, plugin_option
+from plausibench.bench.cli.manners import Place, columns, complete
+from plausibench.bench.cli.running import plugin_option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -204,7 +205,7 @@ def _frame(trained: "list[tuple[Unit, Training]]") -> "pd.DataFrame":
     """The curves in the columns of a run's tidy table."""
     import pandas as pd
 
-    from plausibench.bench.store import COLUMNS
+    from plausibench.bench.studies.benchmark import COLUMNS
 
     blank = {
         **dict.fromkeys(("low", "high", "effective_dimension"), float("nan")),

@@ -1,6 +1,7 @@
 """A study, and where one is found: built in, installed by entry point, or in a plug-in file."""
 
 import importlib
+import os
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, is_dataclass
 from functools import cache
@@ -135,24 +136,27 @@ def load_plugins(paths: Iterable[str | Path]) -> None:
     InputError
         If a file is missing, fails to import, defines nothing, or takes a name that is taken.
     """
-    for path in paths:
-        _load(Path(path))
+    files = [Path(os.path.expanduser(path)) for path in paths]
+    defined = {file: _studies_in(file) for file in files}
+    registry.load_plugins(files, bare=[file for file, found in defined.items() if found])
+    for file, found in defined.items():
+        origin = str(file.resolve())
+        for name in [name for name, (_, other) in _PLUGINS.items() if other == origin]:
+            del _PLUGINS[name]
+        _PLUGINS.update({name: (study, origin) for name, study in found.items()})
 
 
-def _load(path: Path) -> None:
-    file = str(path.resolve())
-    module = registry.import_plugin(path)
-    defined = {study.name: study for study in vars(module).values() if isinstance(study, Study)}
-    for name in defined:
-        taken = names().get(name, file)
-        if taken != file:
+def _studies_in(file: Path) -> dict[str, Study]:
+    """Studies that a plug-in file defines, by name."""
+    module = registry.import_plugin(file)
+    found = {study.name: study for study in vars(module).values() if isinstance(study, Study)}
+    for name in found:
+        taken = names().get(name, str(file.resolve()))
+        if taken != str(file.resolve()):
             raise InputError(
-                f"plugin: {path} defines study {name}, a name that is taken by {taken}; rename it"
+                f"plugin: {file} defines study {name}, a name that is taken by {taken}; rename it"
             )
-    registry.load_plugin(path, bare=bool(defined))
-    for name in [name for name, (_, origin) in _PLUGINS.items() if origin == file]:
-        del _PLUGINS[name]
-    _PLUGINS.update({name: (study, file) for name, study in defined.items()})
+    return found
 
 
 @cache
