@@ -8,13 +8,13 @@ from typing import Any
 
 
 @contextmanager
-def progress(total: int, what: str) -> Iterator[Callable[[str, int, int], None]]:
+def progress(total: int | None, what: str) -> Iterator[Callable[[str, int, int], None]]:
     """Show a bar on a terminal, and nothing elsewhere.
 
     Parameters
     ----------
     total
-        Number of parts of the work.
+        Number of parts of the work; None if it is not known yet.
     what
         Name of the work.
 
