@@ -1,18 +1,16 @@
 """``run figure2``: tune every rule alike, then measure it, in one setting after another."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from plausibench.bench.cli.manners import resumable, shown, tell_compiling, text_width
+from plausibench.bench.cli.manners import shown, tell_compiling, text_width
 
 if TYPE_CHECKING:
-    from plausibench.bench.spec import Spec
-
-TAKEN = ("tasks", "rules", "seeds", "seed", "samples", "marginal_samples", "checkpoints", "plugins")
-"""Options of ``run`` that replace values of the settings."""
+    from plausibench.bench.running.store import Run
 
 
 def run_figure2(
@@ -30,71 +28,63 @@ def run_figure2(
     InputError
         If an option is not one of the experiment, or a value is not allowed.
     """
-    from plausibench.bench import registry, sweep
-    from plausibench.bench.cli.progress import progress
-    from plausibench.bench.cli.run import report
-    from plausibench.bench.folders import check_folder, make_folder
-    from plausibench.bench.tuning import TRIALS, tune, tuned
+    from plausibench.bench.cli.planning import taken_options
+    from plausibench.bench.cli.running import executor, perform
+    from plausibench.bench.folders import check_folder
+    from plausibench.bench.shards import EVERYTHING
+    from plausibench.bench.studies.figure2 import FIGURE2, Options, settings
+    from plausibench.bench.studies.study import load_plugins
+    from plausibench.bench.studies.tuning import TRIALS
 
-    registry.load_plugins(given.get("plugins") or ())
-    settings = _settings(given, everything)
+    plugins = tuple(given.get("plugins") or ())
+    load_plugins(plugins)
+    taken = [f.name for f in fields(Options) if f.name != "everything"]
+    values = taken_options("figure2", given, (*taken, "plugins", "all"))
+    values.pop("plugins", None)
+    options = FIGURE2.choose({**values, "everything": everything})
     check_folder(folder, tried=not dry_run)
     if dry_run:
-        for name, spec in settings.items():
+        for name, spec in settings(options).items():
             click.echo(
                 f"{name}: {len(spec.rules)} rules, {TRIALS} trials each, then {spec.seeds} seeds "
                 f"at steps {', '.join(map(str, spec.checkpoints))}. Would write to {folder / name}."
             )
         return
     tell_compiling()
-    for name, spec in settings.items():
-        own = folder / name
-        make_folder(own)
-        with resumable(folder):
-            with progress(len(spec.rules), f"{name}, tuning") as advance:
-                rows = tune(spec, own / "tuning.jsonl", jobs, advance)
-            _write(rows, own, formats)
-            best = tuned(spec, rows)
-            with progress(len(sweep.units(best)), f"{name}, measuring") as advance:
-
-                def on_done(record: Any, done: int, total: int) -> None:
-                    advance(record["unit"]["rule"], done, total)
-
-                finished = sweep.run(best, own / "run", jobs, on_done)
-        with shown(own):
-            click.echo(f"\n{name}")
-        report(finished, formats)
+    with executor(None, jobs) as computing:
+        runs = perform(FIGURE2, options, folder, computing, EVERYTHING, plugins)
+    for finished in runs:
+        with shown(folder):
+            click.echo(f"\n{finished.path.relative_to(folder)}")
+        _report(finished, formats)
+    if any((finished.jobs["status"] == "failed").any() for finished in runs):
+        raise click.exceptions.Exit(1)
 
 
-def _settings(given: Mapping[str, Any], everything: bool) -> "dict[str, Spec]":
-    from plausibench.bench.cli.planning import taken_options
-    from plausibench.bench.experiments.figure2 import SETTINGS, specification
-    from plausibench.bench.selectors import select
-    from plausibench.kernels.errors import InputError
-
-    options = taken_options("figure2", given, (*TAKEN, "all"))
-    tasks = {str(select("task", text)) for text in options.pop("tasks", ())}
-    found = {}
-    for name in SETTINGS:
-        spec = specification(name, everything)
-        if not tasks or tasks & set(spec.tasks):
-            found[name] = spec.with_values(**options)
-    if not found:
-        known = sorted({task for name in SETTINGS for task in specification(name, False).tasks})
-        raise InputError(
-            f"tasks: {', '.join(tasks)} is no setting; choose one of {', '.join(known)}"
-        )
-    return found
-
-
-def _write(rows: list[dict[str, Any]], folder: Path, formats: tuple[str, ...]) -> None:
+def _report(run: "Run", formats: tuple[str, ...]) -> None:
+    """Print the tables of a stage and keep them with its pictures; say what went wrong."""
+    from plausibench.bench.cli.run import SUMMARY
     from plausibench.bench.folders import write_text
-    from plausibench.bench.report.sensitivity import sensitivity, sensitivity_picture
+    from plausibench.bench.report import sensitivity
+    from plausibench.bench.report.figures import save_all
+    from plausibench.bench.report.table import comparison
 
-    table = sensitivity(rows)
-    write_text(folder / "tuning.md", table.render("markdown"))
-    write_text(folder / "tuning.csv", table.render("csv"))
-    if formats:
-        sensitivity_picture(rows).save(folder, formats)
-    with shown(folder):
-        click.echo(table.render("text", text_width()))
+    frame, jobs = run.frame, run.jobs
+    if run.study == "tuning":
+        tables, pictures = sensitivity.report(frame)
+        for name, table in tables.items():
+            write_text(run.path / f"{name}.md", table.render("markdown"))
+            write_text(run.path / f"{name}.csv", table.render("csv"))
+        for picture in pictures if formats else ():
+            picture.save(run.path, formats)
+    else:
+        steps = [int(frame["step"].max())] if len(frame) else None
+        tables = {"comparison": comparison(frame, jobs, columns=SUMMARY, steps=steps)}
+        if formats:
+            save_all(frame, jobs, run.path / "figures", formats)
+    with shown(run.path):
+        for table in tables.values():
+            click.echo(table.render("text", text_width()))
+        click.echo(f"Results: {run.path}")
+    for _, job in jobs[jobs["status"] == "failed"].iterrows():
+        click.echo(f"{job['rule']} failed: {job['reason']}", err=True)

@@ -6,5 +6,7 @@ if not __name__.startswith("plausibench."):
 # Names to "module:attribute", so that listing the studies imports none of them.
 BUILTIN = {
     "benchmark": "plausibench.bench.studies.benchmark:BENCHMARK",
+    "figure2": "plausibench.bench.studies.figure2:FIGURE2",
     "tags": "plausibench.bench.studies.tags:TAGS",
+    "tuning": "plausibench.bench.studies.tuning:TUNING",
 }

@@ -6,27 +6,28 @@ the training that is then measured: a rate that is best early may not last. It i
 accuracy on a quarter of the training set that it does not learn from; the test set is never seen.
 """
 
-import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plausibench.bench import registry
-from plausibench.bench.cost import in_turn
-from plausibench.bench.experiments.parts import Part, Rows, collect
-from plausibench.bench.provenance import engine_digest
+from plausibench.bench.running.job import Job
 from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
+from plausibench.bench.studies.benchmark import sources
+from plausibench.bench.studies.study import Study
 from plausibench.bench.sweep import units
 from plausibench.bench.tasks.task import Image, Task
 from plausibench.bench.training import train
 from plausibench.bench.unit import Unit, build_network
+from plausibench.kernels.errors import Divergence, InputError
 from plausibench.objectives.batch import Batch
 from plausibench.rules.rule import Rule
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TRIALS = 12
 RATES = tuple(float(f"{rate:.2g}") for rate in np.geomspace(1e-3, 10**0.5, TRIALS))
@@ -96,111 +97,137 @@ def trials(selector: str) -> list[tuple[str, float]]:
     ]
 
 
-def search(unit: Unit, spec: Spec) -> Rows:
-    """Train a rule in every trial.
+@dataclass(frozen=True)
+class Setting:
+    """Where a rule is trained, and how; its learning rate apart."""
 
-    Returns
-    -------
-    list of dict
-        ``rule`` as asked for, ``tried`` with its options, ``learning_rate``, ``loss`` and, in
-        classification, ``accuracy`` on the examples held out, NaN if it ``diverged``.
-    """
-    task, steps = Held(select("task", unit.task).make()), max(spec.checkpoints)
-    rows: Rows = []
-    for tried, rate in trials(unit.rule):
-        network = build_network(unit.architecture, task, spec.hidden_for(unit.architecture), SEED)
-        training = train(
-            select("rule", tried).make(),
-            task,
-            network,
-            select("objective", unit.objective).make(),
-            steps=steps,
-            batch_size=spec.training_batch_size,
-            optimiser=spec.optimiser,
-            learning_rate=rate,
-            weight_decay=spec.weight_decay,
-            seed=SEED,
-            evaluate_every=max(steps, 1),
-        )
-        last = {row["quantity"]: row["value"] for row in training.rows if row["step"] == steps}
-        rows.append(
-            {
+    task: str
+    architecture: str
+    objective: str
+    hidden: tuple[int, ...]
+    steps: int
+    batch_size: int
+    optimiser: str
+    weight_decay: float
+
+
+def jobs(spec: Spec) -> list[Job]:
+    """A job for each trial of each rule: seeds and protocols come later."""
+    todo = units(replace(spec, seeds=1, protocols=("own",)))
+    return [
+        Job(
+            about={
                 "task": unit.task,
                 "architecture": unit.architecture,
                 "objective": unit.objective,
                 "rule": unit.rule,
                 "tried": tried,
                 "learning_rate": rate,
-                "loss": last.get("test_loss", np.nan),
-                "accuracy": last.get("test_accuracy", np.nan),
-                "diverged": training.diverged,
-            }
+            },
+            work=trial,
+            arguments=(setting(unit, spec), tried, rate),
+            depends=sources(unit),
+            cost=max(spec.checkpoints) * select("rule", tried).make().card.forward_passes,
+            reason=unit.reason or "",
         )
-    return rows
+        for unit in sorted(todo, key=lambda unit: spec.rules.index(unit.rule))
+        for tried, rate in trials(unit.rule)
+    ]
 
 
-def best(rows: Rows) -> dict[str, Any]:
+def setting(unit: Unit, spec: Spec) -> Setting:
+    """How the rule of a unit is trained."""
+    return Setting(
+        task=unit.task,
+        architecture=unit.architecture,
+        objective=unit.objective,
+        hidden=spec.hidden_for(unit.architecture),
+        steps=max(spec.checkpoints),
+        batch_size=spec.training_batch_size,
+        optimiser=spec.optimiser,
+        weight_decay=spec.weight_decay,
+    )
+
+
+def trial(setting: Setting, tried: str, rate: float) -> Iterator[dict[str, Any]]:
+    """Train a rule in one trial.
+
+    Yields
+    ------
+    dict
+        ``loss`` and, in classification, ``accuracy`` on the examples held out, NaN if it
+        ``diverged``, with the reason.
+
+    Raises
+    ------
+    Divergence
+        If it diverged.
+    """
+    task = Held(select("task", setting.task).make())
+    training = train(
+        select("rule", tried).make(),
+        task,
+        build_network(setting.architecture, task, setting.hidden, SEED),
+        select("objective", setting.objective).make(),
+        steps=setting.steps,
+        batch_size=setting.batch_size,
+        optimiser=setting.optimiser,
+        learning_rate=rate,
+        weight_decay=setting.weight_decay,
+        seed=SEED,
+        evaluate_every=max(setting.steps, 1),
+    )
+    last = {row["quantity"]: row["value"] for row in training.rows if row["step"] == setting.steps}
+    yield {
+        "loss": last.get("test_loss", np.nan),
+        "accuracy": last.get("test_accuracy", np.nan),
+        "diverged": training.diverged,
+    }
+    if training.diverged:
+        raise Divergence(training.diverged)
+
+
+def best(rows: "pd.DataFrame") -> dict[str, Any]:
     """The trial with the most right classes among the examples held out, then the lowest loss.
 
     Losses alone would not do: rules that learn values or losses of their own do not descend the
     objective that they are measured on. Without classes the lowest loss decides; the lowest rate
     if no trial ended.
     """
+    order = rows.assign(accuracy=-rows["accuracy"])
+    # Stable, with what is not known last.
+    chosen = order.sort_values(["accuracy", "loss"], kind="stable", na_position="last").index[0]
+    trial: dict[str, Any] = rows.loc[chosen].to_dict()
+    return trial
 
-    def rank(row: dict[str, Any]) -> tuple[float, float]:
-        accuracy, loss = row["accuracy"], row["loss"]
-        return np.inf if np.isnan(accuracy) else -accuracy, np.inf if np.isnan(loss) else loss
 
-    return min(rows, key=rank)
+def tuned(spec: Spec, rows: "pd.DataFrame") -> Spec:
+    """The specification with every rule at its best trial; those with none are left out.
 
-
-def tuned(spec: Spec, rows: Rows) -> Spec:
-    """The specification with every rule at its best trial."""
+    Raises
+    ------
+    InputError
+        If no rule has a trial.
+    """
     chosen = {}
     for rule in spec.rules:
-        found = best([row for row in rows if row["rule"] == rule])
-        chosen[found["tried"]] = found["learning_rate"]
+        trials = rows[rows["rule"] == rule]
+        if len(trials):
+            trial = best(trials)
+            chosen[trial["tried"]] = float(trial["learning_rate"])
+    if not chosen:
+        raise InputError(f"rules: no trial of {', '.join(spec.rules)} came to an end")
     # Shared weights come from objectives and networks for which no rate was searched.
     return spec.with_values(
         rules=tuple(chosen), learning_rates=chosen, shared_learning_rate=spec.rate("backprop")
     )
 
 
-def tune(
-    spec: Spec,
-    path: Path,
-    jobs: int = 1,
-    on_done: Callable[[str, int, int], None] | None = None,
-) -> Rows:
-    """Search for every rule of a specification; what a file holds already is not searched again.
-
-    Parameters
-    ----------
-    spec
-        Rules, and where they are trained.
-    path
-        JSON lines, one for each rule, written as each is done.
-    jobs
-        Worker processes; the results are the same with any number.
-    on_done
-        Called after each rule with its name, the number done and the number in all.
-    """
-    # One search for each rule: seeds and protocols come later.
-    todo = [u for u in units(spec.with_values(seeds=1, protocols=("own",))) if u.reason is None]
-    parts = [
-        Part(unit.rule, search, (unit, spec), _depends(unit, spec)) for unit in in_turn(todo, spec)
-    ]
-    rows = collect(parts, jobs, on_done, path, spec.plugins)
-    return sorted(rows, key=lambda row: spec.rules.index(row["rule"]))
-
-
-def _depends(unit: Unit, spec: Spec) -> str:
-    """Everything that a search depends on."""
-    chosen = {kind: getattr(unit, kind) for kind in registry.KINDS}
-    depends = [
-        *(chosen, max(spec.checkpoints), RATES, SEED, engine_digest()),
-        *(spec.training_batch_size, spec.optimiser, spec.weight_decay),
-        spec.hidden_for(unit.architecture),
-        [registry.digest(registry.find(k, select(k, text).name)) for k, text in chosen.items()],
-    ]
-    return json.dumps(depends)
+TUNING = Study(
+    name="tuning",
+    summary="the same small search of a learning rate, and of an option, for every rule",
+    options=Spec,
+    keys=("task", "architecture", "objective", "rule", "tried", "learning_rate"),
+    jobs=jobs,
+    report="plausibench.bench.report.sensitivity:report",
+)
