@@ -118,6 +118,33 @@ def share(text: str | None) -> "Shard":
     return shard_of_array(os.environ) if text is None else Shard.parse(text)
 
 
+def default_folder(study: str, options: Any) -> Path:
+    """Where a study writes by default; the same options get the same folder, so that it resumes."""
+    import hashlib
+    import json
+
+    from plausibench.bench.cli.planning import RESULTS
+    from plausibench.bench.running.store import plain_options
+
+    if options == type(options)():
+        return RESULTS / study
+    text = json.dumps(plain_options(options), sort_keys=True)
+    return RESULTS / f"{study}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def tell_failures(runs: "Sequence[Run]") -> bool:
+    """Say which jobs failed, and why; whether there are any."""
+    failed = [
+        f"{', '.join(map(str, run.due[key].values()))} failed: {record.reason}"
+        for run in runs
+        for key, record in run.records.items()
+        if record.status == "failed"
+    ]
+    for sentence in failed:
+        click.echo(sentence, err=True)
+    return bool(failed)
+
+
 def perform(
     study: "Study",
     options: Any,

@@ -48,6 +48,9 @@ class Job:
         In any unit; jobs that cost more are computed first.
     reason
         Why it cannot run, if so.
+    stands_for
+        What the key holds in place of the identity and the arguments, where these name places of
+        data that do not matter; by default those themselves.
 
     Raises
     ------
@@ -61,6 +64,7 @@ class Job:
     depends: str = ""
     cost: float = 0.0
     reason: str = ""
+    stands_for: Any = None
 
     def __post_init__(self) -> None:
         about = plain(self.about)
@@ -79,9 +83,8 @@ class Job:
         """
         depends = {
             "schema": SCHEMA,
-            "about": _told(self.about),
             "work": _told(self.work),
-            "arguments": _told(self.arguments),
+            "called": _told(self.stands_for or (self.about, self.arguments)),
             "depends": self.depends or [source_digest(), _sources(self.work)],
             "libraries": [libraries()[name] for name in NUMERIC],
             "reason": self.reason,

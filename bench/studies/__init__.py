@@ -7,6 +7,7 @@ if not __name__.startswith("plausibench."):
 BUILTIN = {
     "benchmark": "plausibench.bench.studies.benchmark:BENCHMARK",
     "figure2": "plausibench.bench.studies.figure2:FIGURE2",
+    "replications": "plausibench.bench.studies.replications:REPLICATIONS",
     "tags": "plausibench.bench.studies.tags:TAGS",
     "tuning": "plausibench.bench.studies.tuning:TUNING",
 }
