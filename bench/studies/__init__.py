@@ -9,5 +9,6 @@ BUILTIN = {
     "figure2": "plausibench.bench.studies.figure2:FIGURE2",
     "replications": "plausibench.bench.studies.replications:REPLICATIONS",
     "tags": "plausibench.bench.studies.tags:TAGS",
+    "train": "plausibench.bench.studies.train:TRAIN",
     "tuning": "plausibench.bench.studies.tuning:TUNING",
 }
