@@ -147,7 +147,7 @@ def test_check_of_all_rules(monkeypatch):
     few = {name: registry.entries("rule")[name] for name in ("backprop", "feedback_alignment")}
     known = registry.entries
     monkeypatch.setattr(registry, "entries", lambda kind: few if kind == "rule" else known(kind))
-    printed = call("check", "--all", "--out", "table.md")
+    printed = call("check", "--all", "--jobs", "1", "--out", "table.md")
     assert re.search(r"^backprop +passed .* yes$", printed, flags=re.MULTILINE)
     assert re.search(r"^feedback_alignment +passed .* no$", printed, flags=re.MULTILINE)
     text = Path("table.md").read_text(encoding="utf-8")
@@ -164,7 +164,7 @@ def test_check_of_all_rules_ends_with_1_if_one_fails(monkeypatch):
         return found if kind != "rule" else {"my_rule": found["my_rule"]}
 
     monkeypatch.setattr(registry, "entries", entries)
-    printed = call("check", "--all", "--plugin", "my_rule.py", code=1)
+    printed = call("check", "--all", "--jobs", "1", "--plugin", "my_rule.py", code=1)
     assert re.search(r"^my_rule +FAILED", printed, flags=re.MULTILINE)
     assert "my_rule: shapes: refused" in printed
 
@@ -181,7 +181,7 @@ def test_check_of_all_rules_goes_on_after_one_that_cannot_run(monkeypatch):
         return found if kind != "rule" else {name: found[name] for name in ("my_rule", "backprop")}
 
     monkeypatch.setattr(registry, "entries", entries)
-    printed = call("check", "--all", "--plugin", "my_rule.py", code=1)
+    printed = call("check", "--all", "--jobs", "1", "--plugin", "my_rule.py", code=1)
     assert re.search(r"^backprop +passed", printed, flags=re.MULTILINE)
     assert "my_rule: not certified: rule: MyRule supports no registered architecture" in printed
 

@@ -6,6 +6,7 @@ if not __name__.startswith("plausibench."):
 # Names to "module:attribute", so that listing the studies imports none of them.
 BUILTIN = {
     "benchmark": "plausibench.bench.studies.benchmark:BENCHMARK",
+    "certificates": "plausibench.bench.studies.certificates:CERTIFICATES",
     "figure2": "plausibench.bench.studies.figure2:FIGURE2",
     "replications": "plausibench.bench.studies.replications:REPLICATIONS",
     "tags": "plausibench.bench.studies.tags:TAGS",
