@@ -38,10 +38,10 @@ def run_figure2(
 
     plugins = tuple(given.get("plugins") or ())
     load_plugins(plugins)
-    taken = [f.name for f in fields(Options) if f.name != "everything"]
-    values = taken_options("figure2", given, (*taken, "plugins", "all"))
+    taken = [f.name for f in fields(Options)]
+    values = taken_options("figure2", given, (*taken, "plugins"))
     values.pop("plugins", None)
-    options = FIGURE2.choose({**values, "everything": everything})
+    options = FIGURE2.choose({**values, "all": everything})
     check_folder(folder, tried=not dry_run)
     if dry_run:
         for name, spec in settings(options).items():

@@ -8,6 +8,7 @@ BUILTIN = {
     "benchmark": "plausibench.bench.studies.benchmark:BENCHMARK",
     "certificates": "plausibench.bench.studies.certificates:CERTIFICATES",
     "figure2": "plausibench.bench.studies.figure2:FIGURE2",
+    "pilot": "plausibench.bench.studies.pilot:PILOT",
     "replications": "plausibench.bench.studies.replications:REPLICATIONS",
     "tags": "plausibench.bench.studies.tags:TAGS",
     "train": "plausibench.bench.studies.train:TRAIN",

@@ -99,7 +99,7 @@ class Options:
         Rules to place, in place of those of the settings.
     seeds, seed, samples, marginal_samples, checkpoints
         As of the benchmark, in place of what the settings say.
-    everything
+    all
         Whether to place every rule that there is.
 
     Raises
@@ -115,7 +115,7 @@ class Options:
     samples: int | None = None
     marginal_samples: int | None = None
     checkpoints: tuple[int, ...] = ()
-    everything: bool = False
+    all: bool = False
 
     def __post_init__(self) -> None:
         settings(self)
@@ -126,7 +126,7 @@ def settings(options: Options) -> dict[str, Spec]:
     values = {f.name: getattr(options, f.name) for f in fields(options)}
     changed = {name: value for name, value in values.items() if value not in (None, ())}
     tasks = {str(select("task", text)) for text in changed.pop("tasks", ())}
-    everything = changed.pop("everything", False)
+    everything = changed.pop("all")
     bases = {name: specification(name, everything) for name in SETTINGS}
     chosen = {
         name: base.with_values(**changed)
