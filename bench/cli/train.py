@@ -138,14 +138,13 @@ def _tell(run: "Run") -> None:
     """Print how each rule ends, and write the curves as a tidy table and as a picture."""
     from plausibench.bench.folders import write_text
     from plausibench.bench.report import curves
-    from plausibench.bench.studies.benchmark import COLUMNS
 
     frame, jobs = run.frame, run.jobs
     if len(frame):
         with shown(run.path):
             click.echo(columns([("rule", "step", *curves.LAST), *_last(frame)]))
             _tell_constant_answers(set(frame["task"]))
-        tidy = frame[list(COLUMNS)].to_csv(index=False, lineterminator="\n")
+        tidy = frame.to_csv(index=False, lineterminator="\n")
         write_text(run.path / "learning_curves.csv", tidy)
         if frame["step"].nunique() > 1:
             curves.learning_curves(frame).save(run.path, ("png", "svg"))

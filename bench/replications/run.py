@@ -107,7 +107,7 @@ def judged(names: Iterable[str], rows: "pd.DataFrame") -> list[Replication]:
 def _judged(recipe: Recipe, rows: "pd.DataFrame") -> Replication:
     if rows.empty:
         return Replication(recipe, None, (), NEEDS)
-    smaller = rows["setting"].iat[0] == "smaller"
+    smaller = "smaller" in set(rows["setting"])
     setting = recipe.smaller if smaller else recipe.whole
     assert setting is not None
     compared = []

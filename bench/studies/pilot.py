@@ -32,7 +32,7 @@ class Options(Spec):
     @classmethod
     def to(cls, spec: Spec, *, timed: bool) -> "Options":
         """Those of a specification, without its draws, which the pilot finds."""
-        return cls.of({**spec.as_dict(), "samples_of": {}, "timed": timed})
+        return cls(**{**spec.as_dict(), "samples_of": {}, "timed": timed})
 
 
 def jobs(options: Options) -> list[Job]:
@@ -52,8 +52,9 @@ def jobs(options: Options) -> list[Job]:
 
 def _alone(unit: Unit, options: Options) -> Spec:
     """The specification of a trajectory, without the draws and the precision of a measurement."""
-    draws = {"samples": 1, "marginal_samples": 1, "averaging_samples": 1, "precision": 0.0}
-    return replace(alone(unit, options), **draws)
+    return replace(
+        alone(unit, options), samples=1, marginal_samples=1, averaging_samples=1, precision=0.0
+    )
 
 
 def measured(unit: Unit, spec: Spec, timed: bool) -> Iterator[dict[str, Any]]:
