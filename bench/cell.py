@@ -1,6 +1,5 @@
 """Everything that is measured along one trajectory."""
 
-import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,20 +15,16 @@ from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
 from plausibench.bench.statistics import NO_GRADIENT, UNDEFINED
 from plausibench.bench.step import progress_rows
-from plausibench.bench.store import ROW
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training import Checkpoint, alignment, evaluate, trajectory
 from plausibench.bench.unit import Unit, build_network
 from plausibench.bench.variance_budget import SWEEP, budget_rows
-from plausibench.kernels.errors import Divergence
 from plausibench.kernels.streams import stream
-from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.rule import Rule, State
 
 Rows = list[dict[str, Any]]
-Result = tuple[str, str, Rows, Rows]
 
 NAN = float("nan")
 
@@ -47,34 +42,13 @@ class Cell:
     spec: Spec
 
 
+ROW = (
+    *("step", "kind", "projection", "quantity", "value", "low", "high", "samples"),
+    *("redrawn", "reference", "method", "effective_dimension", "flag"),
+)
+"""Columns of a row; those of the unit come before."""
 ROUNDED = 0.01
 """Relative error of an estimate by rounding that is remarked on."""
-
-
-def measure_unit(unit: Unit, spec: Spec) -> Result:
-    """Train, measure at every checkpoint, and return status, reason, rows and timings.
-
-    A network that diverges and a component that raises are outcomes: what was measured before
-    is kept. Of what is done the reason says what a pass is unfit for, if anything.
-    """
-    rows: Rows = []
-    times: Rows = []
-    status, remarks = "done", dict[str, None]()
-    try:
-        # On the way to divergence numbers overflow; that is looked for, not warned of.
-        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
-            for cell in cells(unit, spec):
-                started = time.perf_counter()
-                for kind, rows_of in KINDS.items():
-                    rows += [_complete(cell, kind, row) for row in rows_of(cell)]
-                remarks |= dict.fromkeys(_remarks(cell))
-                step = cell.checkpoint.step
-                times.append({"step": step, "seconds": time.perf_counter() - started})
-    except Divergence as error:
-        status, remarks = "diverged", {str(error): None}
-    except Exception as error:  # noqa: BLE001 -- whatever a component raises is a result
-        status, remarks = "failed", {f"{type(error).__name__}: {error}": None}
-    return status, " ".join("; ".join(remarks).split()), rows, times
 
 
 def measured(unit: Unit, spec: Spec) -> Generator[dict[str, Any], None, str]:

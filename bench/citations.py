@@ -2,18 +2,15 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from plausibench.bench import registry
 from plausibench.bench.selectors import select
-from plausibench.bench.unit import Unit
-
-if TYPE_CHECKING:
-    from plausibench.bench.store import Run
+from plausibench.kernels.errors import InputError
 
 FRAMEWORK = "Richards et al. 2019"
 """What every run rests on."""
@@ -76,49 +73,34 @@ def works(text: str) -> tuple[list[Work], list[str]]:
     return found, unknown
 
 
-def cited(units: Iterable[Unit], extra: Iterable[str] = (FRAMEWORK,)) -> list[str]:
+def cited(jobs: Iterable[Mapping[str, Any]], extra: Iterable[str] = (FRAMEWORK,)) -> list[str]:
     """What the components of a run say they rest on, each text once.
 
     Parameters
     ----------
-    units
-        Units of work of the run; components that are not known here are left out.
+    jobs
+        Identities of the jobs of the run, with selectors by kind; components that are not known
+        here are left out.
     extra
         Further texts, which come first.
     """
     texts: dict[str, None] = dict.fromkeys(extra)
     chosen = {
-        (kind, getattr(unit, kind)): None for unit in units for kind in reversed(registry.KINDS)
+        (kind, selector): None
+        for about in jobs
+        for kind in reversed(registry.KINDS)
+        if isinstance(selector := about.get(kind), str)
     }
     for kind, selector in chosen:
         name = selector.partition("[")[0]
         if name in registry.entries(kind):
-            # The card of a rule may depend on its options.
-            made: Any = select(kind, selector).make() if kind == "rule" else None
             component: Any = registry.find(kind, name)
-            texts |= dict.fromkeys([component.cites if made is None else made.card.cites])
-    texts.pop("", None)
-    return list(texts)
-
-
-def cited_by(run: "Run") -> list[str]:
-    """What the components of a run directory say they rest on; none is made or looked up.
-
-    For a run of a version that did not keep this, the components that are built in are asked.
-    """
-    kept = run.sources.get("cites")
-    if kept is not None:
-        return list(kept)
-    spec = run.spec
-    lists = (spec.every_task(), spec.rules, spec.objectives, spec.architectures)
-    kinds = ("task", "rule", "objective", "architecture")
-    texts: dict[str, None] = {FRAMEWORK: None}
-    for kind, selectors in zip(kinds, lists, strict=True):
-        for selector in selectors:
-            entry = registry.entries(kind).get(selector.partition("[")[0])
-            if entry is not None and entry.origin == "built in":
-                component: Any = entry.load()
-                texts |= dict.fromkeys([getattr(component, "card", component).cites])
+            try:
+                # The card of a rule may depend on its options.
+                card = select(kind, selector).make().card if kind == "rule" else component
+            except InputError:  # a rule by the name, whatever stands behind it
+                card = component.card
+            texts |= dict.fromkeys([card.cites])
     texts.pop("", None)
     return list(texts)
 

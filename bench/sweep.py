@@ -1,36 +1,18 @@
-"""Run a specification: one unit of work is a trajectory with all its checkpoints."""
+"""Units of work of a specification: one is a trajectory with all its checkpoints."""
 
-import hashlib
-import json
-import sys
-from collections.abc import Callable, Collection
-from contextlib import closing
+from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from plausibench.architectures.network import Network
 from plausibench.bench import registry
-from plausibench.bench.citations import cited
-from plausibench.bench.cost import in_turn
-from plausibench.bench.executor import Executor
 from plausibench.bench.penalties import obstacle
-from plausibench.bench.provenance import NUMERIC, engine_digest, libraries, provenance
 from plausibench.bench.selectors import select
-from plausibench.bench.shards import EVERYTHING, Shard
 from plausibench.bench.spec import Spec
-from plausibench.bench.store import SCHEMA, Record, Run, collect, shard_files
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.unit import Unit, build_network
-from plausibench.bench.workers import local
-from plausibench.kernels.errors import InputError, integer
+from plausibench.kernels.errors import InputError
 from plausibench.objectives.objective import Objective
 from plausibench.rules.rule import Rule
-
-OnDone = Callable[[Record, int, int], None]
-
-ROUND = 16
-"""Units for each worker before a shard looks again at what others have done."""
 
 
 def units(spec: Spec) -> list[Unit]:
@@ -137,145 +119,3 @@ def refused(
             f"rule {name}: unsupported returns {reason!r}; allowed are a reason and None"
         )
     return reason
-
-
-def key(unit: Unit, spec: Spec) -> str:
-    """Digest of everything the unit's result depends on."""
-    settings = spec.as_dict()
-    chosen = ("architectures", "objectives", "rules", "pairing", "protocols", "plugins")
-    own = (
-        *("tasks", "tasks_of"),
-        *("learning_rate", "learning_rates", "shared_learning_rate"),
-        *("samples", "samples_of"),
-    )
-    for name in (*chosen, "seeds", "seed", *own):
-        del settings[name]
-    components = [(kind, select(kind, getattr(unit, kind)).name) for kind in registry.KINDS]
-    task: Task = select("task", unit.task).make()
-    depends = {
-        "schema": SCHEMA,
-        # Where the data lie does not matter, and what they are stands below.
-        "unit": {**unit.identity(), "task": task.name},
-        "reason": unit.reason,
-        "settings": settings,
-        "data": task.identity,
-        "rate": spec.rate_for(unit.trainer, unit.protocol),
-        "samples": spec.samples_for(unit.rule),
-        "engine": engine_digest(),
-        "libraries": {name: libraries()[name] for name in NUMERIC},
-        "components": [
-            registry.digest(registry.find(kind, name))
-            for kind, name in (*components, ("rule", unit.trainer.partition("[")[0]))
-        ],
-    }
-    text = json.dumps(depends, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def run(
-    spec: Spec,
-    out: Path | str,
-    jobs: int = 1,
-    on_done: OnDone | None = None,
-    shard: Shard = EVERYTHING,
-    executor: Executor | None = None,
-) -> Run:
-    """Run every unit that the directory does not hold yet.
-
-    Parameters
-    ----------
-    spec
-        What to measure.
-    out
-        Run directory; made if it is not there, resumed if it holds the same specification.
-    jobs
-        Worker processes; 1 computes in this one. The results are the same.
-    on_done
-        Called after each unit with its record, the number done and the number in all.
-    shard
-        Share of the units to compute; other processes write the others to the same directory.
-    executor
-        What computes, instead of worker processes of this machine.
-
-    Returns
-    -------
-    Run
-
-    Raises
-    ------
-    InputError
-        If the specification cannot run at all, or the directory cannot be used.
-    """
-    jobs = integer("jobs", jobs, least=1)
-    todo = units(spec)
-    if all(unit.reason is not None for unit in todo):
-        raise InputError(f"rules: nothing can run; {todo[0].rule} cannot because {todo[0].reason}")
-    described = {**provenance(sys.argv), "jobs": jobs}
-    directory = Run.create(out, spec, described, _sources(todo))
-    with directory.writing(shard) as writer:
-        keys = {unit: key(unit, spec) for unit in todo}
-        share = shard.share(todo)
-        have = {r["key"] for r in directory.records() if r["status"] != "failed"}
-        missing = [unit for unit in share if keys[unit] not in have]
-        _refuse_outdated(directory, shard, missing)
-        if missing and shard == EVERYTHING:
-            writer.describe(described)
-        done = len(share) - len(missing)
-        chosen = local(jobs, len(missing)) if executor is None else executor
-        rounds = _rounds(missing, spec, shard, jobs) if executor is None else [missing]
-        for part in rounds:
-            now = _left(part, keys, directory, shard)
-            done += len(part) - len(now)
-            # Closed, so that an exception in this loop ends the workers at once.
-            with closing(chosen.results(now, spec)) as found:
-                for unit, (status, reason, rows, times), origin in found:
-                    shared = {"key": keys[unit], "unit": unit.identity()}
-                    record = {**shared, "status": status, "reason": reason, "rows": rows}
-                    if origin is not None:
-                        writer.come_from(origin)
-                    writer.add(record, {**shared, "rows": times})
-                    done += 1
-                    if on_done is not None:
-                        on_done(record, done, len(share))
-    return Run(directory.path)
-
-
-def _rounds(missing: list[Unit], spec: Spec, shard: Shard, jobs: int) -> list[list[Unit]]:
-    """Units in portions, between which a shard looks at what others have done meanwhile."""
-    if shard == EVERYTHING:
-        return [missing]
-    if jobs > 1:
-        missing = in_turn(missing, spec)
-    size = ROUND * jobs if jobs > 1 else 1
-    return [missing[first : first + size] for first in range(0, len(missing), size)]
-
-
-def _left(part: list[Unit], keys: dict[Unit, str], directory: Run, shard: Shard) -> list[Unit]:
-    """Units that no other process has finished; shards of one number share none."""
-    files = shard_files(directory.path / "results")
-    if shard == EVERYTHING or all(file.stem.endswith(f"-of-{shard.of}") for file in files):
-        return part
-    have = {r["key"] for r in Run(directory.path).records() if r["status"] != "failed"}
-    return [unit for unit in part if keys[unit] not in have]
-
-
-def _sources(todo: list[Unit]) -> dict[str, Any]:
-    """What readers of a run need of its components and data, which they do not load."""
-    data = {}
-    for text in dict.fromkeys(unit.task for unit in todo):
-        task: Task = select("task", text).make()
-        name = json.dumps([task.name, task.identity], default=str)
-        data[text] = hashlib.sha256(name.encode()).hexdigest()
-    return {"cites": cited(todo), "data": data}
-
-
-def _refuse_outdated(directory: Run, shard: Shard, missing: list[Unit]) -> None:
-    """Refuse to supersede what another shard holds: which of the two is newer could not be told."""
-    identities = [unit.identity() for unit in missing]
-    for record in collect([directory], besides=shard)[0]:
-        if record["status"] != "failed" and record["unit"] in identities:
-            raise InputError(
-                f"out: {directory.path} has results of {record['unit']['rule']} in another shard, "
-                "from sources that have changed since; run the same shards again or choose "
-                "another folder"
-            )

@@ -1,6 +1,12 @@
-"""A sweep that takes seconds, for the tests of what runs sweeps."""
+"""A run of the benchmark that takes seconds, for the tests of what runs and reads it."""
 
+from pathlib import Path
+
+from plausibench.bench.running.executor import IN_PROCESS
+from plausibench.bench.shards import EVERYTHING
 from plausibench.bench.spec import Spec
+from plausibench.bench.studies.benchmark import BENCHMARK
+from plausibench.bench.studies.run import run as run_study
 
 TINY = Spec(
     tasks=("teacher_student[inputs=5,outputs=3,examples=60]",),
@@ -18,6 +24,20 @@ TINY = Spec(
 )
 
 
-def results(run, name="driver"):
-    """Bytes of the records of a shard."""
-    return (run.path / "results" / f"{name}.jsonl").read_bytes()
+def run(spec, path, executor=IN_PROCESS, share=EVERYTHING, on_done=None):
+    """Run the benchmark in a folder."""
+    how = {"executor": executor, "share": share, "on_done": on_done}
+    (found,) = run_study(BENCHMARK, spec, Path(path), **how)
+    return found
+
+
+class Idle:
+    """Computes nothing, and fails where there is something to compute."""
+
+    def outcomes(self, todo, plugins=()):
+        for job in todo:
+            raise AssertionError(f"computed: {job.label}")
+        yield from ()
+
+
+IDLE = Idle()

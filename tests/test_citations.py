@@ -5,10 +5,10 @@ import re
 import pytest
 from click.testing import CliRunner
 
-from plausibench.bench import registry, sweep
+from plausibench.bench import registry
 from plausibench.bench.citations import bibliography, bibtex, cited, works
 from plausibench.bench.cli import main
-from sweeps import TINY
+from sweeps import TINY, run
 
 COMPONENTS = [(kind, name) for kind in registry.KINDS for name in registry.entries(kind)]
 
@@ -62,10 +62,8 @@ def test_what_is_unknown_is_told(text):
 
 
 def test_a_run_cites_its_components(tmp_path):
-    run = sweep.run(
-        TINY.with_values(checkpoints=(0,), seeds=1, protocols=("shared",)), tmp_path / "run"
-    )
-    done = CliRunner().invoke(main, ["cite", str(run.path)])
+    run(TINY.with_values(checkpoints=(0,), seeds=1, protocols=("shared",)), tmp_path / "run")
+    done = CliRunner().invoke(main, ["cite", str(tmp_path / "run")])
     assert done.exit_code == 0, done.output
     keys = re.findall(r"@\w+\{(\w+),", done.stdout)
     assert {"richards2019", "lillicrap2016", "jabri1992", "rumelhart1986", "saad1995"} <= set(keys)

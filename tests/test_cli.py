@@ -2,7 +2,6 @@
 
 import ast
 import io
-import json
 import os
 import re
 import signal
@@ -20,7 +19,8 @@ from click.testing import CliRunner
 from plausibench.bench import folders, registry
 from plausibench.bench.cli import main
 from plausibench.bench.cli.progress import progress
-from plausibench.bench.store import Run
+from plausibench.bench.provenance import engine_digest
+from plausibench.bench.running.store import Run
 from plausibench.kernels import cache
 
 SMALL = [
@@ -143,7 +143,13 @@ def test_check_writes_a_page():
     assert "central differences of the loss" in text
 
 
-def test_check_of_all_rules(monkeypatch):
+@pytest.fixture
+def digested():
+    """Digests of sources are kept for the process: they are not to be of a registry of few."""
+    engine_digest()
+
+
+def test_check_of_all_rules(monkeypatch, digested):
     few = {name: registry.entries("rule")[name] for name in ("backprop", "feedback_alignment")}
     known = registry.entries
     monkeypatch.setattr(registry, "entries", lambda kind: few if kind == "rule" else known(kind))
@@ -155,7 +161,7 @@ def test_check_of_all_rules(monkeypatch):
     assert "| feedback\\_alignment | passed |" in text
 
 
-def test_check_of_all_rules_ends_with_1_if_one_fails(monkeypatch):
+def test_check_of_all_rules_ends_with_1_if_one_fails(monkeypatch, digested):
     write_plugin("estimates = {}")
     known = registry.entries
 
@@ -169,7 +175,7 @@ def test_check_of_all_rules_ends_with_1_if_one_fails(monkeypatch):
     assert "my_rule: shapes: refused" in printed
 
 
-def test_check_of_all_rules_goes_on_after_one_that_cannot_run(monkeypatch):
+def test_check_of_all_rules_goes_on_after_one_that_cannot_run(monkeypatch, digested):
     write_plugin("return {}")
     text = Path("my_rule.py").read_text(encoding="utf-8")
     refusing = "    def unsupported(self, network, objective):\n        return 'it likes none'\n"
@@ -284,7 +290,7 @@ def test_a_rule_that_fails_along_the_way_ends_with_1():
         *("run", "--plugin", "my_rule.py", "--rules", "my_rule", *SMALL[4:], "--out", "out"),
         code=1,
     )
-    units = Run.open("out").units
+    units = Run.open("out").jobs
     assert list(units["status"]) == ["failed", "failed"]
     assert list(units["reason"]) == ["AssertionError: it has learned"] * 2
     assert "AssertionError: it has learned" in call("table", "out")
@@ -292,7 +298,7 @@ def test_a_rule_that_fails_along_the_way_ends_with_1():
 
 def test_a_network_that_diverges_is_an_outcome():
     call("run", *SMALL, "--learning-rate", "1e200", "--out", "out")
-    assert "diverged" in set(Run.open("out").units["status"])
+    assert "diverged" in set(Run.open("out").jobs["status"])
     assert "diverged" in call("table", "out")
 
 
@@ -301,7 +307,18 @@ RULES = ", ".join(registry.entries("rule"))
 REFUSED = {
     ("rn",): "command: 'rn' is not known; choose one of .*; did you mean 'run'?",
     ("run", "--sampels", "3"): "No such option '--sampels'.*--samples",
-    ("run", "nowhere"): "experiment: 'nowhere' is neither a specification file nor one of apical",
+    ("run", "nowhere"): "study: 'nowhere' is neither a specification file nor one of .*benchmark",
+    ("run", "benchmrk"): "study: 'benchmrk' is neither .*; did you mean 'benchmark'?",
+    (
+        "run",
+        "tags",
+        "--hidden",
+        "3",
+    ): "study tags: 'hidden' is not an option; it has rules",
+    ("run", "tags", "--set", "samples"): "set: 'samples' is not of the form name=value",
+    ("run", "tags", "--set", "sample=20"): "study tags: 'sample' .*did you mean 'samples'?",
+    ("run", "tags", "--all"): "study tags: 'all' is not an option",
+    ("run", "--neurons", "3"): "study benchmark: 'neurons' is not an option; it has tasks",
     ("run", "--rules", "node_pertubation"): (
         f"rule: 'node_pertubation' is not known; choose one of {RULES}; "
         "did you mean 'node_perturbation'?"
@@ -420,8 +437,7 @@ def test_a_folder_of_something_else_is_refused():
         "Error: out: notes is no run directory but holds 'today.txt'; choose a new or an empty "
         "folder\n"
     )
-    # The lock that keeps two processes apart is all that is left there.
-    assert {path.name for path in Path("notes").iterdir()} <= {"today.txt", ".lock"}
+    assert [path.name for path in Path("notes").iterdir()] == ["today.txt"]
 
 
 @pytest.mark.parametrize(
@@ -462,10 +478,11 @@ def test_a_plan_says_what_cannot_run():
 
 
 def test_a_finished_run_is_not_computed_again(finished):
-    records = (finished / "results" / "driver.jsonl").read_bytes()
+    records = {file: file.stat().st_ino for file in (finished / "records").iterdir()}
     first = call("table", finished)
     call("run", "--resume", finished, "--jobs", "1", "--no-pictures")
-    assert (finished / "results" / "driver.jsonl").read_bytes() == records
+    assert {file: file.stat().st_ino for file in (finished / "records").iterdir()} == records
+    assert len(records) == 4
     assert call("table", finished) == first
 
 
@@ -572,19 +589,33 @@ def copied(run, **changes):
 @pytest.mark.parametrize("command", [["table"], ["plot"], ["run", "--resume"]])
 def test_a_run_of_another_version_is_refused(finished, command):
     def older(text):
-        return json.dumps({**json.loads(text), "schema": 0})
+        return text.replace("schema = 2", "schema = 0")
 
-    assert refused(*command, copied(finished, provenance=older)).startswith(
-        "run: copy has format 0; this version reads format 1"
+    assert refused(*command, copied(finished, study=older)).startswith(
+        "run: copy has format 0; this version of plausibench reads and writes format 2"
     )
+
+
+@pytest.mark.parametrize("command", [["table"], ["cite"], ["run", "--resume"], ["run", "--out"]])
+@pytest.mark.parametrize(
+    ("name", "anew"),
+    [("spec.toml", "run old/spec.toml"), ("study.json", "run STUDY"), ("replications.json", "re")],
+)
+def test_of_the_former_format_the_command_is_told(command, name, anew):
+    Path("old").mkdir()
+    Path("old", name).write_text("seeds = 2")
+    sentence = refused(*command, "old")
+    assert sentence.startswith("run: old has format 1, of an older version; compute it anew: pl")
+    assert f"plausibench {anew}" in sentence
 
 
 @pytest.mark.parametrize(
     ("file", "change"),
     [
-        ("provenance", lambda text: text[:20]),
-        ("results/driver", lambda text: "{}\n" + text),
-        ("results/driver", lambda text: text.replace("{", "[", 1)),
+        ("study", lambda text: text[:9]),
+        ("jobs", lambda text: text[:20]),
+        ("records/*", lambda text: "{}\n" + text),
+        ("records/*", lambda text: text.replace("{", "[", 1)),
     ],
 )
 def test_a_damaged_run_is_refused(finished, file, change):
@@ -646,16 +677,15 @@ def test_interrupting_keeps_what_is_done_and_says_how_to_resume():
          *arguments, "--out", "out"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    shard = Path("out/results/driver.jsonl")
-    while process.poll() is None and not (shard.exists() and b"\n" in shard.read_bytes()):
+    while process.poll() is None and not list(Path("out/records").glob("*.json")):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    kept = len(Run.open("out").records())
+    kept = Run.open("out").finished
     assert 0 < kept < 160
     # Before it there may be the word on compiling.
     assert said.endswith(
-        f"Interrupted: {kept} of 160 trajectories are kept in out; "
+        f"Interrupted: {kept} of 160 jobs are kept in out; "
         "resume with: plausibench run --resume out\n"
     )

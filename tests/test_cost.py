@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from plausibench import bench
-from plausibench.bench.cell import measure_unit
+from plausibench.bench.cell import measured
 from plausibench.bench.cost import passes
 from plausibench.bench.spec import Spec
 from plausibench.bench.sweep import units
@@ -31,7 +31,7 @@ def test_the_budget_is_priced_by_the_draws_that_it_takes(rule):
         for one in units(replace(SPEC, rules=(rule,)))
         if one.protocol == "shared" and one.rule.startswith(rule)
     )
-    _, _, rows, _ = measure_unit(unit, SPEC)
+    rows = list(measured(unit, SPEC))
     (drawn,) = {row["samples"] for row in rows if row["kind"] == "budget"}
     own = replace(unit, protocol="own")
     extra = passes(unit, SPEC) - passes(own, SPEC)

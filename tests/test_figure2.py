@@ -158,7 +158,7 @@ def test_from_the_command_line(tmp_path):
     plan = CliRunner().invoke(main, [*arguments, "--dry-run"])
     assert plan.exit_code == 0, plan.output
     assert not (tmp_path / "out").exists()
-    assert "12 trials each" in plan.output
+    assert "Stages of the study figure2, the first in" in plan.output
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
     folder = tmp_path / "out" / "digits"
@@ -187,8 +187,8 @@ def test_options_replace_those_of_the_settings():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "--all"], "all: only the experiment figure2"),
-        (["run", "figure2", "--hidden", "4"], "hidden: the experiment figure2 does not take"),
+        (["run", "--all"], "all: only the study figure2"),
+        (["run", "figure2", "--hidden", "4"], "study figure2: 'hidden' is not an option"),
         (["run", "figure2", "--tasks", "teacher_student"], "tasks: teacher_student is no setting"),
     ],
 )

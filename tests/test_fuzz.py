@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plausibench import bench
-from plausibench.bench import registry, sweep
+from plausibench.bench import registry
 from plausibench.bench.cli import main
-from plausibench.bench.experiments import EXPERIMENTS
 from plausibench.bench.spec import Spec
+from plausibench.bench.studies.study import names
 from plausibench.kernels.errors import Divergence, InputError
-from sweeps import TINY
+from sweeps import TINY, run
 
 FEW, MANY = 60, 2000
 """Cases of each kind; there are seven kinds."""
@@ -98,7 +98,7 @@ LINES = st.one_of(
         ),
         max_size=4,
     ).map(lambda pairs: ["run", *(word for pair in pairs for word in pair), "--dry-run"]),
-    st.tuples(st.sampled_from(sorted(EXPERIMENTS)), st.sampled_from(OPTIONS[6:18]), ODD).map(
+    st.tuples(st.sampled_from(sorted(names())), st.sampled_from(OPTIONS[6:18]), ODD).map(
         lambda words: ["run", *words, "--dry-run"]
     ),
     st.tuples(st.sampled_from(["list", "show", "table", "plot", "cite", "report"]), ODD).map(list),
@@ -171,7 +171,7 @@ def test_any_bytes_for_a_specification_have_an_answer(apart, number):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished") / "run"
-    sweep.run(TINY.with_values(seeds=1, checkpoints=(0,), protocols=("shared",)), folder)
+    run(TINY.with_values(seeds=1, checkpoints=(0,), protocols=("shared",)), folder)
     return folder
 
 

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plausibench import bench
-from plausibench.bench.cell import measure_unit
 from plausibench.bench.moments import Moments
+from plausibench.bench.running.job import compute
 from plausibench.bench.spec import Spec
 from plausibench.bench.statistics import QUANTITIES, RELATIVE, quantities
-from plausibench.bench.sweep import units
+from plausibench.bench.studies.benchmark import jobs
 from plausibench.rules.estimate import Outer
 
 CROSS_ENTROPY = bench.make("objective", "cross_entropy")
@@ -270,10 +270,10 @@ def test_a_sweep_records_silence_as_an_outcome():
         samples=64,
         averaging_samples=8,
     )
-    results = [measure_unit(unit, spec) for unit in units(spec) if unit.reason is None]
-    assert results
-    for status, _, rows, _ in results:
-        assert status == "done"
-        measured = [row for row in rows if row["kind"] == "conditional"]
+    outcomes = [compute(job) for job in jobs(spec) if not job.reason]
+    assert outcomes
+    for outcome in outcomes:
+        assert outcome.status == "done"
+        measured = [row for row in outcome.rows if row["kind"] == "conditional"]
         assert {row["quantity"] for row in measured} == set(QUANTITIES)
         flagged(measured)

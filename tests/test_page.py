@@ -17,15 +17,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from generated import HOSTILE, RULES, generate
-from plausibench.bench import sweep
 from plausibench.bench.cli import main
 from plausibench.bench.report.page import page
 from plausibench.bench.report.page.charts import MOST as MOST_IN_CHART
 from plausibench.bench.report.page.charts import SHAPES, charts, thinned
 from plausibench.bench.report.page.page import _compared, _drawn
 from plausibench.bench.report.style import BUILTIN, SPARE_MARKERS, Picture, label
+from plausibench.bench.running.store import plain_options
 from plausibench.bench.spec import Spec
-from sweeps import TINY
+from sweeps import TINY, run
 
 MOST = 6_000_000
 """Bytes of the page about the default run."""
@@ -36,10 +36,12 @@ class Stored:
     """What the page reads of a run directory."""
 
     def __init__(self, frame, units, name):
-        self.frame, self.units, self.path = frame, units, Path(name)
-        self.provenance = {"command": ["plausibench", name], "libraries": {"numpy": name}}
-        self.spec = Spec(rules=("backprop",))
-        self.notes = ()
+        self.frame, self.jobs, self.path = frame, units, Path(name)
+        self.origins = {"key": {"command": ["plausibench", name], "libraries": {"numpy": name}}}
+        self.study, self.options = "benchmark", plain_options(Spec(rules=("backprop",)))
+
+    def remarks(self):
+        return []
 
 
 class Elements(HTMLParser):
@@ -206,7 +208,7 @@ def test_charts_need_their_data():
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report") / "run"
-    sweep.run(TINY.with_values(checkpoints=(0, 5)), folder)
+    run(TINY.with_values(checkpoints=(0, 5)), folder)
     return folder
 
 

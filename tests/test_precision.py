@@ -22,12 +22,13 @@ from plausibench.bench.precision import (
     seconds,
     variance_along,
 )
+from plausibench.bench.running.store import Run
 from plausibench.bench.spec import Spec
 from plausibench.bench.statistics import GROUPS, GroupSums, interval, quantities, student_quantile
-from plausibench.bench.store import Run
-from plausibench.bench.sweep import run, units
+from plausibench.bench.sweep import units
 from plausibench.kernels.errors import InputError
 from plausibench.kernels.streams import stream
+from sweeps import run
 
 BIASED = "node_perturbation[sigma=2]"
 SPEC = Spec(
@@ -200,8 +201,7 @@ def test_only_sampled_rules_have_draws(resolved):
 
 def test_the_resolved_spec_gives_the_same_table(resolved, tmp_path):
     first = run(resolved, tmp_path / "first")
-    (tmp_path / "spec.toml").write_bytes((tmp_path / "first" / "spec.toml").read_bytes())
-    again = Spec.read(tmp_path / "spec.toml")
+    again = Spec.of(Run.open(tmp_path / "first").options)
     assert again == resolved
     second = run(again, tmp_path / "second")
     assert first.frame.to_csv().encode() == second.frame.to_csv().encode()
@@ -249,17 +249,17 @@ class TestCommand:
         done = CliRunner().invoke(main, given)
         assert done.exit_code == 0, done.output
         assert "Draws for a precision of 0.2" in done.stdout
-        spec = Spec.read(Path("out/spec.toml"))
+        spec = Spec.of(Run.open("out").options)
         assert list(spec.samples_of) == ["weight_perturbation"]
         # The same command finds the same draws, and the run directory as it was.
         assert CliRunner().invoke(main, given).exit_code == 0
         assert CliRunner().invoke(main, ["run", "--resume", "out", "--no-pictures"]).exit_code == 0
-        assert Run.open("out").spec == spec
+        assert Spec.of(Run.open("out").options) == spec
 
     def test_a_budget_alone_aims_at_the_finest_precision(self):
         done = CliRunner().invoke(main, [*self.small, "--budget", "2s", "--out", "out"])
         assert done.exit_code == 0, done.output
-        assert Spec.read(Path("out/spec.toml")).precision == 0.01
+        assert Spec.of(Run.open("out").options).precision == 0.01
 
     @pytest.mark.parametrize(
         ("arguments", "said"),
@@ -268,7 +268,6 @@ class TestCommand:
             (("--precision", "0"), "precision: 0.0 is not a finite number at least 0.01"),
             (("--precision", "fine"), "'fine' is not a valid float"),
             (("--budget", "60"), "budget: '60' is not a time above 0"),
-            (("--budget", "0.000001s"), "budget: 1e-06s is less than"),
             (("--precision", "0.1", "--samples", "9"), "samples: the draws follow from"),
         ],
     )
@@ -278,4 +277,39 @@ class TestCommand:
         assert said in done.stderr
         assert done.stderr.count("\n") == 1
         assert done.stdout == ""
+        assert list(Path().iterdir()) == []
+
+    def test_a_budget_that_does_not_suffice_is_refused_and_keeps_the_pilot_alone(self):
+        given = [*self.small, "--budget", "0.000001s", "--out", "out"]
+        done = CliRunner().invoke(main, given)
+        assert done.exit_code == 2, done.output
+        assert "budget: 1e-06s is less than" in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert done.stdout == ""
+        assert [path.name for path in Path("out").iterdir()] == ["pilot"]
+
+    def test_the_pilot_is_kept_in_the_run(self):
+        given = [*self.small, "--precision", "0.2", "--out", "out"]
+        assert CliRunner().invoke(main, given).exit_code == 0
+        pilot = Run.open("out/pilot")
+        assert pilot.finished == len(pilot.due) == 2
+        times = pilot.timings
+        assert CliRunner().invoke(main, given).exit_code == 0
+        assert Run.open("out/pilot").timings.equals(times)
+
+    def test_shares_take_the_pilot_and_then_the_run(self):
+        given = [*self.small, "--precision", "0.2", "--out"]
+        assert CliRunner().invoke(main, [*given, "whole"]).exit_code == 0
+        said = [
+            CliRunner().invoke(main, [*given, "shared", "--shard", share]).stdout
+            for share in ("1/2", "2/2", "1/2")
+        ]
+        assert said[0].startswith("Shard 1/2 of the pilot is done: shared/pilot; give the same")
+        assert said[1].endswith("Shard 2/2 is done: shared\n")
+        assert Run.open("shared").frame.equals(Run.open("whole").frame)
+
+    def test_a_dry_run_writes_nothing(self):
+        done = CliRunner().invoke(main, [*self.small, "--precision", "0.2", "--dry-run"])
+        assert done.exit_code == 0
+        assert "Draws for a precision of 0.2" in done.stdout
         assert list(Path().iterdir()) == []

@@ -13,15 +13,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from plausibench.bench import registry, workers
-from plausibench.bench.citations import cited, cited_by
+from plausibench.bench import registry
+from plausibench.bench.citations import cited
 from plausibench.bench.cli import main
-from plausibench.bench.merging import merge
+from plausibench.bench.running.merging import merge
+from plausibench.bench.running.store import Run
 from plausibench.bench.shards import Shard
 from plausibench.bench.spec import Spec
-from plausibench.bench.store import Run, trajectories
-from plausibench.bench.sweep import run, units
-from sweeps import TINY, results
+from plausibench.bench.sweep import units
+from plausibench.kernels.errors import InputError
+from sweeps import IDLE, TINY, run
+from toy_jobs import files
 
 READERS = {
     "table": ["table", "RUN"],
@@ -58,8 +60,8 @@ def part(whole):
 
 def keep(folder, count):
     """Leave the first trajectories."""
-    file = folder / "results" / "driver.jsonl"
-    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:count]))
+    for key in list(Run.open(folder).due)[count:]:
+        (folder / "records" / f"{key}.json").unlink()
 
 
 def read(name, folder):
@@ -73,47 +75,34 @@ def read(name, folder):
 
 
 class TestIncomplete:
-    @pytest.mark.parametrize("pairing", ["first", "all"])
-    def test_the_number_due_is_that_of_the_units(self, pairing):
-        spec = TINY.with_values(
-            tasks=(*TINY.tasks, "linear_regression"),
-            architectures=("mlp", "dendritic"),
-            objectives=("mean_squared_error", "cross_entropy"),
-            rules=(*TINY.rules, "dendritic_error"),
-            pairing=pairing,
-            seeds=3,
-            tasks_of={"backprop": ("linear_regression",)},
-        )
-        assert trajectories(spec) == len(units(spec))
-
     @pytest.mark.parametrize("name", READERS)
     def test_every_reader_says_so(self, part, name):
         keep(part, 8)
         printed, said = read(name, part)
-        assert "8 of 12 trajectories" in printed + said
-        assert "none of weight_perturbation" in printed + said
+        assert "8 of 12 jobs" in printed + said
+        assert "none with rule weight_perturbation" in printed + said
 
     @pytest.mark.parametrize("name", QUICK)
     def test_of_a_whole_run_nothing_is_said(self, part, name):
-        assert "Incomplete" not in "".join(read(name, part))
+        assert "are finished" not in "".join(read(name, part))
 
     @pytest.mark.parametrize("form", ["text", "markdown", "html", "latex", "csv"])
     def test_it_stands_with_the_table_or_beside_plain_data(self, part, form):
         keep(part, 4)
         done = CliRunner().invoke(main, ["table", "part", "--format", form])
-        assert ("4 of 12 trajectories" in done.stdout) == (form != "csv")
-        assert ("4 of 12 trajectories" in done.stderr) == (form == "csv")
+        assert ("4 of 12 jobs" in done.stdout) == (form != "csv")
+        assert ("4 of 12 jobs" in done.stderr) == (form == "csv")
 
     @pytest.mark.parametrize("name", QUICK)
     def test_without_results_there_are_none(self, part, name):
-        shutil.rmtree(part / "results")
-        assert "0 of 12 trajectories" in "".join(read(name, part))
+        shutil.rmtree(part / "records")
+        assert "0 of 12 jobs" in "".join(read(name, part))
 
     def test_merged_parts_that_are_not_all(self, whole):
         for index in (1, 3):
-            run(TINY, str(index), shard=Shard(index, 3))
+            run(TINY, str(index), share=Shard(index, 3))
         done = CliRunner().invoke(main, ["merge", "1", "3", "--out", "both"])
-        assert "8 of 12 trajectories" in done.stderr
+        assert "8 of 12 jobs" in done.stderr
 
 
 class TestNothingIsLoaded:
@@ -133,7 +122,7 @@ class Mine(FeedbackAlignment):
         Path("mine.py").write_text(f"{self.RULE}# {Path.cwd()}\n")
         spec = TINY.with_values(rules=("backprop", "mine"), plugins=("mine.py",), seeds=1)
         found = run(spec, "run")
-        assert found.spec.plugins == (str(Path("mine.py").absolute()),)
+        assert found.plugins == (str(Path("mine.py").absolute()),)
         os.unlink("sprung")
         # What was loaded once is not executed again, but this would be.
         Path("mine.py").write_text(f"{self.RULE}# {Path.cwd()}, edited\n")
@@ -146,14 +135,20 @@ class Mine(FeedbackAlignment):
         assert "lillicrap2016" in read("cite", "run")[0]
 
     def test_what_is_cited_is_what_the_components_say(self, whole):
-        assert cited_by(whole) == cited(units(TINY))
+        assert whole.sources["cites"] == cited(unit.identity() for unit in units(TINY))
 
-    def test_a_run_that_did_not_keep_it_cites_what_is_built_in(self, part):
-        (part / "sources.json").unlink()
-        shown = (part / "spec.toml").read_text()
-        (part / "spec.toml").write_text(shown.replace('"backprop"', '"unknown_rule"'))
-        assert set(cited_by(Run.open(part))) < set(cited(units(TINY)))
-        assert "lillicrap2016" in read("cite", part)[0]
+    @pytest.mark.parametrize("name", READERS)
+    def test_of_a_hostile_run(self, part, name):
+        """Whatever names it holds, they stay names."""
+        evil = "__import__('os').system('touch sprung')"
+        for file in part.rglob("*.*"):
+            text = file.read_text()
+            file.write_text(text.replace("feedback_alignment", evil))
+        file = part / "study.toml"
+        file.write_text(file.read_text().replace("plugins = []", "plugins = ['evil.py']", 1))
+        Path("evil.py").write_text(evil)
+        read(name, part)
+        assert not Path("sprung").exists()
 
     def test_a_run_of_data_that_are_not_here(self, images):
         run(small(images), "run")
@@ -202,105 +197,101 @@ class TestMovedData:
 
     def test_runs_are_merged_under_the_name_of_the_first(self, moved):
         keep(Path("run0"), 2)
-        merged = merge([Path("run0"), Path("run1")], Path("merged"))
-        assert merged.notes == ()
-        assert set(merged.units["task"]) == {"mnist[path=images.npz]"}
+        merged, told = merge([Path("run0"), Path("run1")], Path("merged"))
+        assert [*told, *merged.remarks()] == []
+        assert set(merged.jobs["task"]) == {"mnist[path=images.npz]"}
         assert set(merged.timings["task"]) == {"mnist[path=images.npz]"}
-        assert len(merged.units) == 6
-        for name, refused in (("run2", "tasks is"), ("run1", None)):
+        assert len(merged.jobs) == 6
+        for name, refused in (("run2", "with tasks"), ("run1", None)):
             done = CliRunner().invoke(main, ["merge", "run0", name, "--out", f"of {name}"])
             assert done.exit_code == (0 if refused is None else 2)
             assert refused is None or refused in done.stderr
 
-    def test_a_merged_run_goes_on(self, moved, monkeypatch):
+    def test_a_merged_run_goes_on(self, moved):
+        keep(Path("run0"), 2)
         merge([Path("run0"), Path("run1")], Path("merged"))
-        monkeypatch.setattr(workers, "measure_unit", lambda *_: pytest.fail("done again"))
-        run(small("images.npz"), "merged")
+        run(small("images.npz"), "merged", executor=IDLE)
 
 
 class TestFilesAsTheyCome:
     def test_line_ends_of_another_system(self, whole, part):
-        for file in (*part.glob("*/*.jsonl"), part / "spec.toml", part / "provenance.json"):
+        for file in part.rglob("*.*"):
             file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
         assert Run.open(part).frame.equals(whole.frame)
-        assert results(merge([whole.path, part], Path("merged"))) == results(whole)
-        run(TINY, part)
+        merged, told = merge([whole.path, part], Path("merged"))
+        assert (files(merged), told) == (files(whole), [])
+        run(TINY, part, executor=IDLE)
 
     def test_byte_order_marks(self, whole, part):
-        for file in (*part.glob("*/*.jsonl"), *part.glob("*.json"), part / "spec.toml"):
+        for file in part.rglob("*.*"):
             file.write_bytes(MARK + file.read_bytes())
         found = Run.open(part)
         assert found.frame.equals(whole.frame)
-        assert (found.spec, found.sources) == (whole.spec, whole.sources)
-        assert found.provenance == whole.provenance
+        assert (found.options, found.sources) == (whole.options, whole.sources)
+        assert found.origins == whole.origins
 
-    @pytest.mark.parametrize(
-        "name", ["notes.jsonl", "driver (1).jsonl", "._driver.jsonl", "driver.jsonl~"]
-    )
+    @pytest.mark.parametrize("name", ["notes.json", "notes (1).json", "._a.json", "a.json~"])
     def test_files_that_are_not_ours_are_not_read(self, whole, part, name):
-        for folder in ("results", "timings", "origins"):
+        for folder in ("records", "origins"):
             (part / folder / name).write_text("mine\n")
         found = Run.open(part)
         assert found.frame.equals(whole.frame)
         assert len(found.timings) == len(whole.timings)
-        assert found.origins() == whole.origins()
-        run(TINY, part)
+        assert found.origins == whole.origins
+        run(TINY, part, executor=IDLE)
 
 
 class TestMoreSeeds:
     def test_extend_a_run_as_if_they_had_been_asked_for(self, part):
         computed = []
         more = TINY.with_values(seeds=3)
-        found = run(more, part, on_done=lambda record, *_: computed.append(record["unit"]["seed"]))
+        found = run(more, part, on_done=lambda job, *_: computed.append(job.about["seed"]))
         assert computed == [2] * 6
         alone = run(more, "alone")
         assert found.frame.equals(alone.frame)
-        assert results(merge([part], Path("merged"))) == results(alone)
+        assert files(found) == files(alone)
+
+    def test_in_shares_of_which_none_knows_that_it_is_the_first(self, whole, part):
+        more = TINY.with_values(seeds=3)
+        for index in (2, 1):
+            run(more, part, share=Shard(index, 2))
+        assert files(Run.open(part)) == files(run(more, "alone"))
+        assert Run.open(part).frame["seed"].nunique() == 3
+
+    def test_fewer_are_refused(self, part):
+        with pytest.raises(InputError, match="with seeds 2, not 1"):
+            run(TINY.with_values(seeds=1), part)
+
+    def test_with_another_option_are_refused(self, part):
+        with pytest.raises(InputError, match="with samples 64, not 65"):
+            run(TINY.with_values(seeds=3, samples=65), part)
+        assert Run.open(part).options["seeds"] == 2
 
     def test_by_the_command(self, part):
         arguments = ["run", "--resume", "part", "--seeds", "3", "--jobs", "1", "--no-pictures"]
         done = CliRunner().invoke(main, arguments)
         assert done.exit_code == 0, done.output
-        assert Run.open(part).spec.seeds == 3
-        assert len(Run.open(part).units) == 18
+        assert Run.open(part).options["seeds"] == 3
+        assert len(Run.open(part).jobs) == 18
         done = CliRunner().invoke(main, ["run", "--resume", "part", "--seeds", "2"])
         assert done.exit_code == 2
-        assert "seeds is 3, not 2" in done.stderr
+        assert "with seeds 3, not 2" in done.stderr
 
 
-class TestOverlappingShards:
-    def test_results_of_another_processor_are_told_and_read(self, part):
-        """Which differ in the last bits; resuming is possible, too."""
-        file = part / "results" / "driver.jsonl"
-        records = [json.loads(line) for line in file.read_bytes().splitlines()[:2]]
-        for record in records:
+class TestOverlappingShares:
+    def test_results_of_another_processor_are_told_and_merged(self, whole, part):
+        """Which differ in the last bits."""
+        for key in list(whole.due)[:2]:
+            record = json.loads(whole.file(key).read_bytes())
             record["rows"][0]["value"] *= 1 + 1e-13
-        lines = [json.dumps(record) + "\n" for record in records]
-        (part / "results" / "shard-3-of-4.jsonl").write_text("".join(lines))
-        before = Run.open(part).frame
-        assert "2 trajectories have two results" in read("table", part)[0]
-        run(TINY, part, shard=Shard(2, 2))
-        assert Run.open(part).frame.equals(before)
-
-    def test_what_another_finished_meanwhile_is_not_computed(self, whole, monkeypatch):
-        """A shard of another array writes while this one is under way."""
-        computed = []
-        measure = workers.measure_unit
-
-        def slow(unit, spec):
-            computed.append(unit)
-            if len(computed) == 1:
-                other = Path("run/results/shard-2-of-2.jsonl")
-                other.write_bytes(b"".join(results(whole).splitlines(keepends=True)[1:6]))
-            return measure(unit, spec)
-
-        monkeypatch.setattr(workers, "measure_unit", slow)
-        seen = []
-        run(TINY, "run", shard=Shard(1, 3), on_done=lambda _, *count: seen.append(count))
-        share = Shard(1, 3).share(units(TINY))
-        assert computed == [share[0], *share[2:]]
-        assert seen[-1] == (4, 4)
-        assert Run.open("run").notes[0].startswith("Incomplete: 8 of 12")
+            (part / "records" / f"{key}.json").write_text(json.dumps(record))
+            origin = {**whole.origins[key], "processor": "Abacus"}
+            (part / "origins" / f"{key}.json").write_text(json.dumps(origin))
+        assert "different processor (" in read("table", part)[0]
+        done = CliRunner().invoke(main, ["merge", str(whole.path), "part", "--out", "merged"])
+        assert done.exit_code == 0, done.output
+        assert "2 of the results in part differ in the last bits" in done.stderr
+        assert files(Run.open("merged")) == files(whole)
 
 
 def test_a_run_with_a_relative_plug_in_goes_on_from_anywhere(monkeypatch):
@@ -314,11 +305,13 @@ def test_a_run_with_a_relative_plug_in_goes_on_from_anywhere(monkeypatch):
     arguments = ["run", "--resume", str(there), "--jobs", "1", "--no-pictures"]
     assert CliRunner().invoke(main, arguments).exit_code == 0
     # And where the plug-in was moved.
+    before = {file: file.stat().st_ino for file in there.rglob("*/*.json")}
     shutil.move(there.parent / "mine.py", "mine.py")
     assert "is not a file" in CliRunner().invoke(main, arguments).stderr
-    monkeypatch.setattr(workers, "measure_unit", lambda *_: pytest.fail("done again"))
-    assert CliRunner().invoke(main, [*arguments, "--plugin", "mine.py"]).exit_code == 0
-    assert Run.open(there).spec.plugins == (str(Path("mine.py").absolute()),)
+    moved = CliRunner().invoke(main, [*arguments, "--plugin", "mine.py"])
+    assert moved.exit_code == 0, moved.output
+    assert {file: file.stat().st_ino for file in there.rglob("*/*.json")} == before
+    assert Run.open(there).plugins == (str(Path("mine.py").absolute()),)
 
 
 def test_a_damaged_list_of_sources_is_refused(part):

@@ -295,6 +295,6 @@ class TestCommand:
         assert done.stderr.count("\n") == 1
         assert [str(path) for path in Path().rglob("*.*")] == ["taken/other.txt"]
 
-    def test_experiments_are_listed(self):
-        done = CliRunner().invoke(main, ["list", "experiments"])
+    def test_it_is_listed(self):
+        done = CliRunner().invoke(main, ["list", "studies"])
         assert "\nscaling  " in done.stdout

@@ -12,6 +12,7 @@ from plausibench.bench import registry, starts, sweep
 from plausibench.bench.cli import main
 from plausibench.bench.cli.planning import read_spec
 from plausibench.bench.report import curves
+from plausibench.bench.running.store import Run
 from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec, default_spec
 from plausibench.bench.unit import build_network
@@ -264,8 +265,8 @@ class TestOneCellNeverStopsTheOthers:
             *("--architectures", "rate_rnn", "--rules", "backprop", "--hidden", 8),
             *("--objectives", "mean_squared_error", *TINY, "--out", "run"),
         )
-        records = sweep.Run(Path("run")).records()
-        status = {record["unit"]["architecture"]: record["status"] for record in records}
+        jobs = Run.open("run").jobs
+        status = dict(zip(jobs["architecture"], jobs["status"], strict=True))
         assert status == {str(select("architecture", wild)): "diverged", "rate_rnn": "done"}
 
     def test_that_cannot_be_built_from_its_seed(self):
@@ -275,8 +276,8 @@ class TestOneCellNeverStopsTheOthers:
             *("--seeds", 2, "--plugin", "by_seed.py", "--out", "run"),
             code=1,
         )
-        records = sweep.Run(Path("run")).records()
-        status = {record["unit"]["seed"]: record["status"] for record in records}
+        jobs = Run.open("run").jobs
+        status = dict(zip(jobs["seed"], jobs["status"], strict=True))
         assert status == {1: "failed", 2: "done"}
 
     def test_that_cannot_be_built_at_all(self):

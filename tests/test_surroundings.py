@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from plausibench.bench import registry
 from plausibench.bench.cli import main
-from plausibench.bench.cli.run import workers
+from plausibench.bench.cli.running import workers
 from plausibench.bench.folders import check_folder, refuse_others
 from plausibench.bench.registry import load_plugin
 from plausibench.bench.shards import Shard, shard_of_array
@@ -216,12 +216,12 @@ class TestStandardOutput:
         assert self.said(redirection, *words, PYTHONIOENCODING="latin-1") == (0, "")
 
     def test_closed(self):
-        assert self.said(">&-", "list", "experiments") == (0, "")
+        assert self.said(">&-", "list", "studies") == (0, "")
 
     @pytest.mark.parametrize("unbuffered", ["", "1"])
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
     def test_full(self, unbuffered):
-        words = ["list", "experiments"]
+        words = ["list", "studies"]
         code, said = self.said(">/dev/full", *words, PYTHONUNBUFFERED=unbuffered)
         assert code == 1
         assert said == "Error: standard output cannot be written (No space left on device)\n"

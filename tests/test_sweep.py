@@ -1,26 +1,17 @@
-"""A sweep gives the same table however it is run, and records whatever goes wrong."""
+"""What the benchmark computes, and what it records of what goes wrong."""
 
-import json
 import os
-import signal
-import subprocess
-import sys
-import textwrap
-import time
-import tomllib
-from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from plausibench.bench import cell, registry, sweep, workers
-from plausibench.bench.cost import in_turn, passes
+from plausibench.bench import cell, registry
+from plausibench.bench.running.executor import Processes
 from plausibench.bench.spec import Spec
-from plausibench.bench.store import Run
-from plausibench.bench.sweep import key, run, units
-from plausibench.bench.unit import Unit
+from plausibench.bench.studies.benchmark import jobs
+from plausibench.bench.sweep import units
 from plausibench.kernels.errors import InputError
+from sweeps import IDLE, run
 
 SMALL = {
     "tasks": ("teacher_student[inputs=5,outputs=3,examples=60]",),
@@ -87,24 +78,7 @@ def finished(tmp_path_factory):
     return run(SPEC, tmp_path_factory.mktemp("sweep") / "run")
 
 
-def lines(found, folder="results"):
-    """The records as they stand in the files, in any order."""
-    return sorted(
-        line for file in (found.path / folder).iterdir() for line in file.read_bytes().splitlines()
-    )
-
-
-def assert_same(found, other):
-    """The same tables and the same bytes."""
-    assert found.frame.equals(other.frame)
-    assert found.units.equals(other.units)
-    assert lines(found) == lines(other)
-
-
 class TestSameTable:
-    def test_with_two_jobs(self, finished, tmp_path):
-        assert_same(run(SPEC, tmp_path / "run", jobs=2), finished)
-
     def test_in_another_order_of_rules(self, finished, tmp_path):
         other = run(SPEC.with_values(rules=SPEC.rules[::-1]), tmp_path / "run").frame
         assert other["rule"].unique().tolist() == list(SPEC.rules[::-1])
@@ -116,22 +90,6 @@ class TestSameTable:
         among = finished.frame.query("rule == 'feedback_alignment'").reset_index(drop=True)
         assert alone.equals(among)
 
-    def test_after_an_interruption(self, finished, tmp_path):
-        resumed = run(SPEC, tmp_path / "run")
-        file = resumed.path / "results" / "driver.jsonl"
-        whole = file.read_bytes().splitlines(keepends=True)
-        file.write_bytes(b"".join(whole[:4]) + whole[4][: len(whole[4]) // 2])
-        done = []
-        resumed = run(SPEC, resumed.path, on_done=lambda *arguments: done.append(arguments))
-        assert_same(resumed, finished)
-        assert resumed.provenance == finished.provenance
-        assert [count for _, count, _ in done] == list(range(5, len(whole) + 1))
-        assert {total for _, _, total in done} == {len(whole)}
-
-    def test_finished_work_is_not_done_again(self, finished, monkeypatch):
-        monkeypatch.setattr(workers, "measure_unit", lambda *_: pytest.fail("done again"))
-        assert_same(run(SPEC, finished.path), finished)
-
 
 class TestUnits:
     def test_every_combination_once(self):
@@ -139,16 +97,6 @@ class TestUnits:
         assert len(found) == len(set(found)) == 3 * 2 * 2
         assert {unit.seed for unit in found} == {0, 1}
         assert {unit.protocol for unit in found} == {"shared", "own"}
-
-    def test_seed_by_seed_and_the_longest_first(self):
-        todo = units(SPEC)
-        found = in_turn(todo, SPEC)
-        assert sorted(found, key=todo.index) == todo
-        assert [unit.seed for unit in found] == sorted(unit.seed for unit in found)
-        for seed in (0, 1):
-            costs = [passes(unit, SPEC) for unit in found if unit.seed == seed]
-            assert costs == sorted(costs, reverse=True)
-            assert costs[0] > costs[-1]
 
     def test_first_pair_that_a_rule_supports(self):
         spec = SPEC.with_values(
@@ -188,7 +136,7 @@ class TestUnits:
 
         monkeypatch.setattr(cell, "trajectory", trajectory)
         for unit in units(spec):
-            assert cell.measure_unit(unit, spec)[0] == "done"
+            list(cell.measured(unit, spec))
         first, *others = seen.values()
         assert len(others) == 5
         for other in others:
@@ -239,9 +187,7 @@ class TestTable:
 
     def test_seconds_are_kept_apart(self, finished):
         assert "seconds" not in finished.frame.columns
-        timed = finished.timings.groupby(["rule", "seed", "protocol"])["step"].agg(list)
-        assert len(timed) == len(finished.units)
-        assert all(steps == [0, 5] for steps in timed)
+        assert len(finished.timings) == len(finished.jobs)
         assert (finished.timings["seconds"] > 0).all()
 
 
@@ -272,20 +218,19 @@ class TestOutcomes:
             checkpoints=[0, 1, 200],
         )
         found = run(spec, tmp_path / "run")
-        assert found.units["status"].tolist() == ["diverged", "diverged"]
-        assert found.units["reason"].str.contains("not finite").all()
+        assert found.jobs["status"].tolist() == ["diverged", "diverged"]
+        assert found.jobs["reason"].str.contains("not finite").all()
         assert set(found.frame["step"]) == {0, 1}
         assert set(found.frame["kind"]) >= {"conditional", "progress"}
         assert found.frame.query("step == 0 and quantity == 'train_loss'")["value"].notna().all()
 
-    def test_divergence_is_a_result_that_is_kept(self, tmp_path, monkeypatch):
+    def test_divergence_is_a_result_that_is_kept(self, tmp_path):
         spec = SPEC.with_values(
             architectures=["linear"], rules=["backprop"], learning_rate=1e6, checkpoints=[200]
         )
         found = run(spec, tmp_path / "run")
-        assert set(found.units["status"]) == {"diverged"}
-        monkeypatch.setattr(workers, "measure_unit", lambda *_: pytest.fail("done again"))
-        assert_same(run(spec, tmp_path / "run"), found)
+        assert set(found.jobs["status"]) == {"diverged"}
+        assert run(spec, tmp_path / "run", executor=IDLE).frame.equals(found.frame)
 
     def test_a_rule_that_raises_fails_alone_and_is_tried_again(self, tmp_path, plugin):
         trouble = tmp_path / "trouble"
@@ -293,12 +238,12 @@ class TestOutcomes:
         body = f"import os; assert not os.path.exists({str(trouble)!r}), 'no\\nluck'"
         spec = SPEC.with_values(rules=["backprop", "mine"], plugins=[plugin(body)], seeds=1)
         found = run(spec, tmp_path / "run")
-        assert found.units["status"].tolist() == ["done", "done", "failed", "failed"]
-        assert set(found.units["reason"]) == {"", "AssertionError: no luck"}
+        assert found.jobs["status"].tolist() == ["done", "done", "failed", "failed"]
+        assert set(found.jobs["reason"]) == {"", "AssertionError: no luck"}
         computed = []
         trouble.unlink()
-        found = run(spec, tmp_path / "run", on_done=lambda r, *_: computed.append(r["unit"]))
-        assert found.units["status"].tolist() == ["done"] * 4
+        found = run(spec, tmp_path / "run", on_done=lambda job, *_: computed.append(job.about))
+        assert found.jobs["status"].tolist() == ["done"] * 4
         assert [unit["rule"] for unit in computed] == ["mine", "mine"]
         gain = found.frame.query("rule == 'mine' and quantity == 'gain' and projection == 'all'")
         assert gain["value"].tolist() == pytest.approx([0.5] * len(gain))
@@ -309,16 +254,16 @@ class TestOutcomes:
         spec = SPEC.with_values(
             rules=["mine", "backprop"], plugins=[path], protocols=["own"], seeds=1
         )
-        found = run(spec, tmp_path / "run", jobs=2)
-        assert found.units["status"].tolist() == ["failed", "done"]
-        assert "process died" in found.units["reason"][0]
+        found = run(spec, tmp_path / "run", executor=Processes(2))
+        assert found.jobs["status"].tolist() == ["failed", "done"]
+        assert "process died" in found.jobs["reason"][0]
         same = finished.frame.query("rule == 'backprop' and protocol == 'own' and seed == 0")
         assert found.frame.equals(same.reset_index(drop=True))
 
     def test_a_rule_that_cannot_run_says_why(self, tmp_path):
         spec = SPEC.with_values(rules=["backprop", "dendritic_error"], seeds=1)
         found = run(spec, tmp_path / "run")
-        units = found.units.query("rule == 'dendritic_error'")
+        units = found.jobs.query("rule == 'dendritic_error'")
         assert set(units["status"]) == {"unsupported"}
         assert units["reason"].str.contains("apical dendrites").all()
         assert "dendritic_error" not in set(found.frame["rule"])
@@ -326,46 +271,18 @@ class TestOutcomes:
     def test_estimates_of_the_wrong_shape_fail_with_their_shape(self, tmp_path, plugin):
         path = plugin("return {p.name: Dense(1.0) for p in network.projections}")
         spec = SPEC.with_values(rules=["mine"], plugins=[path], seeds=1, protocols=["own"])
-        (reason,) = run(spec, tmp_path / "run").units["reason"]
+        (reason,) = run(spec, tmp_path / "run").jobs["reason"]
         assert "Mine.estimate: layer1.weights has shape ()" in reason
-
-
-def test_a_worker_that_ends_while_it_starts_is_replaced(monkeypatch, tmp_path, finished):
-    start, calls = workers._start, []
-
-    def flaky(pool, processes):
-        calls.append(processes)
-        if len(calls) == 1:
-            raise workers.CannotStart("ended")
-        start(pool, processes)
-
-    monkeypatch.setattr(workers, "_start", flaky)
-    found = run(SPEC, tmp_path / "run", jobs=2)
-    assert len(calls) == 2
-    assert_same(finished, found)
-
-
-def test_workers_that_never_start_are_told(monkeypatch, tmp_path):
-    def never(pool, processes):
-        raise workers.CannotStart("jobs: a worker process cannot start")
-
-    monkeypatch.setattr(workers, "_start", never)
-    with pytest.raises(InputError, match="a worker process cannot start"):
-        run(SPEC, tmp_path / "run", jobs=2)
 
 
 class TestRefusals:
     """In one sentence, before anything is computed or written."""
 
     @pytest.fixture
-    def refused(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(
-            workers, "measure_unit", lambda *_: pytest.fail("something was computed")
-        )
-
-        def refusal(spec, **options):
+    def refused(self, tmp_path):
+        def refusal(spec):
             with pytest.raises(InputError) as caught:
-                run(spec, tmp_path / "out" / "run", **options)
+                run(spec, tmp_path / "out" / "run", executor=IDLE)
             assert not (tmp_path / "out").exists()
             assert "\n" not in str(caught.value)
             return str(caught.value)
@@ -388,10 +305,6 @@ class TestRefusals:
         sentence = refused(SPEC.with_values(**{name: 61}))
         assert sentence.startswith(f"{name}: 61 is more than the 60 training examples")
 
-    @pytest.mark.parametrize("jobs", [0, -1, 1.5, "two"])
-    def test_jobs(self, refused, jobs):
-        assert refused(SPEC, jobs=jobs).startswith("jobs: ")
-
     @pytest.mark.parametrize("answer", ["return False", "return 3", "raise KeyError('a')"])
     def test_a_rule_that_cannot_say_whether_it_runs(self, refused, plugin, answer):
         spec = SPEC.with_values(rules=["mine"], plugins=[plugin(unsupported=answer)])
@@ -403,72 +316,20 @@ class TestRefusals:
         os.unlink(path)
         assert refused(spec) == f"plugin: '{path}' is not a file"
 
-    def test_an_unwritable_folder(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(
-            workers, "measure_unit", lambda *_: pytest.fail("something was computed")
-        )
+    def test_an_unwritable_folder(self, tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(InputError, match=r"out: .*file/run' cannot be written"):
-            run(SPEC, tmp_path / "file" / "run")
-
-    def test_a_folder_with_another_specification(self, finished, monkeypatch):
-        monkeypatch.setattr(
-            workers, "measure_unit", lambda *_: pytest.fail("something was computed")
-        )
-        before = lines(finished)
-        with pytest.raises(InputError, match="another specification"):
-            run(SPEC.with_values(samples=65), finished.path)
-        assert lines(finished) == before
+            run(SPEC, tmp_path / "file" / "run", executor=IDLE)
 
 
-class TestKey:
-    def test_depends_on_what_a_result_depends_on(self):
-        unit = units(SPEC)[0]
-        changed = {
-            "hidden": [7],
-            "checkpoints": [0],
-            "samples": 65,
-            "marginal_samples": 21,
-            "averaging_samples": 17,
-            "batch_size": 9,
-            "training_batch_size": 9,
-            "optimiser": "adam",
-            "learning_rate": 0.2,
-        }
-        keys = [key(unit, SPEC.with_values(**{name: value})) for name, value in changed.items()]
-        assert len({key(unit, SPEC), *keys}) == len(changed) + 1
-
-    def test_does_not_depend_on_what_else_is_run(self):
-        unit = units(SPEC)[0]
-        others = {
-            "rules": ["backprop"],
-            "seeds": 7,
-            "protocols": ["shared"],
-            "pairing": "all",
-            "learning_rates": {"weight_perturbation": 0.5},
-        }
-        for name, value in others.items():
-            assert key(unit, SPEC.with_values(**{name: value})) == key(unit, SPEC), name
-
-    def test_on_shared_weights_depends_on_how_backpropagation_trains(self):
-        spec = SPEC.with_values(learning_rates={"backprop": 0.5})
-        for unit in units(SPEC):
-            other = key(unit, spec) != key(unit, SPEC)
-            assert other == (unit.protocol == "shared" or unit.rule == "backprop")
-
-    def test_differs_between_units(self):
-        listed = units(SPEC)
-        assert len({key(unit, SPEC) for unit in listed}) == len(listed)
-
-    def test_changes_when_a_plugin_is_edited(self, plugin):
+class TestEditedPlugin:
+    def test_changes_keys_when_it_is_loaded_again(self, plugin):
         spec = SPEC.with_values(rules=["backprop", "mine"], plugins=[plugin(scale=0.5)])
-        before = {unit: key(unit, spec) for unit in units(spec)}
+        before = {job.label: job.key for job in jobs(spec)}
         plugin(scale=0.6)
-        # What is loaded is what counts, until the file is loaded again.
-        assert {unit: key(unit, spec) for unit in before} == before
-        after = {unit: key(unit, spec) for unit in units(spec)}
-        changed = {unit.rule for unit in before if after[unit] != before[unit]}
-        assert changed == {"mine"}
+        after = {job.label: job.key for job in jobs(spec)}
+        changed = {label for label in before if after[label] != before[label]}
+        assert changed == {label for label in before if "mine" in label}
 
     def test_an_edited_plugin_is_measured_again(self, tmp_path, plugin):
         """An edit within a second, to a file of the same size."""
@@ -476,152 +337,7 @@ class TestKey:
         run(spec, tmp_path / "run")
         plugin(scale=0.6)
         computed = []
-        found = run(spec, tmp_path / "run", on_done=lambda r, *_: computed.append(r["unit"]))
+        found = run(spec, tmp_path / "run", on_done=lambda job, *_: computed.append(job.about))
         assert [unit["rule"] for unit in computed] == ["mine", "mine"]
         gain = found.frame.query("rule == 'mine' and quantity == 'gain' and projection == 'all'")
         assert gain["value"].tolist() == pytest.approx([0.6] * len(gain))
-
-    def test_depends_on_the_sources_of_engine_component_and_trainer(self, monkeypatch):
-        shared = Unit(SPEC.tasks[0], "mlp", "mean_squared_error", "feedback_alignment", 0, "shared")
-        before = key(shared, SPEC)
-        digest = registry.digest
-        for name in ("TeacherStudent", "Mlp", "MeanSquaredError", "FeedbackAlignment", "Backprop"):
-            with monkeypatch.context() as patch:
-                patch.setattr(
-                    registry, "digest", lambda c, n=name: "new" if c.__name__ == n else digest(c)
-                )
-                assert key(shared, SPEC) != before, name
-        with monkeypatch.context() as patch:
-            patch.setattr(sweep, "engine_digest", lambda: "new")
-            assert key(shared, SPEC) != before
-        changed = {**sweep.libraries(), "numpy": "0.1"}
-        monkeypatch.setattr(sweep, "libraries", lambda: changed)
-        assert key(shared, SPEC) != before
-
-
-class TestSpecification:
-    def test_round_trips_exactly_and_is_complete(self, finished):
-        file = finished.path / "spec.toml"
-        assert Spec.read(file) == SPEC == finished.spec
-        written = tomllib.loads(file.read_text())
-        assert set(written) == {field.name for field in fields(Spec)}
-
-    def test_reproduces_the_table(self, finished, tmp_path):
-        assert_same(run(Spec.read(finished.path / "spec.toml"), tmp_path / "run"), finished)
-
-    def test_provenance_says_where_results_come_from(self, finished):
-        found = finished.provenance
-        assert found["command"] == sys.argv
-        assert set(found["libraries"]) >= {"plausibench", "numpy", "numba"}
-        assert len(found["engine"]) == 64
-        assert found["cores"] >= 1
-
-
-DRIVER = """
-import sys
-from pathlib import Path
-from plausibench.bench.spec import Spec
-from plausibench.bench.sweep import run
-
-if __name__ == "__main__":
-    def on_done(record, done, total):
-        print(done, flush=True)
-    run(Spec.read(Path(sys.argv[1])), sys.argv[2], jobs=2, on_done=on_done)
-"""
-
-
-def descendants(pid):
-    """Processes below a process."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += [int(child), *descendants(int(child))]
-    return found
-
-
-def alive(pid):
-    """Whether a process is there and no zombie."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's /proc")
-class TestEndedDriver:
-    """Workers are held up in a plug-in rule when the driver is ended."""
-
-    @pytest.fixture
-    def started(self, tmp_path, plugin):
-        """A driver with two workers at work; its specification, process and descendants."""
-        hold = tmp_path / "hold"
-        hold.touch()
-        path = plugin(
-            f"import os, time\n        while os.path.exists({str(hold)!r}): time.sleep(0.02)"
-        )
-        spec = SPEC.with_values(rules=["backprop", "mine"], plugins=[path], protocols=["own"])
-        (tmp_path / "driver.py").write_text(DRIVER)
-        spec.write(tmp_path / "spec.toml")
-        arguments = [sys.executable, "driver.py", "spec.toml", "run"]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        with subprocess.Popen(arguments, cwd=tmp_path, start_new_session=True, **pipes) as driver:
-            assert [driver.stdout.readline() for _ in range(2)] == [b"1\n", b"2\n"]
-            children = descendants(driver.pid)
-            assert len(children) >= 2
-            yield spec, driver, children
-            for process in filter(alive, [driver.pid, *children]):
-                os.kill(process, signal.SIGKILL)
-
-    def gone(self, processes, seconds=10.0):
-        """Whether processes end in time."""
-        end = time.monotonic() + seconds
-        while any(map(alive, processes)) and time.monotonic() < end:
-            time.sleep(0.02)
-        return not any(map(alive, processes))
-
-    def test_killed_takes_its_workers_along_and_loses_no_record(self, started, tmp_path):
-        spec, driver, children = started
-        os.kill(driver.pid, signal.SIGKILL)
-        assert self.gone([driver.pid, *children])
-        assert driver.stdout.read() == b""
-        kept = Run.open(tmp_path / "run").records()
-        assert [record["unit"]["rule"] for record in kept] == ["backprop", "backprop"]
-        (tmp_path / "hold").unlink()
-        computed = []
-        resumed = run(spec, tmp_path / "run", on_done=lambda r, *_: computed.append(r["unit"]))
-        assert [unit["rule"] for unit in computed] == ["mine", "mine"]
-        assert_same(resumed, run(spec, tmp_path / "other"))
-
-    def test_interrupted_ends_with_its_workers(self, started, tmp_path):
-        """As by Ctrl-C, which reaches the workers too."""
-        _, driver, children = started
-        os.killpg(driver.pid, signal.SIGINT)
-        assert self.gone([driver.pid, *children])
-        assert driver.wait() != 0
-        said = driver.stderr.read().decode()
-        assert said.count("Traceback") == said.count("KeyboardInterrupt") == 1
-        assert len(Run.open(tmp_path / "run").records()) == 2
-
-
-def test_a_script_without_main_guard_is_told(tmp_path):
-    script = textwrap.dedent("""
-        import sys
-        from pathlib import Path
-        from plausibench.bench.spec import Spec
-        from plausibench.bench.sweep import run
-        run(Spec.read(Path("spec.toml")), "run", jobs=2)
-    """)
-    (tmp_path / "script.py").write_text(script)
-    SPEC.write(tmp_path / "spec.toml")
-    arguments = [sys.executable, "script.py"]
-    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert "under if __name__ == '__main__'" in done.stderr.splitlines()[-1]
-
-
-def test_records_are_canonical_json(finished):
-    for line in lines(finished):
-        parsed = json.loads(line)
-        text = json.dumps(parsed, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        assert text.encode() == line

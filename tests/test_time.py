@@ -15,11 +15,10 @@ from plausibench.architectures.integrate_and_fire import IntegrateAndFire, Surro
 from plausibench.bench.conformance.case import Case
 from plausibench.bench.conformance.suite import checks
 from plausibench.bench.report.table import comparison
-from plausibench.bench.sweep import run
 from plausibench.kernels.errors import Divergence, InputError
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Step
-from sweeps import TINY
+from sweeps import TINY, run
 
 RULES = [
     ("backprop", {}),
@@ -655,14 +654,14 @@ class TestRefusals:
         options = {"architectures": (architecture,), "rules": ("e_prop",), "checkpoints": (0,)}
         found = run(replace(TINY, seeds=1, **options), tmp_path / "run")
         status, _, reason = said.partition(": ")
-        assert set(found.units["status"]) == {status}
-        assert all(text.startswith(reason) for text in found.units["reason"])
-        table = comparison(found.frame, found.units)
+        assert set(found.jobs["status"]) == {status}
+        assert all(text.startswith(reason) for text in found.jobs["reason"])
+        table = comparison(found.frame, found.jobs)
         if status == "done":
             assert set(table.raw["reason"]) == {reason}
             assert "layer1: no spikes" in " ".join(table.render("text", 400).split())
         else:
-            assert all("finite" in text for text in found.units["reason"])
+            assert all("finite" in text for text in found.jobs["reason"])
 
     def test_unstable_recurrence(self):
         network = rate_rnn((3, 5, 2), activation="relu", recurrence=1e6)

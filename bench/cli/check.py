@@ -100,12 +100,14 @@ def _every(
     """Certificates of all rules, and whether there is one of each."""
     from plausibench.bench.certificate.page import COLUMNS, suite_row
     from plausibench.bench.certificate.rows import certificates
-    from plausibench.bench.cli.running import default_folder, executor
+    from plausibench.bench.cli.planning import run_folder
+    from plausibench.bench.cli.running import executor
     from plausibench.bench.studies.certificates import Options
 
     options = Options()
     with executor(scheduler, jobs) as computing:
-        run = _certified(options, default_folder("certificates", options), computing, plugins)
+        folder = run_folder(None, None, "certificates", options)
+        run = _certified(options, folder, computing, plugins)
     made = certificates(run.frame)
     click.echo(columns([COLUMNS, *map(suite_row, made)]))
     for certificate in made:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from plausibench.bench.cli.manners import columns, complete, plugin_option
+from plausibench.bench.cli.manners import columns, complete
+from plausibench.bench.cli.running import plugin_option
 
 if TYPE_CHECKING:
     from plausibench.bench.registry import Entry
@@ -18,7 +19,7 @@ WIDTH = 100
 
 
 def _kinds(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    return [kind for kind in (*KINDS, "experiments") if kind.startswith(incomplete)]
+    return [kind for kind in (*KINDS, "studies") if kind.startswith(incomplete)]
 
 
 @click.command("list")
@@ -27,16 +28,15 @@ def _kinds(context: click.Context, parameter: click.Parameter, incomplete: str) 
 def list_components(kind: str | None, plugins: tuple[str, ...]) -> None:
     """List components: name, origin, one line. KIND is rules, architectures, objectives or tasks.
 
-    Without KIND, all are listed. KIND experiments lists the studies that run can do.
+    Without KIND, all are listed. KIND studies lists the studies that run can do.
     """
     from plausibench.bench import registry
-    from plausibench.bench.experiments import EXPERIMENTS
     from plausibench.kernels.errors import choose
 
-    if kind == "experiments":
-        click.echo(columns(EXPERIMENTS.items()))
+    chosen = KINDS if kind is None else (choose("kind", kind, (*KINDS, "studies")),)
+    if kind == "studies":
+        click.echo(columns(_studies(), WIDTH))
         return
-    chosen = KINDS if kind is None else (choose("kind", kind, (*KINDS, "experiments")),)
     for number, name in enumerate(chosen):
         entries = registry.entries(name.removesuffix("s"))
         rows = [(entry.name, entry.origin, _summary(entry)) for entry in entries.values()]
@@ -60,6 +60,21 @@ def show(name: str, plugins: tuple[str, ...]) -> None:
     if not kinds:
         choose("name", bare, sorted({n for kind in registry.KINDS for n in registry.entries(kind)}))
     click.echo("\n\n".join(_card(kind, name) for kind in kinds))
+
+
+def _studies() -> list[tuple[str, str, str]]:
+    """Name, origin and summary; a study that cannot be imported must not hide the others."""
+    from plausibench.bench.experiments import EXPERIMENTS
+    from plausibench.bench.studies.study import find, names
+    from plausibench.kernels.errors import InputError
+
+    rows = [(name, "built in", text) for name, text in EXPERIMENTS.items() if name not in names()]
+    for name, origin in names().items():
+        try:
+            rows.append((name, origin, find(name).summary))
+        except InputError as error:
+            rows.append((name, origin, str(error)))
+    return sorted(rows)
 
 
 def _summary(entry: "Entry") -> str:

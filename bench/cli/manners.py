@@ -154,27 +154,6 @@ def complete(*kinds: str) -> Callable[[click.Context, click.Parameter, str], lis
     return names
 
 
-def _load(context: click.Context, parameter: click.Parameter, paths: tuple[str, ...]) -> Any:
-    if not context.resilient_parsing:
-        from plausibench.bench import registry
-
-        registry.load_plugins(paths)
-    return paths
-
-
-# Eager: other options may name what the plug-in defines.
-plugin_option = click.option(
-    "--plugin",
-    "plugins",
-    metavar="FILE",
-    multiple=True,
-    is_eager=True,
-    callback=_load,
-    type=click.Path(),
-    help="Python file that defines further components; repeatable.",
-)
-
-
 def columns(rows: Iterable[Sequence[str]], width: int | None = None) -> str:
     """Rows of cells as lines with aligned columns.
 

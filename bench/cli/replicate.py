@@ -68,13 +68,8 @@ def replicate(
     every deviation from the published setting is named. A difference is a result, not an error.
     What is done is kept: the same command goes on with it.
     """
-    from plausibench.bench.cli.running import (
-        default_folder,
-        executor,
-        perform,
-        share,
-        tell_failures,
-    )
+    from plausibench.bench.cli.planning import run_folder
+    from plausibench.bench.cli.running import executor, perform, share, tell_failures
     from plausibench.bench.folders import check_folder
     from plausibench.bench.replications import REPLICATIONS as RECIPES
     from plausibench.bench.studies.replications import REPLICATIONS, Options
@@ -88,7 +83,7 @@ def replicate(
     choose("format", form, ("text", "markdown", "csv"))
     options = Options(chosen, None if data is None else str(data), seeds, seed)
     part = share(shard)
-    folder = default_folder("replications", options) if out is None else out
+    folder = run_folder(None, out, "replications", options)
     check_folder(folder, tried=not dry_run)
     if dry_run:
         click.echo(_plan(options, folder))

@@ -1,18 +1,18 @@
 """``table``, ``plot``, ``report``, ``cite``, ``compare``, ``merge``: what run directories say."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from plausibench.bench.cli.manners import Place, plugin_option, text_width
-from plausibench.bench.cli.running import jobs_option
+from plausibench.bench.cli.manners import Place, text_width
+from plausibench.bench.cli.running import jobs_option, plugin_option
 
 if TYPE_CHECKING:
     from plausibench.bench.report.render import Table
-    from plausibench.bench.store import Run
+    from plausibench.bench.running.store import Run
 
 PATH = Place()
 
@@ -43,6 +43,7 @@ _OUT = click.option(
 @_COLUMNS
 @click.option("--sort", metavar="NAME", help="Column to sort by; -NAME from large to small.")
 @_PROJECTION
+@plugin_option
 @click.option("--protocols", multiple=True, metavar="NAME", help="shared, own; repeatable.")
 @click.option("--steps", multiple=True, type=int, help="Checkpoints; repeatable.")
 @_OUT
@@ -55,16 +56,28 @@ def table(
     protocols: tuple[str, ...],
     steps: tuple[int, ...],
     out: Path | None,
+    plugins: tuple[str, ...],
 ) -> None:
-    """Print the comparison table of a RUN directory."""
+    """Print the comparison table of a RUN directory, or the tables of its study."""
+    from plausibench.bench.cli.planning import BENCHMARK
     from plausibench.bench.cli.run import noted
     from plausibench.bench.report.table import comparison
-    from plausibench.bench.store import Run
+    from plausibench.bench.running.store import Run
+    from plausibench.bench.studies.benchmark import frame_of
+    from plausibench.bench.studies.reading import reported
 
     found = Run.open(run)
+    if found.study != BENCHMARK:
+        shaping = {"columns": columns, "sort": sort, "protocols": protocols, "steps": steps}
+        _refuse_shaping(found, shaping | {"projection": projection})
+        tables = [noted(table, found) for table in reported(found)[0].values()]
+        _print("\n".join(_rendered(table, format, out) for table in tables), out)
+        if format == "csv":
+            _tell(found)
+        return
     rows = comparison(
-        found.frame,
-        found.units,
+        frame_of(found),
+        found.jobs,
         columns=_names(columns),
         sort=sort,
         projection=projection,
@@ -82,14 +95,25 @@ def table(
 @click.option(
     "--format", "formats", multiple=True, metavar="NAME", help="png, svg, pdf; repeatable."
 )
-def plot(run: Path, out: Path | None, formats: tuple[str, ...]) -> None:
+@plugin_option
+def plot(run: Path, out: Path | None, formats: tuple[str, ...], plugins: tuple[str, ...]) -> None:
     """Draw every picture that a RUN directory has the data for."""
+    from plausibench.bench.cli.planning import BENCHMARK
     from plausibench.bench.report.figures import save_all
-    from plausibench.bench.store import Run
+    from plausibench.bench.report.style import FORMATS
+    from plausibench.bench.running.store import Run
+    from plausibench.bench.studies.benchmark import frame_of
+    from plausibench.bench.studies.reading import reported
+    from plausibench.kernels.errors import choose
 
     found = Run.open(run)
     folder = run / "figures" if out is None else out
-    for path in save_all(found.frame, found.units, folder, formats or ("png", "svg")):
+    wanted = tuple(choose("format", name, FORMATS) for name in formats or ("png", "svg"))
+    if found.study == BENCHMARK:
+        paths = save_all(frame_of(found), found.jobs, folder, wanted)
+    else:
+        paths = [path for one in reported(found)[1] for path in one.save(folder, wanted)]
+    for path in paths:
         click.echo(str(path))
     _tell(found)
 
@@ -117,7 +141,7 @@ def report(
     """
     from plausibench.bench.cli.check import certificates_of
     from plausibench.bench.folders import write_text
-    from plausibench.bench.store import Run
+    from plausibench.bench.running.store import Run
     from plausibench.kernels.errors import InputError
 
     found = Run.open(run)
@@ -127,7 +151,7 @@ def report(
         raise InputError(
             f"report: {error.name} is not installed; pip install 'plausibench[report]'"
         ) from error
-    rules = () if no_certificates else found.units["rule"]
+    rules = () if no_certificates or "rule" not in found.jobs else found.jobs["rule"]
     certificates = certificates_of(run, rules, jobs, plugins)
     target = run / "report.html" if out is None else out
     write_text(target, page(found, certificates))
@@ -140,11 +164,11 @@ def report(
 @_OUT
 def cite(run: Path, out: Path | None) -> None:
     """Print the BibTeX of the rules, architectures, objectives and tasks of a RUN directory."""
-    from plausibench.bench.citations import bibtex, cited_by
-    from plausibench.bench.store import Run
+    from plausibench.bench.citations import bibtex
+    from plausibench.bench.running.store import Run
 
     found = Run.open(run)
-    _print(bibtex(cited_by(found)), out)
+    _print(bibtex(found.sources["cites"]), out)
     _tell(found)
 
 
@@ -162,6 +186,7 @@ def cite(run: Path, out: Path | None) -> None:
     help="Share of false ones among the differences flagged.",
 )
 @click.option("--every", is_flag=True, help="Show what is not flagged, too.")
+@plugin_option
 @_OUT
 def compare(
     run_a: Path,
@@ -172,18 +197,38 @@ def compare(
     rate: float,
     every: bool,
     out: Path | None,
+    plugins: tuple[str, ...],
 ) -> None:
     """Compare two run directories; only differences that the statistics support are flagged."""
+    from plausibench.bench.cli.planning import BENCHMARK
     from plausibench.bench.report.compare import compare as compared
     from plausibench.bench.report.compare import difference_table
-    from plausibench.bench.store import Run, same_data
+    from plausibench.bench.report.differences import differences, table_of
+    from plausibench.bench.running.store import Run, same_data
+    from plausibench.bench.studies.benchmark import frame_of
+    from plausibench.bench.studies.reading import study_of
+    from plausibench.kernels.errors import InputError
 
     first, second = Run.open(run_a), Run.open(run_b)
-    # The same data may lie elsewhere, and have another name.
-    other = second.frame.assign(task=second.frame["task"].replace(same_data(first, second)))
-    found = compared(first.frame, other, columns=_names(columns), projection=projection, rate=rate)
-    table = difference_table(found, every=every, rate=rate, names=(str(run_a), str(run_b)))
-    notes = [f"{run.path}: {note}" for run in (first, second) for note in run.notes]
+    if first.study != second.study:
+        raise InputError(
+            f"run: {run_b} is of the study {second.study}, not {first.study} as {run_a} is"
+        )
+    names = (str(run_a), str(run_b))
+    if first.study == BENCHMARK:
+        # The same data may lie elsewhere, and have another name.
+        other = frame_of(second)
+        other["task"] = other["task"].replace(same_data(first, second))
+        found = compared(
+            frame_of(first), other, columns=_names(columns), projection=projection, rate=rate
+        )
+        table = difference_table(found, every=every, rate=rate, names=names)
+    else:
+        _refuse_shaping(first, {"columns": columns, "projection": projection})
+        keys = study_of(first).keys
+        found = differences(first.frame, second.frame, keys, rate=rate)
+        table = table_of(found, every=every, rate=rate, names=names)
+    notes = [f"{run.path}: {note}" for run in (first, second) for note in run.remarks()]
     _table(replace(table, notes=(*table.notes, *notes)), format, out)
     if format == "csv":
         _tell(first, second)
@@ -193,24 +238,23 @@ def compare(
 @click.argument("runs", nargs=-1, required=True, type=PATH)
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="New run directory.")
 def merge(runs: tuple[Path, ...], out: Path) -> None:
-    """Merge RUNS, run directories of one specification and all their shards, into one.
+    """Merge RUNS, run directories of one study with the same options, into one.
 
     Of results that are in several of them the first counts; they are the same, byte for byte,
     unless processors or versions differ, which is told.
     """
-    from plausibench.bench.merging import merge as merged
+    from plausibench.bench.running.merging import merge as merged
 
-    notes: list[str] = []
-    found = merged(runs, out, notes.append)
-    click.echo(f"{len(found.records())} trajectories of {len(runs)} directories: {out}")
-    for note in notes:
+    found, notes = merged(runs, out)
+    click.echo(f"{found.finished} jobs of {len(runs)} directories: {out}")
+    for note in (*notes, *found.remarks()):
         click.echo(note, err=True)
 
 
 def _tell(*runs: "Run") -> None:
     """Say on standard error what must be known of runs, where no table can say it."""
     for run in runs:
-        for note in run.notes:
+        for note in run.remarks():
             click.echo(note if len(runs) == 1 else f"{run.path}: {note}", err=True)
 
 
@@ -218,8 +262,24 @@ def _names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",")]
 
 
+def _refuse_shaping(run: "Run", given: Mapping[str, Any]) -> None:
+    """Refuse options that only the benchmark has a use for."""
+    from plausibench.kernels.errors import InputError
+
+    for name, value in given.items():
+        if value not in (None, (), "all"):
+            raise InputError(
+                f"{name}: {run.path} is of the study {run.study}, whose tables are as they are; "
+                "leave it out"
+            )
+
+
+def _rendered(table: "Table", form: str, out: Path | None) -> str:
+    return table.render(form, text_width() if out is None else None)
+
+
 def _table(table: "Table", form: str, out: Path | None) -> None:
-    _print(table.render(form, text_width() if out is None else None), out)
+    _print(_rendered(table, form, out), out)
 
 
 def _print(text: str, out: Path | None) -> None:

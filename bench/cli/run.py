@@ -1,28 +1,58 @@
-"""``run``: a benchmark from its specification to table and pictures."""
+"""``run``: a study from its options to tables and pictures."""
 
 import shlex
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from plausibench.bench.cli.manners import Interrupted, Place, columns, complete, shown, text_width
+from plausibench.bench.cli.manners import Place, columns, complete, shown, text_width
+from plausibench.bench.cli.running import (
+    executor,
+    jobs_option,
+    out_option,
+    perform,
+    plugin_option,
+    scheduler_option,
+    shard_option,
+    share,
+    tell_failures,
+    workers,
+)
 
 if TYPE_CHECKING:
-    from plausibench.bench.executor import Executor
+    from plausibench.bench.cli.planning import Asked
     from plausibench.bench.report.render import Table
+    from plausibench.bench.running.store import Run
     from plausibench.bench.shards import Shard
     from plausibench.bench.spec import Spec
-    from plausibench.bench.store import Record, Run
+    from plausibench.bench.studies.study import Study
     from plausibench.bench.unit import Unit
 
 
 SUMMARY = ("bias_squared", "variance", "scale_free_bias", "progress", "test_accuracy", "redrawn")
 """Columns that are printed after a run."""
+
+
+@dataclass(frozen=True)
+class How:
+    """How a study is run, whatever it is: nothing that its results depend on."""
+
+    jobs: int | None
+    scheduler: str | None
+    share: "Shard"
+    dry_run: bool
+    formats: tuple[str, ...]
+    plugins: tuple[str, ...] = ()
+
+
+def _studies(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from plausibench.bench.studies.study import names
+
+    return [name for name in names() if name.startswith(incomplete)]
 
 
 def _components(kind: str) -> Callable[[Any], Any]:
@@ -44,7 +74,7 @@ def _number(option: str, text: str) -> Callable[[Any], Any]:
 
 
 @click.command()
-@click.argument("experiment", required=False)
+@click.argument("study", required=False, shell_complete=_studies)
 @_components("task")
 @_components("architecture")
 @_components("objective")
@@ -59,7 +89,7 @@ def _number(option: str, text: str) -> Callable[[Any], Any]:
 @click.option("--checkpoints", multiple=True, type=int, help="Training steps; repeatable.")
 @_number("--seeds", "Number of seeds.")
 @_number("--seed", "The first seed.")
-@_number("--samples", "Draws of each estimator; identification: the most images shown.")
+@_number("--samples", "Draws of each estimator; of a study what it says.")
 @_number("--neurons", "identification: the most neurons recorded together.")
 @click.option("--precision", type=float, help="Half-width of relative bias^2; sets the draws.")
 @click.option("--budget", metavar="TIME", help="What these draws may take on a core: 60s, 5m, 2h.")
@@ -72,42 +102,29 @@ def _number(option: str, text: str) -> Callable[[Any], Any]:
 @click.option("--weight-decay", type=float, help="Share of each weight lost, times the rate.")
 @click.option("--learning-rates", multiple=True, metavar="RULE=RATE", help="Of a rule; repeatable.")
 @click.option(
-    "--plugin",
-    "plugins",
+    "--set",
+    "settings",
     multiple=True,
-    metavar="FILE",
-    help="Python file that defines further components; repeatable.",
+    metavar="NAME=VALUE",
+    help="An option of the study that has no flag here; the value as in TOML; repeatable.",
 )
-@click.option(
-    "--out",
-    type=Place(),
-    metavar="DIR",
-    help="Run directory, or folder of results.",
-)
+@plugin_option
+@out_option("Run directory; by default one in results, named by the study and its options.")
 @click.option(
     "--resume",
     type=Place(),
     metavar="DIR",
     help="Continue the run in this directory; with more --seeds it is extended.",
 )
-@click.option(
-    "--shard",
-    metavar="I/N",
-    help="Compute the I-th of N shares, I from 1; by default that of a SLURM job array.",
-)
-@_number(
-    "--jobs",
-    "Worker processes; by default one a core that may be used. Results do not depend on it.",
-)
-@click.option(
-    "--scheduler", metavar="ADDRESS", help="Dask scheduler to compute on, such as tcp://host:8786."
-)
+@shard_option
+@jobs_option
+@scheduler_option
 @_names("--format", "Of pictures: png, svg, pdf")
 @click.option("--no-pictures", is_flag=True, help="Draw nothing; plausibench plot does so later.")
 @click.option("--all", "everything", is_flag=True, help="figure2: every rule that there is.")
-@click.option("--dry-run", is_flag=True, help="Print cells and estimated cost, and stop.")
+@click.option("--dry-run", is_flag=True, help="Print what would be computed, and stop.")
 def run(
-    experiment: str | None,
+    study: str | None,
     out: Path | None,
     resume: Path | None,
     shard: str | None,
@@ -118,6 +135,8 @@ def run(
     dry_run: bool,
     budget: str | None,
     everything: bool,
+    settings: tuple[str, ...],
+    plugins: tuple[str, ...],
     **given: Any,
 ) -> None:
     """Measure bias and variance; without arguments, the default benchmark on real digits.
@@ -125,49 +144,126 @@ def run(
     Of tasks, architectures, objectives and hidden layers that are not chosen, each rule gets the
     first with which it runs: plausibench show RULE says which.
 
-    EXPERIMENT is a specification (TOML); options replace its values. A run that was
-    interrupted continues where it stopped: run --resume DIR, or the same command again. Or it
-    names a study of its own, such as figure2, the plane of Richards et al. 2019 with every rule
-    tuned alike: plausibench list experiments names them all.
+    STUDY is a specification of the benchmark (TOML); options replace its values. Or it names a
+    study of its own, such as tags: plausibench list studies names them all, and each takes the
+    options that it has.
 
-    On a cluster the tasks of a job array share one directory: each computes its --shard, and
-    plausibench table reads them all.
+    A run that was interrupted continues where it stopped: run --resume DIR, or the same command
+    again. On a cluster the tasks of a job array share one directory: each computes its --shard,
+    and plausibench table reads them all.
     """
+    from plausibench.bench.cli.planning import BENCHMARK, asked_for, setting
+
+    given |= dict(setting(text) for text in settings)
+    given |= {"budget": budget, "all": everything or None}
+    workers(jobs)
+    formats = () if no_pictures else _formats(format)
+    how = How(jobs, scheduler, share(shard), dry_run, formats, plugins)
+    if _is_experiment(study):
+        _run_experiment(study, given, resume, out, how)
+        return
+    asked = asked_for(study, resume, plugins)
+    how = replace(how, plugins=asked.plugins)
+    if asked.study == BENCHMARK:
+        _run_benchmark(study, given, resume, out, how)
+    else:
+        _run_study(asked, given, resume, out, how)
+
+
+def _is_experiment(study: str | None) -> bool:
+    """Whether it is a study that the driver does not run yet."""
     from plausibench.bench.experiments import EXPERIMENTS
+    from plausibench.bench.studies.study import names
+
+    return study in EXPERIMENTS and study not in names()
+
+
+def _run_experiment(
+    name: Any, given: dict[str, Any], resume: Path | None, out: Path | None, how: How
+) -> None:
+    from plausibench.bench.cli.planning import RESULTS
     from plausibench.kernels.errors import InputError
 
-    if everything and experiment != "figure2":
-        raise InputError("all: only the experiment figure2 places every rule; give --rules here")
-    if experiment != "identification" and given.pop("neurons") is not None:
-        raise InputError("neurons: only the experiment identification records neurons")
-    if experiment in EXPERIMENTS:
-        from plausibench.bench.cli.planning import RESULTS
+    if how.share.of > 1:
+        raise InputError(
+            f"shard: the experiment {name} is not divided over a job array; submit one task "
+            "and give it --jobs N, or give --shard 1/1 if each task has options and --out of its "
+            "own"
+        )
+    from plausibench.bench.cli.experiment import run_study
 
-        _refuse_array(experiment, shard)
-        given |= {"budget": budget, "resume": resume, "scheduler": scheduler}
-        pictures = () if no_pictures else _formats(format)
-        own = RESULTS / experiment if out is None else out
-        if experiment == "figure2":
-            from plausibench.bench.cli.figure2 import run_figure2
+    if given.pop("all"):
+        raise InputError("all: only the study figure2 places every rule; give --rules here")
+    given |= {"resume": resume, "scheduler": how.scheduler}
+    folder = RESULTS / name if out is None else out
+    run_study(name, given, folder, workers(how.jobs), how.formats, how.dry_run)
 
-            run_figure2(given, everything, own, workers(jobs), pictures, dry_run)
-        else:
-            from plausibench.bench.cli.experiment import run_study
 
-            run_study(experiment, given, own, workers(jobs), pictures, dry_run)
+def _run_study(
+    asked: "Asked", given: Mapping[str, Any], resume: Path | None, out: Path | None, how: How
+) -> None:
+    """Run any study but the benchmark, and report each of its runs."""
+    from plausibench.bench.cli.planning import options_of, run_folder
+    from plausibench.bench.folders import check_folder
+    from plausibench.bench.studies.study import find
+
+    study = find(asked.study)
+    options = options_of(study, asked.options, given)
+    folder = run_folder(resume, out, study.name, options)
+    check_folder(folder, tried=not how.dry_run)
+    if how.dry_run:
+        click.echo(_outline(study, options, folder))
         return
+    report_runs(_perform(study, options, folder, how), how)
+
+
+def _outline(study: "Study", options: Any, folder: Path) -> str:
+    """What a study would do."""
+    from collections.abc import Generator
+
+    work = study.jobs(options)
+    if isinstance(work, Generator):
+        stage = next(work)
+        said = f"Stages of the study {study.name}, the first in {folder / stage.folder}."
+    else:
+        idle = Counter(job.reason for job in work if job.reason)
+        said = f"{len(work)} jobs of the study {study.name}."
+        said += "".join(f"\n{count} cannot run: {why}" for why, count in idle.items())
+    return f"{said}\nWould write to {folder}."
+
+
+def _perform(study: "Study", options: Any, folder: Path, how: How) -> "list[Run]":
+    with executor(how.scheduler, how.jobs) as chosen:
+        return perform(study, options, folder, chosen, how.share, how.plugins)
+
+
+def report_runs(runs: "list[Run]", how: How) -> None:
+    """Report runs, or say that a share of them is done; exit with 1 if a job has failed."""
+    if how.share.of > 1:
+        with shown(runs[-1].path):
+            click.echo(f"Shard {how.share} is done: {runs[-1].path}")
+        return
+    reports = [report(run, how.formats) for run in runs]
+    if not all(reports):
+        raise click.exceptions.Exit(1)
+
+
+def _run_benchmark(
+    named: str | None, given: dict[str, Any], resume: Path | None, out: Path | None, how: How
+) -> None:
     from plausibench.bench import sweep
-    from plausibench.bench.cli.planning import read_spec, refuse_idle, run_folder
+    from plausibench.bench.cli.planning import BENCHMARK, read_spec, refuse_idle, run_folder
     from plausibench.bench.cli.probe import probe_units
-    from plausibench.bench.cli.progress import progress
     from plausibench.bench.folders import check_folder
     from plausibench.bench.precision import seconds
     from plausibench.bench.spec import FINEST
-    from plausibench.kernels.errors import number
+    from plausibench.bench.studies.study import find
+    from plausibench.kernels.errors import InputError, number
 
-    spec = read_spec(experiment, resume, given)
-    processes, part = workers(jobs), _shard(shard)
-    formats = () if no_pictures else _formats(format)
+    if given.pop("all"):
+        raise InputError("all: only the study figure2 places every rule; give --rules here")
+    budget = given.pop("budget")
+    spec = read_spec(named, resume, given, how.plugins)
     limit = None if budget is None else seconds(budget)
     units = sweep.units(spec)
     refuse_idle(units, spec)
@@ -175,7 +271,7 @@ def run(
     asked = given["precision"] is not None or limit is not None
     if asked and resume is not None:
         raise InputError(f"precision: the run in {resume} has its draws; leave out what sets them")
-    if limit is not None and part.of > 1:
+    if limit is not None and how.share.of > 1:
         raise InputError(
             "budget: shards would each time their own machine and choose other draws; find the "
             "draws with --budget and --dry-run first, or give a precision alone"
@@ -186,86 +282,46 @@ def run(
         goal = FINEST if given["precision"] is None else given["precision"]
         number("precision", goal, least=FINEST)
         spec = spec.with_values(precision=goal, samples_of={})
-    folder = run_folder(resume, out, spec)
-    check_folder(folder, tried=not dry_run)
+    folder = run_folder(resume, out, BENCHMARK, spec)
+    check_folder(folder, tried=not how.dry_run)
     probe_units(units, spec)
     if asked:
-        spec = _resolved(spec, limit)
-        folder = run_folder(resume, out, spec)
-    if dry_run:
+        found = _resolved(spec, limit, folder, how)
+        if found is None:
+            return
+        spec = found
+    if how.dry_run:
         click.echo(_plan(units, spec, folder))
         return
-    try:
-        with (
-            _executor(scheduler, jobs) as executor,
-            progress(len(part.share(units)), "measuring") as advance,
-        ):
-
-            def on_done(record: "Record", done: int, total: int) -> None:
-                advance(record["unit"]["rule"], done, total)
-
-            finished = sweep.run(spec, folder, processes, on_done, part, executor)
-    except KeyboardInterrupt as error:
-        raise Interrupted(_how_to_resume(folder, len(units))) from error
-    if part.of > 1:
-        with shown(finished.path):
-            click.echo(f"Shard {part} is done: {finished.path}")
-        return
-    report(finished, formats)
+    report_runs(_perform(find(BENCHMARK), spec, folder, how), how)
 
 
-def _executor(scheduler: str | None, jobs: int | None) -> AbstractContextManager["Executor | None"]:
-    """What computes instead of processes of this machine."""
-    if scheduler is None:
-        return nullcontext()
-    from plausibench.bench.cluster import connected
-    from plausibench.kernels.errors import InputError
+def _resolved(spec: "Spec", limit: float | None, folder: Path, how: How) -> "Spec | None":
+    """The specification with the draws that its precision takes, which are told.
 
-    if jobs is not None:
-        raise InputError("jobs: the scheduler decides on the number of workers; give one of them")
-    waiting = "Waiting for workers: the Dask scheduler has none yet."
-    return connected(scheduler, lambda: click.echo(waiting, err=True))
+    The pilot is kept in the folder of the run, but where nothing is to be written. None if other
+    shares have not finished it.
+    """
+    from plausibench.bench.precision import resolve, resolved
+    from plausibench.bench.studies.pilot import PILOT, Options, pilots_of
 
-
-def _resolved(spec: "Spec", limit: float | None) -> "Spec":
-    """The specification with the draws that its precision takes, which are told."""
-    from plausibench.bench import sweep
-    from plausibench.bench.cli.progress import progress
-    from plausibench.bench.precision import resolve
-
-    with progress(len(sweep.units(spec)), "pilot") as advance:
-        found = resolve(spec, spec.precision, limit, advance)
+    if how.dry_run:
+        found = resolve(spec, spec.precision, limit)
+    else:
+        options = Options.to(spec, timed=limit is not None)
+        (pilot,) = _perform(PILOT, options, folder / "pilot", how)
+        if pilot.finished < len(pilot.due):
+            click.echo(
+                f"Shard {how.share} of the pilot is done: {pilot.path}; give the same command "
+                "again when the others are"
+            )
+            return None
+        if tell_failures([pilot]):
+            click.echo("Rules whose pilot failed get the usual number of draws.", err=True)
+        found = resolved(spec, pilots_of(pilot.frame), limit)
     rows = [("rule", "draws"), *((rule, f"{n:,}") for rule, n in found.samples_of.items())]
     click.echo(f"Draws for a precision of {spec.precision:g}, by a pilot:\n{columns(rows)}\n")
     return found
-
-
-def workers(jobs: int | None) -> int:
-    """Number of processes: what was asked for, or one a core that may be used."""
-    from plausibench.kernels.cores import cores
-    from plausibench.kernels.errors import integer
-
-    return cores() if jobs is None else integer("jobs", jobs, least=1)
-
-
-def _refuse_array(experiment: str, shard: str | None) -> None:
-    """Refuse to compute a study in each task of a job array: it is not divided."""
-    from plausibench.kernels.errors import InputError
-
-    if _shard(shard).of > 1:
-        raise InputError(
-            f"shard: the experiment {experiment} is not divided over a job array; submit one task "
-            "and give it --jobs N, or give --shard 1/1 if each task has options and --out of its "
-            "own"
-        )
-
-
-def _shard(text: str | None) -> "Shard":
-    import os
-
-    from plausibench.bench.shards import Shard, shard_of_array
-
-    return shard_of_array(os.environ) if text is None else Shard.parse(text)
 
 
 def _formats(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -300,52 +356,92 @@ def _plan(units: "list[Unit]", spec: "Spec", folder: Path) -> str:
     )
 
 
-def _how_to_resume(folder: Path, total: int) -> str:
-    from plausibench.bench.store import Run
-
-    if not (folder / "spec.toml").is_file():
-        return "Interrupted before anything was kept."
-    kept = len(Run.open(folder).records())
-    return (
-        f"Interrupted: {kept} of {total} trajectories are kept in {folder}; "
-        f"resume with: plausibench run --resume {shlex.quote(str(folder))}"
-    )
-
-
 def noted(table: "Table", run: "Run") -> "Table":
     """A table with what must be known of its run below it."""
-    return replace(table, notes=(*table.notes, *run.notes))
+    return replace(table, notes=(*table.notes, *run.remarks()))
 
 
-def report(finished: "Run", formats: tuple[str, ...]) -> None:
-    """Print the table, draw the pictures, and say what went wrong."""
+def report(run: "Run", formats: tuple[str, ...]) -> bool:
+    """Print the tables of a run, draw its pictures, and say what went wrong.
+
+    Returns
+    -------
+    bool
+        Whether no job has failed.
+    """
+    from plausibench.bench.cli.planning import BENCHMARK
+
+    if run.study == BENCHMARK:
+        _report_benchmark(run, formats)
+    else:
+        _report_study(run, formats)
+    status = run.jobs["status"]
+    for name in ("done", "diverged", "failed"):
+        these = run.jobs[(status == name) & (run.jobs["reason"] != "")]
+        # In the benchmark, trajectories of a rule.
+        whose = these["rule"] if "rule" in these else [run.study] * len(these)
+        counts = Counter(zip(whose, these["reason"], strict=True))
+        for (who, reason), count in counts.items():
+            click.echo(f"{who}: {count} of {len(status)} jobs {name}: {reason}", err=True)
+    return not (status == "failed").any()
+
+
+def _report_benchmark(run: "Run", formats: tuple[str, ...]) -> None:
+    from plausibench.bench.report.figures import save_all
     from plausibench.bench.report.table import comparison
-    from plausibench.kernels.errors import InputError
+    from plausibench.bench.studies.benchmark import frame_of
 
-    frame, units = finished.frame, finished.units
+    frame = frame_of(run)
     # The last checkpoint that any trajectory reached; none did where the frame is empty.
     steps = [int(frame["step"].max())] if len(frame) else None
-    summary = comparison(frame, units, columns=SUMMARY, steps=steps)
-    with shown(finished.path):
-        click.echo(noted(summary, finished).render("text", text_width()))
-        click.echo(f"Results: {finished.path}")
-        where = shlex.quote(str(finished.path))
+    summary = comparison(frame, run.jobs, columns=SUMMARY, steps=steps)
+    with shown(run.path):
+        click.echo(noted(summary, run).render("text", text_width()))
+        click.echo(f"Results: {run.path}")
+        where = shlex.quote(str(run.path))
         click.echo(f"All columns and checkpoints: plausibench table {where}")
     if formats:
-        from plausibench.bench.report.figures import save_all
+        _draw(run, lambda folder: save_all(frame, run.jobs, folder, formats))
 
-        folder = finished.path / "figures"
-        try:
-            save_all(frame, units, folder, formats)
-        except (OSError, InputError) as error:  # the results are kept, and can be drawn again
-            click.echo(f"Pictures cannot be kept: {error}; plausibench plot draws them", err=True)
-        else:
-            with shown(finished.path):
-                click.echo(f"Pictures: {folder}")
-    for status in ("done", "diverged", "failed"):
-        these = units[(units["status"] == status) & (units["reason"] != "")]
-        counts = Counter(zip(these["rule"], these["reason"], strict=True))
-        for (rule, reason), count in counts.items():
-            click.echo(f"{rule}: {count} of {len(units)} trajectories {status}: {reason}", err=True)
-    if (units["status"] == "failed").any():
-        raise click.exceptions.Exit(1)
+
+def _report_study(run: "Run", formats: tuple[str, ...]) -> None:
+    """Print the tables of a study, and keep them and its values beside the results."""
+    from plausibench.bench.folders import write_text
+    from plausibench.bench.studies.reading import reported
+    from plausibench.kernels.errors import InputError
+
+    try:
+        tables, pictures = reported(run)
+    except InputError as error:
+        # What was computed is kept, whatever can be said of it.
+        click.echo(str(error), err=True)
+        click.echo(f"Results: {run.path}")
+        return
+    write_text(run.path / "values.csv", run.frame.to_csv(index=False, lineterminator="\n"))
+    for name, table in tables.items():
+        write_text(run.path / f"{name}.md", noted(table, run).render("markdown"))
+        write_text(run.path / f"{name}.csv", table.render("csv"))
+        with shown(run.path):
+            click.echo(noted(table, run).render("text", text_width()))
+    with shown(run.path):
+        click.echo(f"Results: {run.path}")
+
+    def save(folder: Path) -> None:
+        for picture in pictures:
+            picture.save(folder, formats)
+
+    if formats and pictures:
+        _draw(run, save)
+
+
+def _draw(run: "Run", save: Callable[[Path], object]) -> None:
+    from plausibench.kernels.errors import InputError
+
+    folder = run.path / "figures"
+    try:
+        save(folder)
+    except (OSError, InputError) as error:  # the results are kept, and can be drawn again
+        click.echo(f"Pictures cannot be kept: {error}; plausibench plot draws them", err=True)
+    else:
+        with shown(run.path):
+            click.echo(f"Pictures: {folder}")

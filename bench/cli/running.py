@@ -1,5 +1,6 @@
 """What every command that runs a study shares: its options, and its work by the driver."""
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from plausibench.bench.cli.manners import Place, resumable
+from plausibench.bench.cli.manners import Interrupted, Place
 
 if TYPE_CHECKING:
     from plausibench.bench.running.executor import Executor
@@ -99,7 +100,8 @@ def executor(scheduler: str | None, jobs: int | None) -> "Iterator[Executor]":
 
     if jobs is not None:
         raise InputError("jobs: the scheduler decides on the number of workers; give one of them")
-    with connected(scheduler) as cluster:
+    waiting = "Waiting for workers: the Dask scheduler has none yet."
+    with connected(scheduler, lambda: click.echo(waiting, err=True)) as cluster:
         yield cluster
 
 
@@ -116,20 +118,6 @@ def share(text: str | None) -> "Shard":
     from plausibench.bench.shards import Shard, shard_of_array
 
     return shard_of_array(os.environ) if text is None else Shard.parse(text)
-
-
-def default_folder(study: str, options: Any) -> Path:
-    """Where a study writes by default; the same options get the same folder, so that it resumes."""
-    import hashlib
-    import json
-
-    from plausibench.bench.cli.planning import RESULTS
-    from plausibench.bench.running.store import plain_options
-
-    if options == type(options)():
-        return RESULTS / study
-    text = json.dumps(plain_options(options), sort_keys=True)
-    return RESULTS / f"{study}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def tell_failures(runs: "Sequence[Run]") -> bool:
@@ -169,13 +157,30 @@ def perform(
     from plausibench.bench.cli.progress import progress
     from plausibench.bench.studies.run import run
 
-    with resumable(out), progress(None, what) as advance:
-        return run(
-            study,
-            options,
-            out,
-            executor=executor,
-            share=share,
-            plugins=plugins,
-            on_done=lambda job, _, done, total: advance(job.label, done, total),
+    try:
+        with progress(None, what) as advance:
+            return run(
+                study,
+                options,
+                out,
+                executor=executor,
+                share=share,
+                plugins=plugins,
+                on_done=lambda job, _, done, total: advance(job.label, done, total),
+            )
+    except KeyboardInterrupt as error:
+        raise Interrupted(_how_to_resume(out)) from error
+
+
+def _how_to_resume(folder: Path) -> str:
+    from plausibench.bench.running.store import STUDY, Run
+
+    if (folder / STUDY).is_file():
+        run = Run.open(folder)
+        return (
+            f"Interrupted: {run.finished} of {len(run.due)} jobs are kept in {folder}; "
+            f"resume with: plausibench run --resume {shlex.quote(str(folder))}"
         )
+    if not folder.is_dir():
+        return "Interrupted before anything was kept."
+    return f"Interrupted: what is done is kept in {folder}; the same command goes on with it."

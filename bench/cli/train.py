@@ -95,9 +95,9 @@ def train(
     on with it.
     """
     from plausibench.bench import sweep
-    from plausibench.bench.cli.planning import hidden_sizes, refuse_idle
+    from plausibench.bench.cli.planning import hidden_sizes, refuse_idle, run_folder
     from plausibench.bench.cli.probe import probe_units
-    from plausibench.bench.cli.running import default_folder, executor, perform, share
+    from plausibench.bench.cli.running import executor, perform, share
     from plausibench.bench.folders import check_folder
     from plausibench.bench.studies.train import TRAIN, Options
 
@@ -116,7 +116,7 @@ def train(
         seed=seed,
     )
     part = share(shard)
-    folder = default_folder("train", options) if out is None else out
+    folder = run_folder(None, out, "train", options)
     check_folder(folder, tried=True)
     units = sweep.units(options.spec)
     refuse_idle(units, options.spec)

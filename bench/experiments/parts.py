@@ -12,7 +12,7 @@ from typing import Any
 
 from plausibench.bench.folders import writing
 from plausibench.bench.provenance import source_digest
-from plausibench.bench.workers import reliable_workers
+from plausibench.bench.running.executor import workers
 from plausibench.kernels.errors import InputError, integer
 
 Rows = list[dict[str, Any]]
@@ -133,7 +133,7 @@ def _computed(
         for part in todo:
             yield part, part.rows()
         return
-    with reliable_workers(jobs, plugins) as pool:
+    with workers(jobs, plugins) as pool:
         futures: dict[Future[Rows], Part] = {pool.submit(part.rows): part for part in todo}
         for future in as_completed(futures):
             yield futures[future], future.result()

@@ -93,9 +93,9 @@ def compare(
     found = means[0].merge(means[1], on=VALUE, how="outer", suffixes=("_1", "_2"))
     found = found.merge(_changes(*sides), on=VALUE, how="left")
     order = pd.concat([side[VALUE] for side in sides]).drop_duplicates()
-    found = _tested(order.merge(found, on=VALUE).reset_index(drop=True))
+    found = with_tests(order.merge(found, on=VALUE).reset_index(drop=True))
     uncertain = found["p"].where(found["test"] != "exact")
-    found["adjusted"] = found["p"].where(found["test"] == "exact", _benjamini_hochberg(uncertain))
+    found["adjusted"] = found["p"].where(found["test"] == "exact", benjamini_hochberg(uncertain))
     direction = np.where(found["difference"] > 0, "higher", "lower")
     found["flag"] = np.where(found["adjusted"] <= rate, direction, "")
     found["only"] = np.select(
@@ -239,8 +239,15 @@ def _changes(one: pd.DataFrame, two: pd.DataFrame) -> pd.DataFrame:
     return pairs.groupby(VALUE, sort=False)["change"].agg(spread="std", pairs="count").reset_index()
 
 
-def _tested(found: pd.DataFrame) -> pd.DataFrame:
-    """Difference, interval, test and p-value of each row."""
+def with_tests(found: pd.DataFrame) -> pd.DataFrame:
+    """Difference, interval, test and p-value of each row.
+
+    Parameters
+    ----------
+    found : DataFrame
+        ``kind``, ``spread`` and number of ``pairs`` of the differences over shared seeds, and of
+        each run, with the endings ``_1`` and ``_2``: ``value``, ``low``, ``high``, ``seeds``.
+    """
     n1, n2 = (found[f"seeds_{side}"].fillna(0).to_numpy() for side in (1, 2))
     half1, half2 = (
         ((found[f"high_{side}"] - found[f"low_{side}"]) / 2).to_numpy() for side in (1, 2)
@@ -291,7 +298,7 @@ def _variance_of_mean(half: Array, seeds: Array) -> Array:
     return (half / stdtrit(freedom, 0.975)) ** 2
 
 
-def _benjamini_hochberg(values: pd.Series) -> Array:
+def benjamini_hochberg(values: pd.Series) -> Array:
     """Adjusted p-values; NaN stays NaN and is not counted."""
     p = values.to_numpy()
     adjusted = np.full(p.size, np.nan)

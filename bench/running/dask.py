@@ -3,7 +3,7 @@
 import pickle
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,13 +29,15 @@ _ALONE = Lock()
 
 
 @contextmanager
-def connected(address: str) -> Iterator["Cluster"]:
+def connected(address: str, on_waiting: Callable[[], object] | None = None) -> Iterator["Cluster"]:
     """Executor of the cluster of a scheduler.
 
     Parameters
     ----------
     address
         Of the scheduler, such as ``tcp://127.0.0.1:8786``.
+    on_waiting
+        Called if it has no workers yet, for which the work will wait.
 
     Raises
     ------
@@ -59,6 +61,8 @@ def connected(address: str) -> Iterator["Cluster"]:
             "allowed is an address such as tcp://127.0.0.1:8786"
         ) from error
     with client:
+        if on_waiting is not None and not client.scheduler_info()["workers"]:
+            on_waiting()
         yield Cluster(client)
 
 

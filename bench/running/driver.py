@@ -1,12 +1,12 @@
 """Do the jobs of a study, keep each as it is done, and go on where it stopped."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from plausibench.bench.running.executor import IN_PROCESS, Executor
-from plausibench.bench.running.job import Job, Outcome
+from plausibench.bench.running.job import Job, Outcome, Row
 from plausibench.bench.running.store import Run
 from plausibench.bench.shards import EVERYTHING, Shard
 from plausibench.kernels.errors import InputError, show
@@ -23,6 +23,7 @@ def run(
     share: Shard = EVERYTHING,
     plugins: Sequence[str] = (),
     on_done: OnDone | None = None,
+    sources: Mapping[str, Any] | None = None,
 ) -> Run:
     """Do every job that the directory has no result of yet.
 
@@ -33,7 +34,7 @@ def run(
     study
         Name of the study.
     options
-        What was asked for; a run is continued with the same options only.
+        What was asked for; a run is continued with the same options, or with more seeds.
     jobs
         What follows from the options, in the order of the table.
     out
@@ -46,6 +47,8 @@ def run(
         Plug-in files that the jobs need.
     on_done
         Called after each job with it, what became of it, and the numbers done and in all.
+    sources
+        What the components cite and the digests of data, kept for readers.
 
     Raises
     ------
@@ -56,10 +59,10 @@ def run(
     _refuse_idle(listed)
     _refuse_doubles(listed)
     due = {job.key: job.about for job in listed}
-    directory = Run.create(out, study, options, due, plugins)
+    directory = Run.create(out, study, options, due, plugins, sources)
     if not directory.expects(due):
-        _refuse_outdated(directory, share)
-        directory = directory.expecting(due)
+        _refuse_outdated(directory, due, share)
+        directory = directory.expecting(due, sources)
     # The most expensive first, so that nobody is left with one when all else is done; those that
     # cost alike go to different shares.
     mine = share.share(sorted(listed, key=lambda job: -job.cost))
@@ -111,9 +114,9 @@ def _refuse_doubles(jobs: Sequence[Job]) -> None:
         seen.add(identity)
 
 
-def _refuse_outdated(directory: Run, share: Shard) -> None:
-    """Refuse that one share of several changes what is due for all."""
-    if share.of > 1:
+def _refuse_outdated(directory: Run, due: Mapping[str, Row], share: Shard) -> None:
+    """Refuse that one share of several takes from what is due for all; seeds may be added."""
+    if share.of > 1 and not directory.due.keys() <= due.keys():
         raise InputError(
             f"out: {directory.path} was begun with other sources, data or versions of libraries "
             f"than here, so share {share} does not fit the others; install the same everywhere, "

@@ -4,15 +4,16 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from plausibench.bench.running.store import ORIGINS, STUDY, Run, differences
+from plausibench.bench.running.store import ORIGINS, STUDY, Run, differences, encode_record
 from plausibench.kernels.errors import InputError
 
 
 def merge(paths: Sequence[Path], out: Path) -> tuple[Run, list[str]]:
     """Merge run directories of one study with the same options into a new one.
 
-    Of two results of a job one that failed gives way. On another processor the last bits may
-    differ: then the first counts, and it is told.
+    Data that lie elsewhere, and are the same, are those of the first. Of two results of a job one
+    that failed gives way. On another processor the last bits may differ: then the first counts,
+    and it is told.
 
     Returns
     -------
@@ -43,11 +44,11 @@ def merge(paths: Sequence[Path], out: Path) -> tuple[Run, list[str]]:
             elif record != other and record.status != "failed":
                 _refuse_unexplained(key, former, run)
                 outvoted[run.path, former.path] += 1
-    merged = Run.create(out, first.study, first.options, first.due, first.plugins)
+    merged = Run.create(out, first.study, first.options, first.due, first.plugins, first.sources)
     for key, run in chosen.items():
         origin = run.file(key, ORIGINS)
         known = origin.read_bytes() if key in run.origins else None
-        merged.put(key, run.file(key).read_bytes(), known)
+        merged.put(key, encode_record(key, first.due[key], run.records[key]), known)
     return merged, [
         f"{count} of the results in {path} differ in the last bits; those in {former} count."
         for (path, former), count in outvoted.items()
@@ -55,13 +56,15 @@ def merge(paths: Sequence[Path], out: Path) -> tuple[Run, list[str]]:
 
 
 def _refuse_other(run: Run, first: Run) -> None:
+    # The keys say all that results depend on, and not where data and plug-ins lie.
+    if run.study == first.study and list(run.due) == list(first.due):
+        return
     if difference := run.differs(first.study, first.options):
         raise InputError(f"run: {run.path} is not of the run {first.path} but one {difference}")
-    if not run.expects(first.due):
-        raise InputError(
-            f"run: {run.path} was made with other sources, data or versions of libraries than "
-            f"{first.path}; run the command of one of them again, and it is brought up to date"
-        )
+    raise InputError(
+        f"run: {run.path} was made with other sources, data or versions of libraries than "
+        f"{first.path}; run the command of one of them again, and it is brought up to date"
+    )
 
 
 def _refuse_unexplained(key: str, one: Run, two: Run) -> None:

@@ -1,9 +1,10 @@
 """A run directory: what is due, and one file for each job that is finished.
 
-``study.toml`` names the study with its options, and ``jobs.json`` lists the jobs that are due, in
-order. ``records/KEY.json`` is what became of a job, ``origins/KEY.json`` where it was computed and
-in how long: what may differ when all else is the same. The key is a digest of everything that the
-rows depend on. Every file is whole or not there, and two processes that do one job write the same
+``study.toml`` names the study with its options, ``jobs.json`` lists the jobs that are due, in
+order, and ``sources.json`` says what their components cite and which data they have.
+``records/KEY.json`` is what became of a job, ``origins/KEY.json`` where it was computed and in how
+long: what may differ when all else is the same. The key is a digest of everything that the rows
+depend on. Every file is whole or not there, and two processes that do one job write the same
 record: so nothing is locked, and to copy records is to merge. Nothing depends on a clock. Reading
 executes nothing that a file contains, and opens no file but these.
 """
@@ -12,7 +13,7 @@ import os
 import shlex
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
@@ -27,9 +28,14 @@ from plausibench.kernels.errors import InputError, show
 if TYPE_CHECKING:
     import pandas as pd
 
-STUDY, JOBS, RECORDS, ORIGINS = "study.toml", "jobs.json", "records", "origins"
+STUDY, JOBS, SOURCES = "study.toml", "jobs.json", "sources.json"
+RECORDS, ORIGINS = "records", "origins"
 OUTDATED = {"spec.toml": "run {file}", "study.json": "run STUDY", "replications.json": "replicate"}
 """What makes a directory one of format 1, with the command that made it."""
+NOTHING: dict[str, Any] = {"cites": [], "data": {}}
+"""Sources of a run whose components cite nothing and have no data."""
+SAID = 5
+"""Values of a column that are named where no job is finished of them."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,11 @@ class Run:
         options: Any,
         due: Mapping[str, Row],
         plugins: Iterable[str] = (),
+        sources: Mapping[str, Any] | None = None,
     ) -> "Run":
         """Make a run directory, or open one of the same study with the same options.
+
+        One with fewer seeds gets the options with more.
 
         Parameters
         ----------
@@ -83,7 +92,10 @@ class Run:
         due
             Jobs that are due, in order: identity by key.
         plugins
-            Files that define components or the study; told, and not compared.
+            Files that define components or the study; told, and not compared: they may lie
+            elsewhere than before.
+        sources
+            As :attr:`sources` gives it.
 
         Raises
         ------
@@ -91,27 +103,31 @@ class Run:
             If the folder cannot be written, or holds something else.
         """
         path, values = Path(path), plain_options(options)
+        files = [os.path.abspath(os.path.expanduser(file)) for file in plugins]
+        header = {"schema": SCHEMA, "study": study, "plugins": files, "options": values}
         if not os.path.isfile(path / STUDY):
             _refuse_foreign(path)
-            files = [os.path.abspath(file) for file in plugins]
-            header = {"schema": SCHEMA, "study": study, "plugins": files, "options": values}
             with writing(path):
                 publish(path / JOBS, _listed(due))
+                publish(path / SOURCES, encode(sources or NOTHING))
                 # Last: a folder that has it is complete.
                 publish(path / STUDY, _toml(header).encode())
         run = cls.open(path)
-        if difference := run.differs(study, values):
+        grown = _has_more_seeds(values, run.options)
+        kept = {**run.options, "seeds": values["seeds"]} if grown else run.options
+        if difference := _difference(study, values, run.study, kept):
             raise InputError(f"out: {path} holds another run, {difference}; choose another folder")
+        moved = bool(files) and run.plugins != tuple(files)
+        if grown or moved:
+            header["plugins"] = files or list(run.plugins)
+            with writing(path):
+                publish(path / STUDY, _toml(header).encode())
+            run = cls.open(path)
         return run
 
     def differs(self, study: str, options: Mapping[str, Any]) -> str:
         """In what it differs from what is asked for, or nothing."""
-        asked = {"study": study, **options}
-        kept = {"study": self.study, **self.options}
-        for name in dict.fromkeys([*asked, *kept]):
-            if asked.get(name) != kept.get(name):
-                return f"with {name} {show(kept.get(name))}, not {show(asked.get(name))}"
-        return ""
+        return _difference(study, options, self.study, self.options)
 
     @property
     def study(self) -> str:
@@ -157,11 +173,24 @@ class Run:
         except InputError:
             return False
 
-    def expecting(self, due: Mapping[str, Row]) -> "Run":
+    def expecting(self, due: Mapping[str, Row], sources: Mapping[str, Any] | None = None) -> "Run":
         """The directory with these jobs due, in place of those of former sources."""
         with writing(self.path):
+            publish(self.path / SOURCES, encode(sources or NOTHING))
             publish(self.path / JOBS, _listed(due))
         return Run(self.path)
+
+    @cached_property
+    def sources(self) -> dict[str, Any]:
+        """``cites``, the sources that the components name, and ``data``, digests by task.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged.
+        """
+        kept: dict[str, Any] | None = decoded(self.path / SOURCES, _is_sources)
+        return NOTHING if kept is None else kept
 
     @property
     def finished(self) -> int:
@@ -184,15 +213,8 @@ class Run:
         InputError
             If the disk is full or the like.
         """
-        record = {
-            "key": job.key,
-            "about": job.about,
-            "status": outcome.status,
-            "reason": outcome.reason,
-            "rows": outcome.rows,
-        }
         origin = {"seconds": outcome.seconds, "command": sys.argv, **outcome.origin}
-        self.put(job.key, encode(record), encode(origin))
+        self.put(job.key, encode_record(job.key, job.about, outcome), encode(origin))
 
     def put(self, key: str, record: bytes, origin: bytes | None) -> None:
         """Write the files of a job."""
@@ -270,11 +292,40 @@ class Run:
 
     def remarks(self) -> list[str]:
         """What whoever reads the results has to know: that some are missing or mixed."""
+        return [*self._missing(), *filter(None, [differences(self.origins.values())])]
+
+    def _missing(self) -> Iterator[str]:
         finished, due = self.finished, len(self.due)
-        missing = (
-            "" if finished == due else f"{finished} of {due} jobs of {self.path} are finished."
-        )
-        return [said for said in (missing, differences(self.origins.values())) if said]
+        if finished < due:
+            resume = f"plausibench run --resume {shlex.quote(str(self.path))}"
+            yield (
+                f"{finished} of {due} jobs of {self.path} are finished{self._absent()}; {resume} "
+                "computes what is missing."
+            )
+
+    def _absent(self) -> str:
+        """What no job is finished of, such as a rule, where some are of others."""
+        there = [about for key, about in self.due.items() if self.file(key).exists()]
+        said = []
+        for name in self._identity if there else ():
+            values = dict.fromkeys(about.get(name) for about in self.due.values())
+            seen = {about.get(name) for about in there}
+            lost = [value for value in values if isinstance(value, str) and value not in seen]
+            said += [f"none with {name} {', '.join(lost[:SAID])}"] if lost else []
+        return "".join(f", {part}" for part in said)
+
+
+def encode_record(key: str, about: Row, outcome: Outcome) -> bytes:
+    """What is kept of a job: all that is the same wherever it is computed."""
+    return encode(
+        {
+            "key": key,
+            "about": about,
+            "status": outcome.status,
+            "reason": outcome.reason,
+            "rows": outcome.rows,
+        }
+    )
 
 
 def differences(origins: Iterable[Mapping[str, Any]]) -> str:
@@ -293,6 +344,37 @@ def differences(origins: Iterable[Mapping[str, Any]]) -> str:
         f"Results come from different {' and '.join(several)}: they may differ in the last bits "
         "from a run on one machine."
     )
+
+
+def _difference(
+    study: str, options: Mapping[str, Any], kept_study: str, kept_options: Mapping[str, Any]
+) -> str:
+    """In what a study with options differs from the one that is kept, or nothing."""
+    asked = {"study": study, **options}
+    kept = {"study": kept_study, **kept_options}
+    for name in dict.fromkeys([*asked, *kept]):
+        if asked.get(name) != kept.get(name):
+            return f"with {name} {show(kept.get(name))}, not {show(asked.get(name))}"
+    return ""
+
+
+def _has_more_seeds(options: Mapping[str, Any], former: Mapping[str, Any]) -> bool:
+    before, after = former.get("seeds"), options.get("seeds")
+    return isinstance(before, int) and isinstance(after, int) and before < after
+
+
+def same_data(first: Run, other: Run) -> dict[str, str]:
+    """Names that tasks of another run have in the first, where the data are the same.
+
+    The files may lie elsewhere: the digests that both runs keep decide.
+    """
+    named = {digest: task for task, digest in first.sources["data"].items()}
+    data: dict[str, str] = other.sources["data"]
+    return {
+        task: named[digest]
+        for task, digest in data.items()
+        if digest in named and task not in first.sources["data"]
+    }
 
 
 def plain_options(options: Any) -> dict[str, Any]:
@@ -326,6 +408,17 @@ def _is_list_of_jobs(content: Any) -> bool:
     return isinstance(content, list) and all(
         isinstance(job, dict) and isinstance(job.get("key"), str) and _is_row(job.get("about"))
         for job in content
+    )
+
+
+def _is_sources(content: Any) -> bool:
+    if not isinstance(content, dict):
+        return False
+    cites, data = content.get("cites"), content.get("data")
+    return (
+        isinstance(cites, list)
+        and isinstance(data, dict)
+        and all(isinstance(text, str) for text in (*cites, *data.values()))
     )
 
 
@@ -382,8 +475,8 @@ def _refuse_foreign(path: Path) -> None:
     with writing(path):
         names = sorted(os.listdir(path)) if path.exists() else []
     for name in names:
-        ours = name.startswith(".") or name == JOBS or os.path.isfile(path / name / STUDY)
-        if not ours:
+        ours = name.startswith(".") or name in (JOBS, SOURCES)
+        if not ours and not os.path.isfile(path / name / STUDY):
             raise InputError(
                 f"out: {path} is no run directory but holds {name!r}; choose a new or an empty "
                 "folder"

@@ -1,20 +1,27 @@
 """The benchmark: rules measured along trajectories; its options are the specification."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
 
 from plausibench.bench import registry
-from plausibench.bench.cell import measured
+from plausibench.bench.cell import ROW, measured
 from plausibench.bench.cost import passes
 from plausibench.bench.provenance import engine_digest
 from plausibench.bench.running.job import Job
+from plausibench.bench.running.store import Run
 from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
-from plausibench.bench.store import COLUMNS
 from plausibench.bench.studies.study import Study
 from plausibench.bench.sweep import units
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.unit import Unit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (*(field.name for field in fields(Unit) if field.name != "reason"), *ROW)
+"""Of the table of results."""
 
 
 def jobs(spec: Spec) -> list[Job]:
@@ -27,9 +34,19 @@ def jobs(spec: Spec) -> list[Job]:
             depends=sources(unit),
             cost=passes(unit, spec),
             reason=unit.reason or "",
+            stands_for=_named(unit, alone(unit, spec)),
         )
         for unit in units(spec)
     ]
+
+
+def frame_of(run: Run) -> "pd.DataFrame":
+    """Table of a run with all columns, though nothing may be measured yet; values are floats."""
+    import pandas as pd
+
+    frame = run.frame if len(run.frame) else pd.DataFrame(columns=list(COLUMNS))
+    floats = ("value", "low", "high", "effective_dimension")
+    return frame.astype(dict.fromkeys(floats, "float64"))
 
 
 def alone(unit: Unit, spec: Spec) -> Spec:
@@ -55,6 +72,15 @@ def alone(unit: Unit, spec: Spec) -> Spec:
         plugins=(),
         components=False,
     )
+
+
+def _named(unit: Unit, spec: Spec) -> dict[str, Any]:
+    """What is measured, with the bare name of its task: which data it has, its sources say."""
+    name = select("task", unit.task).name
+    return {
+        "unit": {**unit.identity(), "task": name},
+        "settings": {**spec.as_dict(), "tasks": [name]},
+    }
 
 
 def sources(unit: Unit) -> str:

@@ -1,11 +1,14 @@
 """Certificates: what rules claim, measured, a rule a job."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from plausibench.bench import registry
+from plausibench.bench import conformance, registry
 from plausibench.bench.certificate.certify import certify
 from plausibench.bench.certificate.rows import rows
 from plausibench.bench.provenance import source_digest
@@ -57,9 +60,16 @@ def _job(text: str) -> Job:
         about={"rule": text},
         work=certified,
         arguments=(text,),
-        depends=json.dumps([source_digest(), own]),
+        depends=json.dumps([source_digest(), _conformance(), own]),
         reason="" if known else UNKNOWN,
     )
+
+
+@cache
+def _conformance() -> str:
+    """Digest of the suite that every rule passes, which no other result depends on."""
+    files = sorted(Path(conformance.__file__).parent.rglob("*.py"))
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def certified(selector: str) -> Iterator[dict[str, Any]]:

@@ -1,15 +1,26 @@
 """Run a study: its jobs, or its stages one after another."""
 
-from collections.abc import Generator
+import hashlib
+import json
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from plausibench.bench import registry
+from plausibench.bench.citations import cited
 from plausibench.bench.running import driver
+from plausibench.bench.running.job import Row
 from plausibench.bench.running.store import Run
+from plausibench.bench.selectors import select
 from plausibench.bench.studies.study import Stages, Study
+from plausibench.kernels.errors import InputError
 
 
-def run(study: Study, options: Any, out: Path, **how: Any) -> list[Run]:
+def run(
+    study: Study, options: Any, out: Path, plugins: Sequence[str] = (), **how: Any
+) -> list[Run]:
     """Run a study in a folder, with its stages in folders below.
 
     A stage begins when the one before is finished. Of several shares each ends where others are
@@ -23,6 +34,8 @@ def run(study: Study, options: Any, out: Path, **how: Any) -> list[Run]:
         Its options.
     out
         Run directory, or the folder of those of the stages.
+    plugins
+        Plug-in files that the jobs need, besides those that the options name.
     **how
         As for :func:`plausibench.bench.running.driver.run`.
 
@@ -37,9 +50,26 @@ def run(study: Study, options: Any, out: Path, **how: Any) -> list[Run]:
         As the driver.
     """
     work = study.jobs(options)
-    if not isinstance(work, Generator):
-        return [driver.run(study.name, options, work, out, **how)]
-    return _in_turn(work, out, how)
+    if named := getattr(options, "plugins", ()):
+        # Where they lie is none of the options with which a run is continued.
+        options, plugins = replace(options, plugins=()), (*plugins, *named)
+    if isinstance(work, Generator):
+        return _in_turn(work, out, {**how, "plugins": plugins})
+    sources = _sources(job.about for job in work)
+    return [driver.run(study.name, options, work, out, plugins=plugins, sources=sources, **how)]
+
+
+def _sources(jobs: Iterable[Row]) -> Mapping[str, Any]:
+    """What readers of a run need of its components and data, which they do not load."""
+    jobs = list(jobs)
+    data = {}
+    for text in dict.fromkeys(about.get("task") for about in jobs):
+        if isinstance(text, str) and text.partition("[")[0] in registry.entries("task"):
+            with suppress(InputError):  # a task by the name, whatever stands behind it
+                task: Any = select("task", text).make()
+                name = json.dumps([task.name, task.identity], default=str)
+                data[text] = hashlib.sha256(name.encode()).hexdigest()
+    return {"cites": cited(jobs), "data": data}
 
 
 def _in_turn(stages: Stages, out: Path, how: dict[str, Any]) -> list[Run]:

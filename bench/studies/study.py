@@ -1,6 +1,7 @@
 """A study, and where one is found: built in, installed by entry point, or in a plug-in file."""
 
 import importlib
+import os
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, is_dataclass
 from functools import cache
@@ -136,7 +137,7 @@ def load_plugins(paths: Iterable[str | Path]) -> None:
         If a file is missing, fails to import, defines nothing, or takes a name that is taken.
     """
     for path in paths:
-        _load(Path(path))
+        _load(Path(os.path.expanduser(path)))
 
 
 def _load(path: Path) -> None:

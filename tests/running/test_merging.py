@@ -74,7 +74,8 @@ def test_is_what_copying_does(whole, halves):
 
 def test_of_a_part_says_what_is_missing_and_can_go_on(whole, halves, tmp_path):
     merged, _ = merge([halves[1].path], tmp_path / "merged")
-    assert merged.remarks() == [f"2 of 5 jobs of {merged.path} are finished."]
+    (remark,) = merged.remarks()
+    assert remark.startswith(f"2 of 5 jobs of {merged.path} are finished; plausibench run ")
     assert files(run(merged.path)) == files(whole)
 
 
@@ -133,7 +134,7 @@ def test_of_a_lost_origin_keeps_the_record(whole, tmp_path):
 
 
 def test_of_other_options_names_them(whole, tmp_path):
-    driver.run("toy", {"count": 6}, jobs(), tmp_path / "other")
+    driver.run("toy", {"count": 6}, jobs(6), tmp_path / "other")
     sentence = refusal([whole.path, tmp_path / "other"], tmp_path / "merged")
     assert sentence.endswith("with count 6, not 5")
 

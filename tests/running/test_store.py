@@ -108,7 +108,11 @@ class TestWhatIsWritten:
         assert found.jobs["number"].tolist() == [0, 1, 2, 3]
         assert found.jobs["status"].tolist() == ["done", "due", "done", "done"]
         assert (found.finished, len(found.due)) == (3, 4)
-        assert found.remarks() == [f"3 of 4 jobs of {run.path} are finished."]
+        resume = f"plausibench run --resume {run.path}"
+        (remark,) = found.remarks()
+        assert remark == (
+            f"3 of 4 jobs of {run.path} are finished; {resume} computes what is missing."
+        )
 
     def test_columns_are_those_of_all_jobs(self, tmp_path):
         from plausibench.bench.running.job import Job

@@ -1,26 +1,16 @@
-"""The benchmark as a study: the tables of a sweep, and keys that depend on what they must."""
+"""The benchmark as a study: its records are the same however it is run, and what keys depend on."""
 
-from pathlib import Path
-
-import pandas as pd
 import pytest
 
 from plausibench.bench import cell, registry, sweep
-from plausibench.bench.running import driver
 from plausibench.bench.running.executor import Processes
 from plausibench.bench.running.store import Run
 from plausibench.bench.shards import Shard
-from plausibench.bench.spec import Spec, default_spec
+from plausibench.bench.spec import default_spec
 from plausibench.bench.studies import benchmark
-from plausibench.bench.studies.benchmark import BENCHMARK, jobs
-from sweeps import TINY
+from plausibench.bench.studies.benchmark import BENCHMARK, COLUMNS, frame_of, jobs
+from sweeps import TINY, run
 from toy_jobs import files
-
-REFERENCE = Path(__file__).parent.parent.parent / "docs" / "reference_run.toml"
-
-
-def run(spec, path, **options):
-    return driver.run(BENCHMARK.name, spec, jobs(spec), path, **options)
 
 
 @pytest.fixture(scope="module")
@@ -28,25 +18,17 @@ def tiny(tmp_path_factory):
     return run(TINY, tmp_path_factory.mktemp("tiny") / "run")
 
 
-def assert_same(found, swept):
-    """The same values, order, names and types."""
-    pd.testing.assert_frame_equal(found.frame, swept.frame, check_exact=True)
-    assert found.frame.equals(swept.frame)
-    assert found.jobs.equals(swept.units)
-
-
-def test_the_reference_run_has_the_table_of_the_sweep(tmp_path, record_figure):
-    spec = Spec.read(REFERENCE)
-    found, swept = run(spec, tmp_path / "found"), sweep.run(spec, tmp_path / "swept")
-    lines = [one.frame.to_csv(index=False).splitlines() for one in (found, swept)]
-    differ = sum(one != other for one, other in zip(*lines, strict=True))
-    record_figure("reference run by the driver: rows unlike those of the sweep", differ, "0")
-    assert differ == 0
-    assert_same(found, swept)
-
-
-def test_a_small_sweep_has_the_same_table(tiny, tmp_path):
-    assert_same(tiny, sweep.run(TINY, tmp_path / "swept"))
+def test_columns_are_known_before_there_is_a_value(tiny):
+    whole = frame_of(tiny)
+    assert list(whole.columns) == list(COLUMNS)
+    assert whole.equals(tiny.frame)
+    for key in tiny.due:
+        tiny.file(key).rename(tiny.file(f"_{key}"))
+    empty = frame_of(Run.open(tiny.path))
+    for key in tiny.due:
+        tiny.file(f"_{key}").rename(tiny.file(key))
+    assert list(empty.columns) == list(COLUMNS)
+    assert len(empty) == 0
 
 
 def test_shares_and_processes_have_the_same_records(tiny, tmp_path):
@@ -56,21 +38,7 @@ def test_shares_and_processes_have_the_same_records(tiny, tmp_path):
     assert files(run(TINY, tmp_path / "two", executor=Processes(2))) == files(tiny)
 
 
-def test_what_cannot_run_has_its_reason(tmp_path):
-    spec = TINY.with_values(rules=["backprop", "dendritic_error"], pairing="all", seeds=1)
-    assert_same(run(spec, tmp_path / "found"), sweep.run(spec, tmp_path / "swept"))
-
-
-def test_what_went_wrong_is_the_same(tmp_path, monkeypatch):
-    """A network that diverges, and rows that were measured before."""
-    spec = TINY.with_values(learning_rate=1e200, weight_decay=0.0, rules=["backprop"], seeds=1)
-    found, swept = run(spec, tmp_path / "found"), sweep.run(spec, tmp_path / "swept")
-    assert "diverged" in set(found.jobs["status"])
-    assert len(found.frame) > 0
-    assert_same(found, swept)
-
-
-def test_a_component_that_raises_and_remarks_are_the_same(tmp_path, monkeypatch):
+def test_a_component_that_raises_and_remarks_are_reasons(tmp_path, monkeypatch):
     def broken(one):
         if one.checkpoint.step > 0 and one.unit.seed == 1:
             raise ValueError("no\nluck")
@@ -79,9 +47,8 @@ def test_a_component_that_raises_and_remarks_are_the_same(tmp_path, monkeypatch)
     kinds = {"training": cell.KINDS["training"], "broken": broken}
     monkeypatch.setattr(cell, "KINDS", kinds)
     monkeypatch.setattr(cell, "_remarks", lambda one: (f"unfit (step {one.checkpoint.step})",))
-    found, swept = run(TINY, tmp_path / "found"), sweep.run(TINY, tmp_path / "swept")
+    found = run(TINY, tmp_path / "found")
     assert set(found.jobs["reason"]) == {"ValueError: no luck", "unfit (step 0); unfit (step 5)"}
-    assert_same(found, swept)
 
 
 def test_options_come_back(tiny):

@@ -25,7 +25,9 @@ from plausibench.bench.report.page.charts import charts
 from plausibench.bench.report.render import Table
 from plausibench.bench.report.style import Picture
 from plausibench.bench.report.table import comparison
-from plausibench.bench.store import Run
+from plausibench.bench.running.store import Run
+from plausibench.bench.studies.benchmark import BENCHMARK, frame_of
+from plausibench.bench.studies.reading import reported
 from plausibench.kernels.errors import InputError
 
 if TYPE_CHECKING:
@@ -83,11 +85,21 @@ def page(run: Run, certificates: Sequence[Certificate] = ()) -> str:
     InputError
         If the run has no results yet.
     """
-    frame, units = run.frame, run.units
-    if frame.empty:
+    if run.frame.empty:
         raise InputError(f"run: {run.path} has no results yet")
-    cards = {rule: card for rule in frame["rule"].unique() if (card := _card(rule)) is not None}
-    shown = charts(frame, {rule: card.summary for rule, card in cards.items()})
+    jobs = run.jobs
+    rules: Sequence[str] = jobs["rule"].dropna().unique().tolist() if "rule" in jobs else []
+    cards = {rule: card for rule in rules if (card := _card(rule)) is not None}
+    if run.study == BENCHMARK.name:
+        frame = frame_of(run)
+        shown = charts(frame, {rule: card.summary for rule, card in cards.items()})
+        tables, drawn = {"comparison": _compared(frame, jobs)}, pictures(frame, jobs)
+        summary = _summary(frame, jobs)
+    else:
+        shown = []
+        tables, drawn = reported(run)
+        done = (jobs["status"] == "done").sum()
+        summary = f"Study {run.study}; {done} of {len(jobs)} jobs done."
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
         FOLDER.joinpath("page.html").read_text(encoding="utf-8")
     )
@@ -99,16 +111,16 @@ def page(run: Run, certificates: Sequence[Certificate] = ()) -> str:
         vega=_script(vl_convert.javascript_bundle(EMBED)),
         charts=[(chart, _json(chart.specification)) for chart in shown],
         data=_json({chart.name: chart.packed() for chart in shown}),
-        tables=[_grid("comparison", _compared(frame, units))],
+        tables=[_grid(name, table) for name, table in tables.items()],
         cards=[(style.label(rule), card) for rule, card in cards.items()],
         certificates=certificates,
         suite_head=COLUMNS,
         suite=[suite_row(certificate) for certificate in certificates],
-        pictures=[_drawn(picture) for picture in pictures(frame, units)],
-        troubles=[*run.notes, *_troubles(units)],
+        pictures=[_drawn(picture) for picture in drawn],
+        troubles=[*run.remarks(), *_troubles(jobs)],
         provenance=_provenance(run),
-        specification=tomli_w.dumps(run.spec.as_dict()),
-        summary=_summary(frame, units),
+        specification=tomli_w.dumps(run.options),
+        summary=summary,
     )
 
 
@@ -196,11 +208,12 @@ def _drawn(picture: Picture) -> Drawn:
 
 def _troubles(units: pd.DataFrame) -> list[str]:
     """Sentences about what did not end, or could not run."""
-    bad = units[units["status"] != "done"]
-    groups = bad.groupby(["rule", "architecture", "objective", "status", "reason"], sort=False)
+    bad = units[~units["status"].isin(["done", "due"])]
+    told = [name for name in ("rule", "architecture", "objective") if name in units]
+    groups = bad.groupby([*told, "status", "reason"], sort=False, dropna=False)
     return [
-        f"{rule} on {architecture} with {objective}: {len(group)} trajectories {status}: {reason}"
-        for (rule, architecture, objective, status, reason), group in groups
+        f"{', '.join(map(str, [*about, ''])) if about else ''}{len(group)} jobs {status}: {reason}"
+        for (*about, status, reason), group in groups
     ]
 
 
@@ -210,13 +223,13 @@ def _summary(frame: pd.DataFrame, units: pd.DataFrame) -> str:
         f"task {', '.join(units['task'].unique())}",
         f"{units['seed'].nunique()} seeds",
         f"steps {', '.join(str(step) for step in sorted(frame['step'].unique()))}",
-        f"{(units['status'] == 'done').sum()} of {len(units)} trajectories done",
+        f"{(units['status'] == 'done').sum()} of {len(units)} jobs done",
     ]
     return "; ".join(parts) + "."
 
 
 def _provenance(run: Run) -> list[tuple[str, str]]:
-    found = run.provenance
+    found = next(iter(run.origins.values()), {})
     libraries = found.get("libraries", {})
     rows = [(str(name), _said(value)) for name, value in found.items() if name != "libraries"]
     if isinstance(libraries, dict):

@@ -1,0 +1,54 @@
+"""What the results of a study say: its tables and pictures."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from plausibench.bench.running.store import Run
+from plausibench.bench.studies.study import Study, find, names
+from plausibench.kernels.errors import InputError
+
+if TYPE_CHECKING:
+    from plausibench.bench.report.render import Table
+    from plausibench.bench.report.style import Picture
+
+
+def study_of(run: Run) -> Study:
+    """The study of a run.
+
+    Raises
+    ------
+    InputError
+        If it is not known here: reading a run loads no plug-in.
+    """
+    if run.study not in names():
+        files = " ".join(f"--plugin {file}" for file in run.plugins) or "--plugin FILE"
+        raise InputError(
+            f"study: {run.path} is of {run.study!r}, which is not known here; if a plug-in defines "
+            f"it, give {files}"
+        )
+    return find(run.study)
+
+
+def reported(run: Run) -> "tuple[dict[str, Table], list[Picture]]":
+    """Tables by name and pictures that the study of a run makes of its results.
+
+    Raises
+    ------
+    InputError
+        If the study is not known, or its report needs results that are not there.
+    """
+    study = study_of(run)
+    if run.frame.empty:
+        raise InputError(f"run: {run.path} has no results yet")
+    module, _, function = study.report.partition(":")
+    report: Any = getattr(importlib.import_module(module), function)
+    try:
+        tables, pictures = report(run.frame)
+    except Exception as error:
+        if (run.jobs["status"] == "done").all():
+            raise
+        raise InputError(
+            f"run: {run.path} lacks results that the report of the study {run.study} needs "
+            f"({type(error).__name__}: {' '.join(str(error).split())}); {' '.join(run.remarks())}"
+        ) from error
+    return tables, pictures
