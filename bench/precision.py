@@ -8,7 +8,7 @@ limit does not allow for the precision asked for, it is the finest that the limi
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ from plausibench.bench.cell import Cell, cells
 from plausibench.bench.draws import WITHIN, draw_block, prepare, reference_of
 from plausibench.bench.exact import is_exact
 from plausibench.bench.moments import BLOCK, RUN, Moments
+from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
 from plausibench.bench.statistics import (
     GROUPS,
@@ -32,6 +33,7 @@ from plausibench.bench.unit import Unit
 from plausibench.kernels.errors import Divergence, InputError
 from plausibench.kernels.streams import stream
 from plausibench.kernels.threads import one_blas_thread
+from plausibench.rules.rule import Rule
 
 Array = np.ndarray
 
@@ -117,22 +119,39 @@ def resolve(
     found: list[Pilot] = []
     todo = [unit for unit in units(spec) if unit.reason is None]
     for number, unit in enumerate(todo, start=1):
-        found += _pilots(unit, spec)
+        # Divergence is an outcome of the measurement; what came before it counts.
+        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"), suppress(Divergence):
+            found.extend(one for _, one in pilots(unit, spec))
         if on_done is not None:
             on_done(unit.rule, number, len(todo))
+    return resolved(spec, found, budget)
+
+
+def resolved(spec: Spec, found: Iterable[Pilot], budget: float | None = None) -> Spec:
+    """The specification with the draws that its precision takes, as :func:`resolve`.
+
+    Parameters
+    ----------
+    spec
+        What to measure, with a precision.
+    found
+        Pilots of its rules at all cells.
+    budget
+        Seconds that the draws may take on one core.
+    """
     if budget is None:
         limit, cost = OPERATIONS, "operations"
     else:
         limit, cost = budget, "seconds"
-    return spec.with_values(samples_of=allocate(found, precision, limit, cost))
+    return spec.with_values(samples_of=allocate(found, spec.precision, limit, cost))
 
 
-def _pilots(unit: Unit, spec: Spec) -> list[Pilot]:
-    found: list[Pilot] = []
-    # Divergence is an outcome of the measurement; what came before it counts.
-    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"), suppress(Divergence):
-        found.extend(pilot(cell) for cell in cells(unit, spec) if not is_exact(cell.rule, WITHIN))
-    return found
+def pilots(unit: Unit, spec: Spec) -> Iterator[tuple[int, Pilot]]:
+    """Step and pilot of a unit at every checkpoint; none of a rule that is not sampled."""
+    rule: Rule = select("rule", unit.rule).make()
+    if not is_exact(rule, WITHIN):
+        for cell in cells(unit, spec):
+            yield cell.checkpoint.step, pilot(cell)
 
 
 def allocate(

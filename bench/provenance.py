@@ -15,10 +15,10 @@ NOT_ENGINE = (
     "bench/citations.py",
     "bench/cli",
     "bench/conformance",
-    "bench/experiments",
     "bench/exponents.py",
     "bench/precision.py",
     "bench/report",
+    "bench/studies",
     "bench/template",
 )
 NUMERIC = ("numpy", "numba", "scipy")

@@ -6,9 +6,9 @@ from click.testing import CliRunner
 
 from plausibench import bench
 from plausibench.bench.cli import main
-from plausibench.bench.experiments.altered import Altered
+from plausibench.bench.studies.altered import Altered
+from plausibench.bench.studies.tuning import Held
 from plausibench.bench.training import accuracy, constant_accuracy, evaluate
-from plausibench.bench.tuning import Held
 from plausibench.objectives.batch import Batch
 
 

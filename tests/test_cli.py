@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from plausibench.bench import folders, registry
 from plausibench.bench.cli import main
 from plausibench.bench.cli.progress import progress
+from plausibench.bench.provenance import engine_digest
 from plausibench.bench.running.store import Run
 from plausibench.kernels import cache
 
@@ -142,11 +143,17 @@ def test_check_writes_a_page():
     assert "central differences of the loss" in text
 
 
-def test_check_of_all_rules(monkeypatch):
+@pytest.fixture
+def digested():
+    """Digests of sources are kept for the process: they are not to be of a registry of few."""
+    engine_digest()
+
+
+def test_check_of_all_rules(monkeypatch, digested):
     few = {name: registry.entries("rule")[name] for name in ("backprop", "feedback_alignment")}
     known = registry.entries
     monkeypatch.setattr(registry, "entries", lambda kind: few if kind == "rule" else known(kind))
-    printed = call("check", "--all", "--out", "table.md")
+    printed = call("check", "--all", "--jobs", "1", "--out", "table.md")
     assert re.search(r"^backprop +passed .* yes$", printed, flags=re.MULTILINE)
     assert re.search(r"^feedback_alignment +passed .* no$", printed, flags=re.MULTILINE)
     text = Path("table.md").read_text(encoding="utf-8")
@@ -154,7 +161,7 @@ def test_check_of_all_rules(monkeypatch):
     assert "| feedback\\_alignment | passed |" in text
 
 
-def test_check_of_all_rules_ends_with_1_if_one_fails(monkeypatch):
+def test_check_of_all_rules_ends_with_1_if_one_fails(monkeypatch, digested):
     write_plugin("estimates = {}")
     known = registry.entries
 
@@ -163,12 +170,12 @@ def test_check_of_all_rules_ends_with_1_if_one_fails(monkeypatch):
         return found if kind != "rule" else {"my_rule": found["my_rule"]}
 
     monkeypatch.setattr(registry, "entries", entries)
-    printed = call("check", "--all", "--plugin", "my_rule.py", code=1)
+    printed = call("check", "--all", "--jobs", "1", "--plugin", "my_rule.py", code=1)
     assert re.search(r"^my_rule +FAILED", printed, flags=re.MULTILINE)
     assert "my_rule: shapes: refused" in printed
 
 
-def test_check_of_all_rules_goes_on_after_one_that_cannot_run(monkeypatch):
+def test_check_of_all_rules_goes_on_after_one_that_cannot_run(monkeypatch, digested):
     write_plugin("return {}")
     text = Path("my_rule.py").read_text(encoding="utf-8")
     refusing = "    def unsupported(self, network, objective):\n        return 'it likes none'\n"
@@ -180,7 +187,7 @@ def test_check_of_all_rules_goes_on_after_one_that_cannot_run(monkeypatch):
         return found if kind != "rule" else {name: found[name] for name in ("my_rule", "backprop")}
 
     monkeypatch.setattr(registry, "entries", entries)
-    printed = call("check", "--all", "--plugin", "my_rule.py", code=1)
+    printed = call("check", "--all", "--jobs", "1", "--plugin", "my_rule.py", code=1)
     assert re.search(r"^backprop +passed", printed, flags=re.MULTILINE)
     assert "my_rule: not certified: rule: MyRule supports no registered architecture" in printed
 

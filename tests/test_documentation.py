@@ -20,9 +20,9 @@ from plausibench.architectures.network import Network
 from plausibench.architectures.synapses import Synapse
 from plausibench.bench import registry, sweep
 from plausibench.bench.cli import main
-from plausibench.bench.experiments import EXPERIMENTS
 from plausibench.bench.registry import snake
 from plausibench.bench.spec import Spec
+from plausibench.bench.studies.study import names as studies
 from plausibench.bench.tasks.task import Task
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
@@ -194,7 +194,7 @@ def lines(block):
 
 def run_plausibench(words):
     command, *rest = words
-    if command == "run" and rest and rest[0] in EXPERIMENTS:
+    if command == "run" and rest and rest[0] in studies():
         words = [*words, "--dry-run"]
     else:
         words = [*words, *SHORT.get(command, [])]
@@ -264,8 +264,8 @@ def test_commands_in_prose_are_commands(code):
     command = main.commands[words[0]]
     given, left, _ = command.make_parser(click.Context(command)).parse_args(words[1:])
     assert left == []
-    experiment = given.get("experiment")
-    if isinstance(experiment, str) and experiment not in (*PLACEHOLDERS, *EXPERIMENTS):
+    experiment = given.get("study")
+    if isinstance(experiment, str) and experiment not in (*PLACEHOLDERS, *studies()):
         assert Spec.read(ROOT / experiment)
 
 

@@ -1,20 +1,24 @@
 """The search is the same for every rule, never sees the test set, and is kept; then the plane."""
 
-import json
-
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 from plausibench import bench
-from plausibench.bench import registry, tuning
+from plausibench.bench import registry
 from plausibench.bench.cli import main
-from plausibench.bench.experiments import figure2
 from plausibench.bench.report.sensitivity import sensitivity, sensitivity_picture
+from plausibench.bench.running.executor import Processes
+from plausibench.bench.running.store import Run
 from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
-from plausibench.bench.store import Run
+from plausibench.bench.studies import figure2, tuning
+from plausibench.bench.studies.figure2 import FIGURE2
+from plausibench.bench.studies.run import run
+from plausibench.bench.studies.tuning import TUNING
 from plausibench.bench.sweep import units
+from plausibench.kernels.errors import InputError
 from plausibench.rules.theory import Limit
 
 SPEC = Spec(
@@ -70,24 +74,25 @@ def test_trials_are_scored_on_training_examples_held_out():
 
 def test_search_is_kept_and_the_same_with_any_number_of_processes(tmp_path):
     spec = SPEC.with_values(checkpoints=(0, 4))
-    alone = tuning.tune(spec, tmp_path / "one.jsonl")
-    together = tuning.tune(spec, tmp_path / "two.jsonl", jobs=2)
-    assert alone == together
-    assert len(alone) == 2 * tuning.TRIALS
-    with (tmp_path / "one.jsonl").open("a") as file:
-        file.write('{"key": "torn')
+    (alone,) = run(TUNING, spec, tmp_path / "one")
+    (together,) = run(TUNING, spec, tmp_path / "two", executor=Processes(2))
+    pd.testing.assert_frame_equal(alone.frame, together.frame, check_exact=True)
+    assert len(alone.frame) == 2 * tuning.TRIALS
+    lost = list(alone.due)[5]
+    alone.file(lost).unlink()
     again = []
-    assert tuning.tune(spec, tmp_path / "one.jsonl", on_done=again.append) == alone
-    assert again == []
-    kept = (tmp_path / "one.jsonl").read_text().strip().splitlines()[0]
-    (tmp_path / "half.jsonl").write_text(kept + "\n")
+    run(TUNING, spec, tmp_path / "one", on_done=lambda job, *_: again.append(job.key))
+    assert again == [lost]
 
-    def done(rule, number, total):
-        again.append((rule, number, total))
 
-    assert tuning.tune(spec, tmp_path / "half.jsonl", on_done=done) == alone
-    assert again == [("direct_feedback_alignment", 2, 2)]
-    assert json.loads(kept)["rows"] == alone[: tuning.TRIALS]
+def test_seeds_and_draws_do_not_matter_to_a_search():
+    """So a benchmark with others goes on from it."""
+    first = tuning.jobs(SPEC.with_values(checkpoints=(0, 4)))
+    other = tuning.jobs(SPEC.with_values(checkpoints=(4,), seeds=3, seed=5, samples=99))
+    assert [job.key for job in first] == [job.key for job in other]
+    for changed in ({"hidden": (7,)}, {"checkpoints": (0, 5)}, {"training_batch_size": 8}):
+        jobs = tuning.jobs(SPEC.with_values(**{"checkpoints": (0, 4), **changed}))
+        assert not {job.key for job in first} & {job.key for job in jobs}
 
 
 def test_best_trial_is_taken():
@@ -102,9 +107,9 @@ def test_best_trial_is_taken():
             ("hebb", 0.2, np.nan, np.nan),
         ]
     ]
+    rows = pd.DataFrame(rows)
     assert tuning.best(rows[:4])["learning_rate"] == 0.2
-    without_classes = [{**row, "accuracy": np.nan} for row in rows[:4]]
-    assert tuning.best(without_classes)["learning_rate"] == 0.1
+    assert tuning.best(rows[:4].assign(accuracy=np.nan))["learning_rate"] == 0.1
     spec = tuning.tuned(SPEC.with_values(rules=("backprop", "hebb")), rows)
     assert spec.rules == ("backprop", "hebb")
     assert spec.learning_rates == {"backprop": 0.2, "hebb": 0.1}
@@ -112,14 +117,25 @@ def test_best_trial_is_taken():
     assert spec.rate_for("backprop", "shared") == SPEC.learning_rate
 
 
-def test_diverged_trials_are_recorded(monkeypatch):
+def test_a_rule_without_a_trial_is_left_out():
+    rows = pd.DataFrame(
+        [{"rule": "hebb", "tried": "hebb", "learning_rate": 0.1, "loss": 1.0, "accuracy": 0.5}]
+    )
+    spec = SPEC.with_values(rules=("backprop", "hebb"))
+    assert tuning.tuned(spec, rows).rules == ("hebb",)
+    with pytest.raises(InputError, match="no trial of backprop, hebb came to an end"):
+        tuning.tuned(spec, rows[:0])
+
+
+def test_diverged_trials_are_recorded(monkeypatch, tmp_path):
     monkeypatch.setattr(tuning, "RATES", (0.01, 1e300))
     spec = SPEC.with_values(rules=("backprop",), architectures=("linear",), checkpoints=(0, 20))
-    (unit,) = units(spec.with_values(protocols=("own",)))
-    rows = tuning.search(unit, spec)
-    lost = [row for row in rows if row["diverged"]]
-    assert lost
-    assert all(np.isnan(row["loss"]) for row in lost)
+    (found,) = run(TUNING, spec, tmp_path / "run")
+    rows = found.frame
+    lost = rows[rows["diverged"] != ""]
+    assert len(lost)
+    assert lost["loss"].isna().all()
+    assert found.jobs["status"].tolist() == ["done", "diverged"]
     assert not np.isnan(tuning.best(rows)["loss"])
     table = sensitivity(rows)
     assert table.cells["diverged"][0] == str(len(lost))
@@ -142,30 +158,37 @@ def test_from_the_command_line(tmp_path):
     plan = CliRunner().invoke(main, [*arguments, "--dry-run"])
     assert plan.exit_code == 0, plan.output
     assert not (tmp_path / "out").exists()
-    assert "12 trials each" in plan.output
+    assert "Stages of the study figure2, the first in" in plan.output
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
     folder = tmp_path / "out" / "digits"
-    assert {path.name for path in folder.iterdir()} == {
-        "tuning.jsonl",
-        "tuning.md",
-        "tuning.csv",
-        "run",
-    }
-    (best,) = json.loads((folder / "tuning.jsonl").read_text())["rows"][:1]
-    assert best["rule"] == "backprop"
-    frame = Run.open(folder / "run").frame
-    assert set(frame["rule"]) == {"backprop"}
+    search = Run.open(folder / "tuning")
+    assert {"tuning.md", "tuning.csv"} <= {path.name for path in search.path.iterdir()}
+    assert search.frame["rule"].tolist() == ["backprop"] * tuning.TRIALS
+    measured = Run.open(folder / "run")
+    assert set(measured.frame["rule"]) == {"backprop"}
+    best = tuning.best(search.frame)
+    assert measured.options["learning_rates"] == {best["tried"]: best["learning_rate"]}
+    kept = measured.frame
     again = CliRunner().invoke(main, arguments)
     assert again.exit_code == 0
-    assert Run.open(folder / "run").frame.equals(frame)
+    assert Run.open(folder / "run").frame.equals(kept)
+
+
+def test_options_replace_those_of_the_settings():
+    settings = figure2.settings(FIGURE2.choose({"rules": ["hebb"], "tasks": ["digits"]}))
+    assert set(settings) == {"digits", "deep", "squared_error", "reward"}
+    assert {spec.rules for spec in settings.values()} == {("hebb",)}
+    assert [spec.seeds for spec in settings.values()] == [5, 2, 2, 2]
+    with pytest.raises(InputError, match="teacher_student is no setting"):
+        FIGURE2.choose({"tasks": ["teacher_student"]})
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "--all"], "all: only the experiment figure2"),
-        (["run", "figure2", "--hidden", "4"], "hidden: the experiment figure2 does not take"),
+        (["run", "--all"], "all: only the study figure2"),
+        (["run", "figure2", "--hidden", "4"], "study figure2: 'hidden' is not an option"),
         (["run", "figure2", "--tasks", "teacher_student"], "tasks: teacher_student is no setting"),
     ],
 )

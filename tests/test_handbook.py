@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from plausibench.bench import certificate, registry
-from plausibench.bench.experiments import EXPERIMENTS
 from plausibench.bench.starts import start
+from plausibench.bench.studies.study import names
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -132,7 +132,7 @@ def test_every_picture_says_what_made_it():
     named = re.findall(r"\]\(([\w/]+\.png)\)", text)
     assert sorted(named) == sorted(str(p.relative_to(DOCS)) for p in DOCS.rglob("*.png"))
     for experiment in re.findall(r"`plausibench run (\w+)(?: --.*)?` ", text):
-        assert experiment in EXPERIMENTS
+        assert experiment in names()
     for file in re.findall(r"`plausibench run docs/(\S+)`", text):
         assert (DOCS / file).is_file()
 

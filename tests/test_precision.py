@@ -268,7 +268,6 @@ class TestCommand:
             (("--precision", "0"), "precision: 0.0 is not a finite number at least 0.01"),
             (("--precision", "fine"), "'fine' is not a valid float"),
             (("--budget", "60"), "budget: '60' is not a time above 0"),
-            (("--budget", "0.000001s"), "budget: 1e-06s is less than"),
             (("--precision", "0.1", "--samples", "9"), "samples: the draws follow from"),
         ],
     )
@@ -278,4 +277,39 @@ class TestCommand:
         assert said in done.stderr
         assert done.stderr.count("\n") == 1
         assert done.stdout == ""
+        assert list(Path().iterdir()) == []
+
+    def test_a_budget_that_does_not_suffice_is_refused_and_keeps_the_pilot_alone(self):
+        given = [*self.small, "--budget", "0.000001s", "--out", "out"]
+        done = CliRunner().invoke(main, given)
+        assert done.exit_code == 2, done.output
+        assert "budget: 1e-06s is less than" in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert done.stdout == ""
+        assert [path.name for path in Path("out").iterdir()] == ["pilot"]
+
+    def test_the_pilot_is_kept_in_the_run(self):
+        given = [*self.small, "--precision", "0.2", "--out", "out"]
+        assert CliRunner().invoke(main, given).exit_code == 0
+        pilot = Run.open("out/pilot")
+        assert pilot.finished == len(pilot.due) == 2
+        times = pilot.timings
+        assert CliRunner().invoke(main, given).exit_code == 0
+        assert Run.open("out/pilot").timings.equals(times)
+
+    def test_shares_take_the_pilot_and_then_the_run(self):
+        given = [*self.small, "--precision", "0.2", "--out"]
+        assert CliRunner().invoke(main, [*given, "whole"]).exit_code == 0
+        said = [
+            CliRunner().invoke(main, [*given, "shared", "--shard", share]).stdout
+            for share in ("1/2", "2/2", "1/2")
+        ]
+        assert said[0].startswith("Shard 1/2 of the pilot is done: shared/pilot; give the same")
+        assert said[1].endswith("Shard 2/2 is done: shared\n")
+        assert Run.open("shared").frame.equals(Run.open("whole").frame)
+
+    def test_a_dry_run_writes_nothing(self):
+        done = CliRunner().invoke(main, [*self.small, "--precision", "0.2", "--dry-run"])
+        assert done.exit_code == 0
+        assert "Draws for a precision of 0.2" in done.stdout
         assert list(Path().iterdir()) == []

@@ -1,10 +1,11 @@
 """Replications: verdicts, every recipe at a tiny size, what needs data, and the command."""
 
-import json
+import shutil
 import struct
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -12,7 +13,6 @@ from plausibench.architectures.linear import Linear
 from plausibench.architectures.mlp import Mlp
 from plausibench.bench.citations import works
 from plausibench.bench.cli import main
-from plausibench.bench.experiments.parts import collect
 from plausibench.bench.replications import (
     REPLICATIONS,
     akrout2019,
@@ -40,10 +40,12 @@ from plausibench.bench.replications.recipe import (
     Target,
     overall,
 )
-from plausibench.bench.report.replications import figures, summary
-from plausibench.bench.studies import identification, modes
+from plausibench.bench.report.replications import figures, report, summary
+from plausibench.bench.running.store import Run as Directory
+from plausibench.bench.studies import identification, modes, replications
+from plausibench.bench.studies.run import run
 from plausibench.bench.tasks.digits import Digits
-from plausibench.kernels.errors import InputError
+from plausibench.kernels.errors import Divergence, InputError
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.mean_squared_error import MeanSquaredError
 from plausibench.rules.random_feedback import transposed
@@ -95,6 +97,13 @@ def digits_of_mnist(tmp_path):
         header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
         (folder / name).write_bytes(header + array.tobytes())
     return folder
+
+
+def replicated(folder, *names, **options):
+    """The run of recipes."""
+    asked = replications.Options(names, **options)
+    (found,) = run(replications.REPLICATIONS, asked, folder)
+    return found
 
 
 def told(*words):
@@ -151,7 +160,7 @@ class TestVerdict:
         with pytest.raises(InputError):
             Target(**{"what": "a figure", "published": 1.0, "provenance": "F", **options})
 
-    def test_a_wrong_published_value_differs(self, monkeypatch):
+    def test_a_wrong_published_value_differs(self, monkeypatch, tmp_path):
         """The gradient removes 1 / (M + 2) of the loss; twice that is not met."""
         monkeypatch.setattr(werfel2005, "EXAMPLES", 1000)
         name, rule = next(iter(werfel2005.RULES.items()))
@@ -160,23 +169,39 @@ class TestVerdict:
         (right, *_) = whole.targets
         wrong = replace(right, published=2 * right.published)
         verdicts = {}
-        rows = []
+        monkeypatch.setattr(
+            werfel2005, "RECIPE", replace(werfel2005.RECIPE, whole=replace(whole, targets=(right,)))
+        )
+        rows = replicated(tmp_path, "werfel2005").frame
         for label, target in (("right", right), ("wrong", wrong)):
             recipe = replace(werfel2005.RECIPE, whole=replace(whole, targets=(target,)))
             monkeypatch.setattr(werfel2005, "RECIPE", recipe)
-            rows = rows or collect(running.parts(["werfel2005"], None))
-            (found,) = running.judged(["werfel2005"], rows, given=False)
+            (found,) = running.judged(["werfel2005"], rows)
             verdicts[label] = found.verdict
         assert verdicts == {"right": REPRODUCED, "wrong": DIFFERS}
 
     def test_a_seed_that_diverged_is_not_left_out(self):
         rows = [
-            {"recipe": "murray2019", "what": target.what, "seed": seed, "value": value}
+            {"recipe": "murray2019", "setting": "whole", "what": target.what, "value": value}
             for target in murray2019.RECIPE.whole.targets
-            for seed, value in enumerate((1e-5, 1e-5, NAN))
+            for value in (1e-5, 1e-5, NAN)
         ]
-        (found,) = running.judged(["murray2019"], rows, given=False)
+        (found,) = running.judged(["murray2019"], pd.DataFrame(rows))
         assert found.verdict == DIFFERS
+
+    def test_a_recipe_that_raises_divergence_differs(self, monkeypatch, tmp_path):
+        def work(seed, data):
+            if seed == 1:
+                raise Divergence("the weights overflow")
+            return {target.what: 1e-5 for target in murray2019.RECIPE.whole.targets}
+
+        whole = replace(murray2019.RECIPE.whole, work=work)
+        monkeypatch.setattr(murray2019, "RECIPE", replace(murray2019.RECIPE, whole=whole))
+        found = replicated(tmp_path, "murray2019", seeds=3)
+        assert found.jobs["status"].tolist() == ["done", "diverged", "done"]
+        (judged,) = running.judged(["murray2019"], found.frame)
+        assert judged.verdict == DIFFERS
+        assert all(np.isnan(one.value) for one in judged.compared)
 
 
 class TestRecipes:
@@ -194,22 +219,25 @@ class TestRecipes:
             assert any(target.condition != "–" for target in setting.targets)
 
     @pytest.mark.parametrize("name", [name for name in REPLICATIONS if name != "klindt2017"])
-    def test_every_recipe_ends_with_a_verdict(self, name, tiny):
-        self.ends(name, None)
+    def test_every_recipe_ends_with_a_verdict(self, name, tiny, tmp_path):
+        self.ends(tmp_path / "run", name, None)
 
-    def test_klindt2017_ends_with_a_verdict(self, tiny):
+    def test_klindt2017_ends_with_a_verdict(self, tiny, tmp_path):
         """Images are 32 and 128 in place of 512 and 2048."""
-        self.ends("klindt2017", None)
+        self.ends(tmp_path / "run", "klindt2017", None)
 
     @pytest.mark.parametrize("name", ["akrout2019", "bartunov2018", "biotorch"])
-    def test_with_data_the_published_setting_runs(self, name, tiny, digits_of_mnist):
-        found = self.ends(name, digits_of_mnist)
+    def test_with_data_the_published_setting_runs(self, name, tiny, digits_of_mnist, tmp_path):
+        found = self.ends(tmp_path / "run", name, str(digits_of_mnist))
         assert found.setting is found.recipe.whole
         assert found.verdict in (REPRODUCED, UNDECIDED, DIFFERS)
 
-    def ends(self, name, data):
-        rows = collect(running.parts([name], data, seeds=2))
-        (found,) = running.judged([name], rows, given=data is not None)
+    def ends(self, folder, name, data):
+        # Where nothing can run at all it is refused.
+        idle = running.find(name).setting(data=data is not None) is None
+        names = ["werfel2005", name] if idle else [name]
+        rows = replicated(folder, *names, data=data, seeds=2).frame
+        (found,) = running.judged([name], rows)
         assert found.verdict in VERDICTS
         assert (found.verdict == NEEDS) == (found.setting is None)
         for one in found.compared:
@@ -221,18 +249,54 @@ class TestRecipes:
             assert deviation in summary([found]).raw["deviations"].item()
         return found
 
-    def test_what_needs_data_says_which(self):
-        assert running.parts(["bartunov2018"], None) == []
-        found = running.judged(["bartunov2018"], [], given=False)
-        assert found[0].verdict == NEEDS
-        told_to = summary(found).raw["setting"].item()
-        assert all(name in told_to for name in FILES)
-        assert "--data" in told_to
+    def test_what_needs_data_says_which(self, tiny, tmp_path):
+        found = replicated(tmp_path, "werfel2005", "bartunov2018", seeds=2)
+        assert found.jobs["status"].tolist() == ["done", "done", "unsupported", "unsupported"]
+        judged = running.judged(["bartunov2018"], found.frame)
+        assert judged[0].verdict == NEEDS
+        told_to = summary(judged).raw["setting"].item()
+        for text in (told_to, *found.jobs["reason"][2:]):
+            assert all(name in text for name in FILES)
+            assert "--data" in text
+        with pytest.raises(InputError, match=r"nothing can run; bartunov2018.* give --data DIR"):
+            replicated(tmp_path / "alone", "bartunov2018")
 
-    def test_the_same_seed_the_same_values(self, tiny):
-        first, again = (collect(running.parts(["ghosh2023"], None, seeds=2)) for _ in range(2))
-        assert first == again
-        assert first != collect(running.parts(["ghosh2023"], None, seeds=2, seed=2))
+    def test_the_same_seed_the_same_values(self, tiny, tmp_path):
+        first, again, other = (
+            replicated(tmp_path / str(number), "ghosh2023", seeds=2, seed=seed).frame
+            for number, seed in enumerate((0, 0, 2))
+        )
+        pd.testing.assert_frame_equal(first, again, check_exact=True)
+        assert not first["value"].equals(other["value"])
+
+    def test_data_are_the_same_wherever_they_lie(self, digits_of_mnist, tmp_path):
+        moved = tmp_path / "elsewhere"
+        shutil.copytree(digits_of_mnist, moved)
+        changed = tmp_path / "changed"
+        shutil.copytree(digits_of_mnist, changed)
+        labels = changed / FILES[1]
+        labels.write_bytes(labels.read_bytes()[:-1] + b"\x0a")
+        keys = [
+            [
+                job.key
+                for job in replications.jobs(replications.Options(("akrout2019",), str(folder)))
+            ]
+            for folder in (digits_of_mnist, moved)
+        ]
+        assert keys[0] == keys[1]
+        with pytest.raises(InputError, match="label"):
+            replications.Options(("akrout2019",), str(changed))
+        labels.write_bytes(labels.read_bytes()[:-1] + b"\x05")
+        other = replications.jobs(replications.Options(("akrout2019",), str(changed)))
+        assert not set(keys[0]) & {job.key for job in other}
+
+    def test_the_report_of_the_frame_says_what_the_command_says(self, tiny, tmp_path):
+        found = replicated(tmp_path, "werfel2005", "lin2023", seeds=2)
+        tables, pictures = report(found.frame)
+        judged = running.judged(["werfel2005", "lin2023"], found.frame)
+        assert tables["figures"].render("csv") == figures(judged).render("csv")
+        assert tables["summary"].render("csv") == summary(judged).render("csv")
+        assert pictures == ()
 
 
 class TestPieces:
@@ -289,11 +353,43 @@ class TestCommand:
         assert NEEDS in done.stdout
         assert FILES[0] in done.stdout
         first = (out / "figures.csv").read_text()
-        kept = (out / "parts.jsonl").read_text()
-        assert json.loads((out / "replications.json").read_text())
+        kept = Directory.open(out)
+        times = kept.timings["seconds"].tolist()
+        assert kept.finished == len(kept.due) == 4
         again = told(*words, "--format", "csv")
-        assert (out / "parts.jsonl").read_text() == kept  # nothing was computed again
+        assert Directory.open(out).timings["seconds"].tolist() == times  # not computed again
         assert again.stdout == first + "\n"
+
+    def test_shares_do_it_together(self, tiny, tmp_path):
+        words = ("werfel2005", "ghosh2023", "--seeds", 2, "--jobs", 1)
+        whole, shared = tmp_path / "whole", tmp_path / "shared"
+        assert told(*words, "--out", whole).exit_code == 0
+        for share in ("1/2", "2/2"):
+            done = told(*words, "--out", shared, "--shard", share)
+            assert done.stdout == f"Shard {share} is done: {shared}\n"
+        assert Directory.open(shared).frame.equals(Directory.open(whole).frame)
+
+    def test_a_seed_that_fails_is_told_and_its_recipe_has_no_verdict(self, monkeypatch, tmp_path):
+        def work(seed, data):
+            if seed == 1:
+                raise ValueError("no luck")
+            return {target.what: 1e-5 for target in murray2019.RECIPE.whole.targets}
+
+        whole = replace(murray2019.RECIPE.whole, work=work)
+        monkeypatch.setattr(murray2019, "RECIPE", replace(murray2019.RECIPE, whole=whole))
+        done = told("murray2019", "--seeds", 2, "--jobs", 1, "--out", tmp_path / "out")
+        assert done.exit_code == 1
+        assert done.stderr.endswith("murray2019, whole, 1 failed: ValueError: no luck\n")
+        assert REPRODUCED not in done.stdout
+
+    def test_other_options_have_another_folder(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        places = {
+            told(*words, "--dry-run").stdout.split()[-1]
+            for words in (["--all"], ["werfel2005"], ["werfel2005", "--seeds", 2])
+        }
+        assert "results/replications." in places
+        assert len(places) == 3
 
     def test_a_dry_run_computes_and_writes_nothing(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
@@ -301,7 +397,7 @@ class TestCommand:
         assert done.exit_code == 0, done.output
         lines = done.stdout.splitlines()
         ready = [name for name in REPLICATIONS if running.find(name).setting(data=False)]
-        assert lines[-1].startswith(f"{2 * len(ready)} parts.")
+        assert lines[-1].startswith(f"{2 * len(ready)} jobs.")
         assert [line.split()[0] for line in lines[: len(REPLICATIONS)]] == list(REPLICATIONS)
         assert list(tmp_path.iterdir()) == []
 
@@ -319,7 +415,7 @@ class TestCommand:
             (("werfel2005", "--format", "latex"), "format: 'latex' is not known"),
             (
                 ("werfel2005", "--out", "other"),
-                "out: 'other' holds 'file', which is not from replications",
+                "out: other is no run directory but holds 'file'",
             ),
             (("werfel2005", "--out", "other/file"), "is a file, not a folder"),
         ],

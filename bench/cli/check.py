@@ -2,16 +2,21 @@
 
 import os
 import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from plausibench.bench.cli.manners import Place, columns, complete
-from plausibench.bench.cli.running import plugin_option
+from plausibench.bench.cli.running import jobs_option, plugin_option, scheduler_option
 
 if TYPE_CHECKING:
     from plausibench.bench.certificate import Certificate
+    from plausibench.bench.running.executor import Executor
+    from plausibench.bench.running.store import Run
+    from plausibench.bench.studies.certificates import Options
 
 MARKS = {"passed": "passed", "failed": "FAILED", "not applicable": "-"}
 
@@ -19,7 +24,10 @@ MARKS = {"passed": "passed", "failed": "FAILED", "not applicable": "-"}
 @click.command()
 @click.argument("rule", required=False, shell_complete=complete("rule"))
 @click.option(
-    "--all", "every", is_flag=True, help="Certify every rule, and print one line for each."
+    "--all",
+    "every",
+    is_flag=True,
+    help="Certify every rule, and print one line for each; kept in results/certificates.",
 )
 @click.option(
     "--out",
@@ -27,11 +35,21 @@ MARKS = {"passed": "passed", "failed": "FAILED", "not applicable": "-"}
     type=Place(),
     help="Markdown file to write the certificate to.",
 )
+@jobs_option
+@scheduler_option
 @plugin_option
-def check(rule: str | None, every: bool, out: Path | None, plugins: tuple[str, ...]) -> None:
+def check(
+    rule: str | None,
+    every: bool,
+    out: Path | None,
+    jobs: int | None,
+    scheduler: str | None,
+    plugins: tuple[str, ...],
+) -> None:
     """Measure what RULE claims: its theory, closed form, conformance, and locality.
 
     RULE is a selector. If it is no known rule and RULE.py is a file here, that is its plug-in.
+    What --all has done is kept: the same command goes on with it.
     """
     from plausibench.bench.folders import check_folder, write_text
     from plausibench.kernels.errors import InputError, show
@@ -44,10 +62,14 @@ def check(rule: str | None, every: bool, out: Path | None, plugins: tuple[str, .
             raise InputError(f"out: {show(str(out))} is a folder, not a file")
         if not out.parent.is_dir():
             raise InputError(f"out: {show(str(out.parent))} is not an existing folder")
+    for name, value in {"jobs": jobs, "scheduler": scheduler}.items():
+        if value is not None and not every:
+            raise InputError(f"{name}: one rule is certified in this process; leave it out")
     whole = True
-    if rule is None:
-        certificates, whole = _every()
+    if every:
+        certificates, whole = _every(jobs, scheduler, plugins)
     else:
+        assert rule is not None
         certificates = [_one(rule, plugins)]
         click.echo(_card(certificates[0]))
     if out is not None:
@@ -72,30 +94,97 @@ def _one(rule: str, plugins: tuple[str, ...]) -> "Certificate":
     return certify(selector.make(), str(selector))
 
 
-def _every() -> "tuple[list[Certificate], bool]":
+def _every(
+    jobs: int | None, scheduler: str | None, plugins: tuple[str, ...]
+) -> "tuple[list[Certificate], bool]":
     """Certificates of all rules, and whether there is one of each."""
-    from plausibench.bench import registry
-    from plausibench.bench.certificate import certify
     from plausibench.bench.certificate.page import COLUMNS, suite_row
-    from plausibench.kernels.errors import InputError
+    from plausibench.bench.certificate.rows import certificates
+    from plausibench.bench.cli.planning import run_folder
+    from plausibench.bench.cli.running import executor
+    from plausibench.bench.studies.certificates import Options
 
-    certificates, refused = [], []
-    names = list(registry.entries("rule"))
-    for number, name in enumerate(names, start=1):
-        click.echo(f"{number} of {len(names)}: {name}", err=True)
-        try:
-            certificates.append(certify(registry.make("rule", name), name))
-        except InputError as error:  # a rule that cannot be run must not hide the others
-            refused.append(f"{name}: not certified: {error}")
-    click.echo(columns([COLUMNS, *map(suite_row, certificates)]))
-    for certificate in certificates:
+    options = Options()
+    with executor(scheduler, jobs) as computing:
+        folder = run_folder(None, None, "certificates", options)
+        run = _certified(options, folder, computing, plugins)
+    made = certificates(run.frame)
+    click.echo(columns([COLUMNS, *map(suite_row, made)]))
+    for certificate in made:
         for line in certificate.lines:
             if line.verdict == "failed":
                 told = f"{line.condition}: {line.measured}; asked: {line.theory}; {line.reason}"
                 click.echo(f"{certificate.name}: {told}")
+    # A rule that cannot be run must not hide the others.
+    refused = list(_refused(run))
     for sentence in refused:
         click.echo(sentence)
-    return certificates, not refused
+    return made, not refused
+
+
+def certificates_of(
+    run: Path, rules: Iterable[str], jobs: int | None = None, plugins: Sequence[str] = ()
+) -> "list[Certificate]":
+    """Certificates of the rules of a run directory, kept in it; one that cannot be made is told.
+
+    Parameters
+    ----------
+    run
+        The run directory.
+    rules
+        Selectors; those that are not known here are told.
+    jobs
+        Worker processes; by default one a core.
+    plugins
+        Files that define some of them.
+    """
+    from plausibench.bench.certificate.rows import certificates
+    from plausibench.bench.cli.running import executor
+    from plausibench.bench.studies.certificates import UNKNOWN, Options, is_known
+
+    options = Options(tuple(dict.fromkeys(rules)))
+    if not any(map(is_known, options.rules)):
+        for rule in options.rules:
+            click.echo(f"{rule}: not certified: {UNKNOWN}", err=True)
+        return []
+    with _kept(run / "certificates") as folder, executor(None, jobs) as computing:
+        done = _certified(options, folder, computing, plugins)
+        for sentence in _refused(done):
+            click.echo(sentence, err=True)
+        return certificates(done.frame)
+
+
+@contextmanager
+def _kept(folder: Path) -> Iterator[Path]:
+    """A folder, or one that passes where the one above it cannot be written."""
+    from tempfile import TemporaryDirectory
+
+    if os.access(folder if folder.exists() else folder.parent, os.W_OK):
+        yield folder
+        return
+    with TemporaryDirectory() as passing:
+        yield Path(passing)
+
+
+def _certified(
+    options: "Options", folder: Path, computing: "Executor", plugins: Sequence[str]
+) -> "Run":
+    from plausibench.bench.cli.running import perform
+    from plausibench.bench.shards import EVERYTHING
+    from plausibench.bench.studies.certificates import CERTIFICATES
+
+    (run,) = perform(
+        CERTIFICATES, options, folder, computing, EVERYTHING, plugins, what="certifying"
+    )
+    return run
+
+
+def _refused(run: "Run") -> Iterator[str]:
+    """A sentence on each rule that has no certificate."""
+    for key, record in run.records.items():
+        if record.status != "done":
+            reason = record.reason.removeprefix("InputError: ")
+            yield f"{run.due[key]['rule']}: not certified: {reason}"
 
 
 def _card(certificate: "Certificate") -> str:

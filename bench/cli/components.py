@@ -64,11 +64,10 @@ def show(name: str, plugins: tuple[str, ...]) -> None:
 
 def _studies() -> list[tuple[str, str, str]]:
     """Name, origin and summary; a study that cannot be imported must not hide the others."""
-    from plausibench.bench.experiments import EXPERIMENTS
     from plausibench.bench.studies.study import find, names
     from plausibench.kernels.errors import InputError
 
-    rows = [(name, "built in", text) for name, text in EXPERIMENTS.items() if name not in names()]
+    rows = []
     for name, origin in names().items():
         try:
             rows.append((name, origin, find(name).summary))

@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from plausibench.bench.cli.manners import Place, columns, resumable, shown, text_width
+from plausibench.bench.cli.manners import Place, columns, shown, text_width
+from plausibench.bench.cli.running import (
+    dry_run_option,
+    jobs_option,
+    out_option,
+    scheduler_option,
+    shard_option,
+)
 
 if TYPE_CHECKING:
-    from plausibench.bench.replications.run import Replication
-
-KEPT = "parts.jsonl"
-OWN = {
-    KEPT,
-    "replications.json",
-    *(f"{table}.{kind}" for table in ("summary", "figures") for kind in ("md", "csv")),
-}
-"""What is written to the folder of results."""
+    from plausibench.bench.running.store import Run
+    from plausibench.bench.studies.replications import Options
 
 
 def _names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -30,7 +30,9 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
 @click.option("--all", "everything", is_flag=True, help="Every recipe that there is.")
 @click.option("--seeds", type=int, default=3, show_default=True, help="Number of seeds.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The first seed.")
-@click.option("--jobs", type=int, help="Worker processes; by default one a core.")
+@jobs_option
+@scheduler_option
+@shard_option
 @click.option(
     "--data",
     type=Place(),
@@ -45,19 +47,16 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
     metavar="NAME",
     help="Of what is printed: text, markdown or csv.",
 )
-@click.option(
-    "--out",
-    type=Place(),
-    metavar="DIR",
-    help="Folder of results; by default results/replications.",
-)
-@click.option("--dry-run", is_flag=True, help="Print what would be measured, and stop.")
+@out_option("Run directory; by default one in results/ for these options.")
+@dry_run_option
 def replicate(
     names: tuple[str, ...],
     everything: bool,
     seeds: int,
     seed: int,
     jobs: int | None,
+    scheduler: str | None,
+    shard: str | None,
     data: Path | None,
     form: str,
     out: Path | None,
@@ -69,63 +68,66 @@ def replicate(
     every deviation from the published setting is named. A difference is a result, not an error.
     What is done is kept: the same command goes on with it.
     """
-    from plausibench.bench.cli.planning import RESULTS
-    from plausibench.bench.cli.progress import progress
-    from plausibench.bench.cli.running import workers
-    from plausibench.bench.experiments.parts import collect
-    from plausibench.bench.folders import check_folder, make_folder, refuse_others
-    from plausibench.bench.replications import REPLICATIONS
-    from plausibench.bench.replications.run import judged, parts
+    from plausibench.bench.cli.planning import run_folder
+    from plausibench.bench.cli.running import executor, perform, share, tell_failures
+    from plausibench.bench.folders import check_folder
+    from plausibench.bench.replications import REPLICATIONS as RECIPES
+    from plausibench.bench.studies.replications import REPLICATIONS, Options
     from plausibench.kernels.errors import InputError, choose
 
     if everything == bool(names):
         raise InputError(
-            f"name: name recipes, or give --all, not both; there are {', '.join(REPLICATIONS)}"
+            f"name: name recipes, or give --all, not both; there are {', '.join(RECIPES)}"
         )
-    chosen = list(REPLICATIONS) if everything else list(dict.fromkeys(names))
+    chosen = tuple(RECIPES) if everything else tuple(dict.fromkeys(names))
     choose("format", form, ("text", "markdown", "csv"))
-    processes = workers(jobs)
-    todo = parts(chosen, data, seeds, seed)
-    folder = RESULTS / "replications" if out is None else out
+    options = Options(chosen, None if data is None else str(data), seeds, seed)
+    part = share(shard)
+    folder = run_folder(None, out, "replications", options)
     check_folder(folder, tried=not dry_run)
-    refuse_others(folder, OWN, "replications")
     if dry_run:
-        click.echo(_plan(chosen, data, len(todo), folder))
+        click.echo(_plan(options, folder))
         return
-    make_folder(folder)
-    with resumable(folder), progress(len(todo), "replicating") as advance:
-        rows = collect(todo, processes, advance, folder / KEPT)
-    _write(judged(chosen, rows, given=data is not None), form, folder)
+    with executor(scheduler, jobs) as computing:
+        (run,) = perform(REPLICATIONS, options, folder, computing, part, what="replicating")
+    if part.of > 1:
+        with shown(folder):
+            click.echo(f"Shard {part} is done: {folder}")
+    else:
+        _write(run, form)
+    if tell_failures([run]):
+        raise click.exceptions.Exit(1)
 
 
-def _plan(names: list[str], data: Path | None, count: int, folder: Path) -> str:
+def _plan(options: "Options", folder: Path) -> str:
     from plausibench.bench.replications.run import find
     from plausibench.bench.report.replications import missing
+    from plausibench.bench.studies.replications import jobs
 
-    recipes = {name: find(name) for name in names}
-    settings = {name: recipe.setting(data=data is not None) for name, recipe in recipes.items()}
+    recipes = {name: find(name) for name in options.names}
+    settings = {name: one.setting(data=options.data is not None) for name, one in recipes.items()}
     rows = [
         (name, missing(recipes[name]) if setting is None else setting.description)
         for name, setting in settings.items()
     ]
-    return f"{columns(rows, text_width())}\n\n{count} parts. Would write to {folder}."
+    count = sum(not job.reason for job in jobs(options))
+    return f"{columns(rows, text_width())}\n\n{count} jobs. Would write to {folder}."
 
 
-def _write(found: "list[Replication]", form: str, folder: Path) -> None:
-    import json
-    import sys
-
+def _write(run: "Run", form: str) -> None:
+    """Print and keep the verdicts; of a recipe of which a seed failed there is none."""
     from plausibench.bench.folders import write_text
-    from plausibench.bench.provenance import provenance
+    from plausibench.bench.replications.run import judged
     from plausibench.bench.report.replications import figures, summary
 
+    jobs = run.jobs
+    failed = set(jobs.loc[jobs["status"] == "failed", "recipe"])
+    found = judged([name for name in jobs["recipe"].unique() if name not in failed], run.frame)
     for name, table in (("figures", figures(found)), ("summary", summary(found))):
-        write_text(folder / f"{name}.md", table.render("markdown"))
-        write_text(folder / f"{name}.csv", table.render("csv"))
-        if form != "csv" or name == "figures":
-            with shown(folder):
+        write_text(run.path / f"{name}.md", table.render("markdown"))
+        write_text(run.path / f"{name}.csv", table.render("csv"))
+        if found and (form != "csv" or name == "figures"):
+            with shown(run.path):
                 click.echo(table.render(form, text_width()))
-    about = json.dumps(provenance(sys.argv), indent=1)
-    write_text(folder / "replications.json", about + "\n")
-    with shown(folder):
-        click.echo(f"Results: {folder}", err=form == "csv")
+    with shown(run.path):
+        click.echo(f"Results: {run.path}", err=form == "csv")

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from plausibench.bench.cli.manners import Place, text_width
-from plausibench.bench.cli.running import plugin_option
+from plausibench.bench.cli.running import jobs_option, plugin_option
 
 if TYPE_CHECKING:
-    from plausibench.bench.certificate import Certificate
     from plausibench.bench.report.render import Table
     from plausibench.bench.running.store import Run
 
@@ -125,13 +124,22 @@ def plot(run: Path, out: Path | None, formats: tuple[str, ...], plugins: tuple[s
 @click.option(
     "--no-certificates", is_flag=True, help="Leave out what each rule claims, which takes minutes."
 )
+@jobs_option
 @plugin_option
-def report(run: Path, out: Path | None, no_certificates: bool, plugins: tuple[str, ...]) -> None:
+def report(
+    run: Path,
+    out: Path | None,
+    no_certificates: bool,
+    jobs: int | None,
+    plugins: tuple[str, ...],
+) -> None:
     """Write one HTML page about a RUN directory: charts, tables, certificates, provenance.
 
     The page loads nothing from elsewhere. It needs the extra report. Rules of plug-ins are
     certified if --plugin names their files: a run directory executes nothing by itself.
+    Certificates are kept in the run directory, and made once.
     """
+    from plausibench.bench.cli.check import certificates_of
     from plausibench.bench.folders import write_text
     from plausibench.bench.running.store import Run
     from plausibench.kernels.errors import InputError
@@ -143,38 +151,12 @@ def report(run: Path, out: Path | None, no_certificates: bool, plugins: tuple[st
         raise InputError(
             f"report: {error.name} is not installed; pip install 'plausibench[report]'"
         ) from error
-    certificates = [] if no_certificates else _certificates(found)
+    rules = () if no_certificates or "rule" not in found.jobs else found.jobs["rule"]
+    certificates = certificates_of(run, rules, jobs, plugins)
     target = run / "report.html" if out is None else out
     write_text(target, page(found, certificates))
     click.echo(f"Report: {target}")
     _tell(found)
-
-
-def _certificates(run: "Run") -> "list[Certificate]":
-    """Certificates of the rules of a run; one that cannot be made is told."""
-    from plausibench.bench import registry
-    from plausibench.bench.certificate import certify
-    from plausibench.bench.cli.progress import progress
-    from plausibench.bench.selectors import select
-    from plausibench.kernels.errors import InputError
-
-    rules = list(dict.fromkeys(run.jobs["rule"])) if "rule" in run.jobs else []
-    made = []
-    with progress(len(rules), "certifying") as advance:
-        for number, rule in enumerate(rules, start=1):
-            if rule.partition("[")[0] not in registry.entries("rule"):
-                click.echo(
-                    f"{rule}: not certified: it is no rule that is known here; if a plug-in "
-                    "defines it, give --plugin FILE",
-                    err=True,
-                )
-            else:
-                try:
-                    made.append(certify(select("rule", rule).make(), rule))
-                except InputError as error:
-                    click.echo(f"{rule}: not certified: {error}", err=True)
-            advance(rule, number, len(rules))
-    return made
 
 
 @click.command()

@@ -19,6 +19,7 @@ from plausibench.bench.cli.running import (
     scheduler_option,
     shard_option,
     share,
+    tell_failures,
     workers,
 )
 
@@ -158,50 +159,12 @@ def run(
     workers(jobs)
     formats = () if no_pictures else _formats(format)
     how = How(jobs, scheduler, share(shard), dry_run, formats, plugins)
-    if _is_experiment(study):
-        _run_experiment(study, given, resume, out, how)
-        return
     asked = asked_for(study, resume, plugins)
     how = replace(how, plugins=asked.plugins)
     if asked.study == BENCHMARK:
         _run_benchmark(study, given, resume, out, how)
     else:
         _run_study(asked, given, resume, out, how)
-
-
-def _is_experiment(study: str | None) -> bool:
-    """Whether it is a study that the driver does not run yet."""
-    from plausibench.bench.experiments import EXPERIMENTS
-    from plausibench.bench.studies.study import names
-
-    return study in EXPERIMENTS and study not in names()
-
-
-def _run_experiment(
-    name: Any, given: dict[str, Any], resume: Path | None, out: Path | None, how: How
-) -> None:
-    from plausibench.bench.cli.planning import RESULTS
-    from plausibench.kernels.errors import InputError
-
-    if how.share.of > 1:
-        raise InputError(
-            f"shard: the experiment {name} is not divided over a job array; submit one task "
-            "and give it --jobs N, or give --shard 1/1 if each task has options and --out of its "
-            "own"
-        )
-    if name != "identification" and given.pop("neurons") is not None:
-        raise InputError("neurons: only the experiment identification records neurons")
-    everything = bool(given.pop("all"))
-    given |= {"resume": resume, "scheduler": how.scheduler}
-    arguments = (RESULTS / name if out is None else out, workers(how.jobs), how.formats)
-    if name == "figure2":
-        from plausibench.bench.cli.figure2 import run_figure2
-
-        run_figure2(given, everything, *arguments, how.dry_run)
-    else:
-        from plausibench.bench.cli.experiment import run_study
-
-        run_study(name, given, *arguments, how.dry_run)
 
 
 def _run_study(
@@ -287,25 +250,43 @@ def _run_benchmark(
         goal = FINEST if given["precision"] is None else given["precision"]
         number("precision", goal, least=FINEST)
         spec = spec.with_values(precision=goal, samples_of={})
-    check_folder(run_folder(resume, out, BENCHMARK, spec), tried=not how.dry_run)
+    folder = run_folder(resume, out, BENCHMARK, spec)
+    check_folder(folder, tried=not how.dry_run)
     probe_units(units, spec)
     if asked:
-        spec = _resolved(spec, limit)
-    folder = run_folder(resume, out, BENCHMARK, spec)
+        found = _resolved(spec, limit, folder, how)
+        if found is None:
+            return
+        spec = found
     if how.dry_run:
         click.echo(_plan(units, spec, folder))
         return
     report_runs(_perform(find(BENCHMARK), spec, folder, how), how)
 
 
-def _resolved(spec: "Spec", limit: float | None) -> "Spec":
-    """The specification with the draws that its precision takes, which are told."""
-    from plausibench.bench import sweep
-    from plausibench.bench.cli.progress import progress
-    from plausibench.bench.precision import resolve
+def _resolved(spec: "Spec", limit: float | None, folder: Path, how: How) -> "Spec | None":
+    """The specification with the draws that its precision takes, which are told.
 
-    with progress(len(sweep.units(spec)), "pilot") as advance:
-        found = resolve(spec, spec.precision, limit, advance)
+    The pilot is kept in the folder of the run, but where nothing is to be written. None if other
+    shares have not finished it.
+    """
+    from plausibench.bench.precision import resolve, resolved
+    from plausibench.bench.studies.pilot import PILOT, Options, pilots_of
+
+    if how.dry_run:
+        found = resolve(spec, spec.precision, limit)
+    else:
+        options = Options.to(spec, timed=limit is not None)
+        (pilot,) = _perform(PILOT, options, folder / "pilot", how)
+        if pilot.finished < len(pilot.due):
+            click.echo(
+                f"Shard {how.share} of the pilot is done: {pilot.path}; give the same command "
+                "again when the others are"
+            )
+            return None
+        if tell_failures([pilot]):
+            click.echo("Rules whose pilot failed get the usual number of draws.", err=True)
+        found = resolved(spec, pilots_of(pilot.frame), limit)
     rows = [("rule", "draws"), *((rule, f"{n:,}") for rule, n in found.samples_of.items())]
     click.echo(f"Draws for a precision of {spec.precision:g}, by a pilot:\n{columns(rows)}\n")
     return found

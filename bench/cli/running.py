@@ -120,6 +120,19 @@ def share(text: str | None) -> "Shard":
     return shard_of_array(os.environ) if text is None else Shard.parse(text)
 
 
+def tell_failures(runs: "Sequence[Run]") -> bool:
+    """Say which jobs failed, and why; whether there are any."""
+    failed = [
+        f"{', '.join(map(str, run.due[key].values()))} failed: {record.reason}"
+        for run in runs
+        for key, record in run.records.items()
+        if record.status == "failed"
+    ]
+    for sentence in failed:
+        click.echo(sentence, err=True)
+    return bool(failed)
+
+
 def perform(
     study: "Study",
     options: Any,

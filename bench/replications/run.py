@@ -1,13 +1,10 @@
-"""Run recipes over seeds, and judge what they found."""
+"""Find recipes, measure them, and judge what they found."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from plausibench.bench.experiments.parts import Part, Rows
 from plausibench.bench.replications import REPLICATIONS
 from plausibench.bench.replications.recipe import (
     NEEDS,
@@ -19,8 +16,10 @@ from plausibench.bench.replications.recipe import (
     overall,
 )
 from plausibench.bench.statistics import mean_interval
-from plausibench.bench.tasks.mnist import Mnist
-from plausibench.kernels.errors import InputError, choose, integer
+from plausibench.kernels.errors import Divergence, choose
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -80,69 +79,40 @@ def find(name: str) -> Recipe:
     return recipe
 
 
-def parts(names: Sequence[str], data: Path | None, seeds: int = 3, seed: int = 0) -> list[Part]:
-    """Independent parts: every recipe that has its data, for every seed.
-
-    Parameters
-    ----------
-    names
-        Recipes.
-    data
-        Folder with the files of MNIST, or None.
-    seeds, seed
-        Number of seeds, at least 2, and the first.
+def measured(name: str, seed: int, data: str) -> Iterator[dict[str, Any]]:
+    """A row for every target of a recipe; the folder of data is empty where none are given.
 
     Raises
     ------
-    InputError
-        If an argument is not allowed, or the data cannot be read or are asked for by none.
+    Divergence
+        If training diverged and the recipe says nothing of it: every value is NaN.
     """
-    seeds = integer("seeds", seeds, least=2)
-    seed = integer("seed", seed, least=0)
-    recipes = [find(name) for name in names]
-    if data is not None and not any(recipe.needs for recipe in recipes):
-        raise InputError(f"data: {', '.join(names)} needs none; leave {data} out")
-    digest = "" if data is None else str(Mnist(data).identity)
-    return [
-        Part(recipe.name, measured, (recipe.name, one, *((str(data), digest) if given else ())))
-        for recipe in recipes
-        if recipe.setting(data=data is not None) is not None
-        for given in [data is not None and bool(recipe.needs)]
-        for one in range(seed, seed + seeds)
-    ]
-
-
-def measured(name: str, seed: int, data: str = "", digest: str = "") -> Rows:
-    """A row for every target of a recipe; the digest says which data lie in the folder."""
-    recipe = find(name)
-    setting = recipe.setting(data=bool(data))
+    setting = find(name).setting(data=bool(data))
     assert setting is not None
-    found = setting.work(seed, data)
-    return [
-        {"recipe": name, "what": target.what, "seed": seed, "value": float(found[target.what])}
-        for target in setting.targets
-    ]
+    try:
+        found = setting.work(seed, data)
+    except Divergence:
+        for target in setting.targets:
+            yield {"what": target.what, "value": float("nan")}
+        raise
+    for target in setting.targets:
+        yield {"what": target.what, "value": float(found[target.what])}
 
 
-def judged(names: Sequence[str], rows: Rows, *, given: bool) -> list[Replication]:
-    """Every recipe with its verdict, from the rows of all parts, with data given or not."""
-    return [_judged(find(name), given, rows) for name in names]
+def judged(names: Iterable[str], rows: "pd.DataFrame") -> list[Replication]:
+    """Every recipe with its verdict, from the rows of all seeds; one without rows needs data."""
+    return [_judged(find(name), rows[rows["recipe"] == name]) for name in names]
 
 
-def _judged(recipe: Recipe, given: bool, rows: Rows) -> Replication:
-    setting = recipe.setting(data=given)
-    if setting is None:
+def _judged(recipe: Recipe, rows: "pd.DataFrame") -> Replication:
+    if rows.empty:
         return Replication(recipe, None, (), NEEDS)
-    smaller = setting is recipe.smaller
+    smaller = "smaller" in set(rows["setting"])
+    setting = recipe.smaller if smaller else recipe.whole
+    assert setting is not None
     compared = []
     for target in setting.targets:
-        values = np.array(
-            [
-                row["value"]
-                for row in rows
-                if (row["recipe"], row["what"]) == (recipe.name, target.what)
-            ]
-        )
+        values = rows.loc[rows["what"] == target.what, "value"].to_numpy(float)
         value, low, high = mean_interval(values)
         verdict = target.verdict(value, low, high)
         shown = SMALLER if smaller and verdict == REPRODUCED else verdict

@@ -5,9 +5,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from plausibench.bench.report import panels, style
+from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import SIZES, Picture, Style
 from plausibench.kernels.errors import InputError
 
+TABLES = ("last",)
+"""Names of the tables of the report."""
+LAST = ("train_loss", "test_loss", "test_accuracy", "alignment")
 QUANTITIES = {
     "train_loss": "training loss",
     "test_accuracy": "test accuracy",
@@ -15,6 +19,24 @@ QUANTITIES = {
 }
 FEW = 12
 """Up to so many steps each has a marker and a bar, beyond that a band."""
+
+
+def report(rows: pd.DataFrame) -> tuple[dict[str, Table], tuple[Picture, ...]]:
+    """How each training ends, and the learning curves if they have more than one step."""
+    pictures = (learning_curves(rows),) if rows["step"].nunique() > 1 else ()
+    return {"last": last(rows)}, pictures
+
+
+def last(rows: pd.DataFrame) -> Table:
+    """Values at the last step of each training that was finite."""
+    cells = []
+    for (rule, seed), curve in rows.groupby(["rule", "seed"], sort=False):
+        step = curve["step"].max()
+        values = curve[curve["step"] == step].set_index("quantity")["value"]
+        numbers = {name: f"{values[name]:.4g}" for name in LAST if name in values.index}
+        cells.append({"rule": str(rule), "seed": str(seed), "step": str(step), **numbers})
+    laid = pd.DataFrame(cells, columns=["rule", "seed", "step", *LAST])
+    return plain("The end of each training", laid, rows, 2)
 
 
 def learning_curves(

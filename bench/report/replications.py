@@ -2,13 +2,24 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from plausibench.bench.replications.recipe import NEEDS, PROVENANCE, VERDICTS, Recipe
-from plausibench.bench.replications.run import Compared, Replication
+from plausibench.bench.replications.run import Compared, Replication, judged
 from plausibench.bench.report import notation
 from plausibench.bench.report.render import Table, plain
+from plausibench.bench.report.style import Picture
 
+TABLES = ("figures", "summary")
+"""Names of the tables of the report."""
 KEYS = 2
 LETTERS = "; ".join(f"{letter}: {text}" for letter, text in PROVENANCE.items())
+
+
+def report(rows: pd.DataFrame) -> tuple[dict[str, Table], tuple[Picture, ...]]:
+    """Tables by name, and no pictures."""
+    found = judged(rows["recipe"].unique(), rows)
+    return {"figures": figures(found), "summary": summary(found)}, ()
 
 
 def figures(found: Sequence[Replication]) -> Table:

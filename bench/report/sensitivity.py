@@ -1,33 +1,37 @@
 """How much a rule's training depends on what was searched."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import pandas as pd
 import seaborn as sns
 
 from plausibench.bench.report import style
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
-from plausibench.bench.tuning import best
+from plausibench.bench.studies.tuning import best
 
+TABLES = ("tuning",)
+"""Names of the tables of the report."""
 NEAR = 0.05
 """Accuracy that a trial may be below the best one and still count as good."""
 
 
-def sensitivity(rows: Sequence[dict[str, Any]]) -> Table:
+def report(rows: pd.DataFrame) -> tuple[dict[str, Table], tuple[Picture, ...]]:
+    """Tables by name, and pictures."""
+    pictures = () if rows.empty else (sensitivity_picture(rows),)
+    return {"tuning": sensitivity(rows)}, pictures
+
+
+def sensitivity(rows: pd.DataFrame) -> Table:
     """Best trial of each rule, and how many others come near it.
 
     Parameters
     ----------
     rows
-        Of ``tuning.tune``, in classification.
+        Of the study tuning, in classification.
     """
-    frame = pd.DataFrame(rows)
     lines = []
-    for rule, group in frame.groupby("rule", sort=False):
+    for rule, group in rows.groupby("rule", sort=False):
         accuracy = group["accuracy"].fillna(0.0)
-        chosen = best([row for row in rows if row["rule"] == rule])
+        chosen = best(group)
         near = accuracy >= accuracy.max() - NEAR
         lines.append(
             {
@@ -43,14 +47,13 @@ def sensitivity(rows: Sequence[dict[str, Any]]) -> Table:
         )
     title = "Search on a quarter of the training set that was held out"
     note = f"near the best: accuracy at most {NEAR:g} below that of the best trial"
-    return plain(title, lines, frame, 1, (note,))
+    return plain(title, lines, rows, 1, (note,))
 
 
-def sensitivity_picture(rows: Sequence[dict[str, Any]]) -> Picture:
+def sensitivity_picture(rows: pd.DataFrame) -> Picture:
     """Accuracy of every rule against its learning rate, best option of its own at each."""
-    frame = pd.DataFrame(rows)
-    grid = frame.groupby(["rule", "learning_rate"])["accuracy"].max().unstack()
-    grid = grid.loc[list(dict.fromkeys(frame["rule"]))]
+    grid = rows.groupby(["rule", "learning_rate"])["accuracy"].max().unstack()
+    grid = grid.loc[list(dict.fromkeys(rows["rule"]))]
     grid.index = [style.label(str(rule)) for rule in grid.index]
     grid.columns = [f"{rate:.2g}" for rate in grid.columns]
     with style.theme():

@@ -8,7 +8,9 @@ BUILTIN = {
     "apical_activity": "plausibench.bench.studies.apical_activity:APICAL_ACTIVITY",
     "benchmark": "plausibench.bench.studies.benchmark:BENCHMARK",
     "brain_set": "plausibench.bench.studies.brain_set:BRAIN_SET",
+    "certificates": "plausibench.bench.studies.certificates:CERTIFICATES",
     "dose_response": "plausibench.bench.studies.dose_response:DOSE_RESPONSE",
+    "figure2": "plausibench.bench.studies.figure2:FIGURE2",
     "gradient_fields": "plausibench.bench.studies.gradient_fields:GRADIENT_FIELDS",
     "identification": "plausibench.bench.studies.identification:IDENTIFICATION",
     "identify_rule": "plausibench.bench.studies.identify_rule:IDENTIFY_RULE",
@@ -16,6 +18,8 @@ BUILTIN = {
     "inductive_biases": "plausibench.bench.studies.inductive_biases:INDUCTIVE_BIASES",
     "modes": "plausibench.bench.studies.modes:MODES",
     "modularity": "plausibench.bench.studies.modularity:MODULARITY",
+    "pilot": "plausibench.bench.studies.pilot:PILOT",
+    "replications": "plausibench.bench.studies.replications:REPLICATIONS",
     "representation_change": (
         "plausibench.bench.studies.representation_change:REPRESENTATION_CHANGE"
     ),
@@ -23,4 +27,6 @@ BUILTIN = {
     "tags": "plausibench.bench.studies.tags:TAGS",
     "three_components": "plausibench.bench.studies.three_components:THREE_COMPONENTS",
     "time": "plausibench.bench.studies.time:TIME",
+    "train": "plausibench.bench.studies.train:TRAIN",
+    "tuning": "plausibench.bench.studies.tuning:TUNING",
 }

@@ -31,7 +31,7 @@ def jobs(spec: Spec) -> list[Job]:
             about=unit.identity(),
             work=measured,
             arguments=(unit, alone(unit, spec)),
-            depends=_sources(unit),
+            depends=sources(unit),
             cost=passes(unit, spec),
             reason=unit.reason or "",
             stands_for=_named(unit, alone(unit, spec)),
@@ -83,7 +83,7 @@ def _named(unit: Unit, spec: Spec) -> dict[str, Any]:
     }
 
 
-def _sources(unit: Unit) -> str:
+def sources(unit: Unit) -> str:
     """Digest of the components and of what measures them, and identity of the data."""
     components = [(kind, select(kind, getattr(unit, kind)).name) for kind in registry.KINDS]
     components.append(("rule", select("rule", unit.trainer).name))

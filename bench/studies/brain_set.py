@@ -26,14 +26,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from plausibench.architectures.network import Network
-from plausibench.bench.experiments.altered import Altered
-from plausibench.bench.experiments.cells import runnable
-from plausibench.bench.experiments.worlds import Field, Forecast, World
 from plausibench.bench.optimisers import Adam
 from plausibench.bench.registry import make
 from plausibench.bench.running.job import Job, Row
 from plausibench.bench.selectors import select
+from plausibench.bench.studies.altered import Altered
+from plausibench.bench.studies.cells import runnable
 from plausibench.bench.studies.study import Study
+from plausibench.bench.studies.worlds import Field, Forecast, World
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training import trajectory
 from plausibench.kernels.errors import Divergence, integer, refusal

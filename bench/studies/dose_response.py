@@ -43,11 +43,11 @@ import numpy as np
 from plausibench.architectures.network import Activity, Network
 from plausibench.bench.draws import WITHIN, prepare
 from plausibench.bench.exact import closed_form
-from plausibench.bench.experiments.cells import runnable
 from plausibench.bench.measurement import Measurement, measure
 from plausibench.bench.optimisers import Sgd
 from plausibench.bench.running.job import Job, Row
 from plausibench.bench.selectors import select
+from plausibench.bench.studies.cells import runnable
 from plausibench.bench.studies.study import Study
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training import evaluate, trajectory

@@ -32,9 +32,9 @@ import numpy as np
 from plausibench.architectures.network import Network
 from plausibench.bench.draws import WITHIN, prepare
 from plausibench.bench.exact import closed_form, exact
-from plausibench.bench.experiments.cells import OBJECTIVES, first_cell
 from plausibench.bench.registry import snake
 from plausibench.bench.running.job import Job, Row
+from plausibench.bench.studies.cells import OBJECTIVES, first_cell
 from plausibench.bench.studies.study import Study
 from plausibench.bench.vectors import vector
 from plausibench.kernels.errors import InputError, integer

@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from plausibench.bench.experiments.cells import runnable
 from plausibench.bench.identification.baselines import BASELINES, baseline
 from plausibench.bench.identification.fit import Fitting, fit
 from plausibench.bench.identification.learning import Learning, learn
@@ -44,6 +43,7 @@ from plausibench.bench.identification.scores import (
 )
 from plausibench.bench.running.job import Job, Row
 from plausibench.bench.selectors import select
+from plausibench.bench.studies.cells import runnable
 from plausibench.bench.studies.study import Study
 from plausibench.bench.tasks.natural_scenes import KERNEL, NaturalScenes
 from plausibench.bench.tasks.neurons import Array, Neurons

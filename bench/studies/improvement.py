@@ -24,9 +24,9 @@ import numpy as np
 
 from plausibench.architectures.network import Network
 from plausibench.bench.draws import WITHIN, Setting, formed_blocks, prepare
-from plausibench.bench.experiments.cells import first_cell
 from plausibench.bench.running.job import Job, Row
 from plausibench.bench.step import decrease
+from plausibench.bench.studies.cells import first_cell
 from plausibench.bench.studies.study import Study
 from plausibench.bench.tasks.digits import Digits
 from plausibench.bench.vectors import vector, vectors

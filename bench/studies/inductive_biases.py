@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plausibench.architectures.network import Network
-from plausibench.bench.experiments.dictionary import learned, recovered
-from plausibench.bench.experiments.worlds import Cued, Field, Movie, Sources, World
 from plausibench.bench.optimisers import Adam
 from plausibench.bench.registry import make
 from plausibench.bench.running.job import Job, Row
+from plausibench.bench.studies.dictionary import learned, recovered
 from plausibench.bench.studies.study import Study
+from plausibench.bench.studies.worlds import Cued, Field, Movie, Sources, World
 from plausibench.bench.training import accuracy, trajectory
 from plausibench.kernels.errors import Divergence, integer, refusal
 from plausibench.rules.backprop import Backprop

@@ -29,10 +29,10 @@ from plausibench.architectures.recurrent import RecurrentNetwork
 from plausibench.architectures.spatial import SpatialNetwork
 from plausibench.architectures.spatial_rnn import SpatialRnn
 from plausibench.bench import modules
-from plausibench.bench.experiments.cells import runnable
 from plausibench.bench.optimisers import Adam
 from plausibench.bench.running.job import Job, Row
 from plausibench.bench.selectors import select
+from plausibench.bench.studies.cells import runnable
 from plausibench.bench.studies.study import Study
 from plausibench.bench.tasks.yang2019 import Yang2019
 from plausibench.bench.training import trajectory

@@ -32,10 +32,10 @@ import numpy as np
 
 from plausibench.architectures.convolutional import Convolutional
 from plausibench.architectures.network import Network
-from plausibench.bench.experiments.cells import runnable
 from plausibench.bench.optimisers import make_optimiser
 from plausibench.bench.running.job import Job, Row
 from plausibench.bench.selectors import select
+from plausibench.bench.studies.cells import runnable
 from plausibench.bench.studies.study import Study
 from plausibench.bench.tasks.gratings import Gratings, grating
 from plausibench.bench.tasks.task import Task

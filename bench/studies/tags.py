@@ -24,10 +24,10 @@ import numpy as np
 
 from plausibench.architectures.mlp import Mlp
 from plausibench.architectures.network import Activity, Network
-from plausibench.bench.experiments.cells import OBJECTIVES
 from plausibench.bench.penalties import obstacle
 from plausibench.bench.running.job import Job, Row
 from plausibench.bench.selectors import select
+from plausibench.bench.studies.cells import OBJECTIVES
 from plausibench.bench.studies.study import Study
 from plausibench.bench.vectors import vectors
 from plausibench.kernels.errors import InputError, integer

@@ -31,10 +31,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plausibench.bench.draws import prepare
-from plausibench.bench.experiments.altered import Altered, answered
 from plausibench.bench.optimisers import Sgd
 from plausibench.bench.running.job import Job, Row
 from plausibench.bench.selectors import select
+from plausibench.bench.studies.altered import Altered, answered
 from plausibench.bench.studies.study import Study
 from plausibench.bench.training import trajectory
 from plausibench.bench.unit import build_network

@@ -6,9 +6,9 @@ import pytest
 
 import studied
 from plausibench import bench
-from plausibench.bench.experiments.altered import Altered, answered
 from plausibench.bench.report.three_components import components, levels_left_out, terms, without
 from plausibench.bench.studies import three_components
+from plausibench.bench.studies.altered import Altered, answered
 from plausibench.bench.unit import build_network
 from plausibench.kernels.errors import InputError
 
