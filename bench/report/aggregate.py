@@ -133,6 +133,15 @@ def settings(cells: pd.DataFrame) -> pd.Series:
     return names
 
 
+def open_range(rows: pd.DataFrame) -> pd.Series:
+    """Whether a value is the middle of a range in which all is possible, and no estimate.
+
+    So is an unresolved scale-free bias: that seeds agree in it tells nothing.
+    """
+    unresolved = rows["flag"].str.contains("unresolved", regex=False)
+    return unresolved & (rows["quantity"] == "scale_free_bias")
+
+
 def _above_zero(rows: pd.DataFrame) -> pd.Series:
     """Whether a value that cannot be negative is above zero by itself: exactly, or told apart."""
     absolute = rows["quantity"].str.startswith("absolute_")
@@ -176,13 +185,8 @@ def _moved(rows: pd.DataFrame, low: np.ndarray, high: np.ndarray) -> pd.DataFram
 
 
 def _with_open_ranges(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Averages whose intervals hold what the seeds themselves leave open.
-
-    The value of an unresolved scale-free bias is the middle of a range in which all is possible:
-    that seeds agree in it tells nothing.
-    """
-    unresolved = rows["flag"].str.contains("unresolved", regex=False)
-    unresolved &= rows["quantity"] == "scale_free_bias"
+    """Averages whose intervals hold what the seeds themselves leave open."""
+    unresolved = open_range(rows)
     ends = rows[["low", "high"]].where(unresolved, rows["value"], axis=0)
     reach = ends.groupby(rows["group"]).mean()[unresolved.groupby(rows["group"]).any()]
     reach = reach.reindex(found.index)
