@@ -187,7 +187,7 @@ def _moved(rows: pd.DataFrame, low: np.ndarray, high: np.ndarray) -> pd.DataFram
 def _with_open_ranges(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Averages whose intervals hold what the seeds themselves leave open."""
     unresolved = open_range(rows)
-    ends = rows[["low", "high"]].where(unresolved, rows["value"], axis=0)
+    ends = pd.DataFrame({e: rows[e].where(unresolved, rows["value"]) for e in ("low", "high")})
     reach = ends.groupby(rows["group"]).mean()[unresolved.groupby(rows["group"]).any()]
     reach = reach.reindex(found.index)
     low, high = found["low"], found["high"]

@@ -95,8 +95,9 @@ def compare(
     order = pd.concat([side[VALUE] for side in sides]).drop_duplicates()
     found = _tested(order.merge(found, on=VALUE).reset_index(drop=True))
     both = pd.concat(sides)
-    unknown = pd.MultiIndex.from_frame(both.loc[open_range(both), VALUE])
-    unknown = pd.MultiIndex.from_frame(found[VALUE]).isin(unknown)
+    unknown = pd.MultiIndex.from_frame(found[VALUE]).isin(
+        pd.MultiIndex.from_frame(both.loc[open_range(both), VALUE])
+    )
     found.loc[unknown, ["low", "high", "p"]] = np.nan
     found.loc[unknown, "test"] = ""
     uncertain = found["p"].where(found["test"] != "exact")
