@@ -346,6 +346,8 @@ def report(finished: "Run", formats: tuple[str, ...]) -> None:
         these = units[(units["status"] == status) & (units["reason"] != "")]
         counts = Counter(zip(these["rule"], these["reason"], strict=True))
         for (rule, reason), count in counts.items():
-            click.echo(f"{rule}: {count} of {len(units)} trajectories {status}: {reason}", err=True)
+            own = int((units["rule"] == rule).sum())
+            said = "done, but" if status == "done" else status
+            click.echo(f"{rule}: {count} of {own} trajectories {said}: {reason}", err=True)
     if (units["status"] == "failed").any():
         raise click.exceptions.Exit(1)

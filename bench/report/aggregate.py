@@ -134,6 +134,15 @@ def settings(cells: pd.DataFrame) -> pd.Series:
     return names
 
 
+def open_range(rows: pd.DataFrame) -> pd.Series:
+    """Whether a value is the middle of a range in which all is possible, and no estimate.
+
+    So is an unresolved scale-free bias: that seeds agree in it tells nothing.
+    """
+    unresolved = rows["flag"].str.contains("unresolved", regex=False)
+    return unresolved & (rows["quantity"] == "scale_free_bias")
+
+
 def _above_zero(rows: pd.DataFrame) -> pd.Series:
     """Whether a value that cannot be negative is above zero by itself: exactly, or told apart."""
     absolute = rows["quantity"].str.startswith("absolute_")
