@@ -91,8 +91,7 @@ def aggregate(frame: pd.DataFrame, *, plain: bool = False) -> pd.DataFrame:
     alone = found["seeds"] == 1
     own = _moved(valid, low, high).groupby("group")[ENDS].first().reindex(found.index)
     found[ENDS] = found[ENDS].where(~alone, own)
-    if not plain:
-        _widen(found, valid)
+    _widen(found, valid)
     above = above.groupby(valid["group"]).all().reindex(found.index, fill_value=False)
     found["lost"] = _listed(data.loc[data["value"].isna()], "seed").reindex(found.index).fillna("")
     for column in ("samples", "effective_dimension"):
