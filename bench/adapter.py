@@ -16,7 +16,7 @@ from plausibench.bench.measurement import Measurement, from_exact, from_moments
 from plausibench.bench.moments import BLOCK, Moments
 from plausibench.bench.quick import gradient
 from plausibench.kernels.arrays import numbers
-from plausibench.kernels.errors import InputError, choose, integer, refusal
+from plausibench.kernels.errors import InputError, choose, integer, refusal, show
 from plausibench.kernels.streams import generator
 from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.objective import Objective
@@ -165,8 +165,12 @@ def _arrays(field: str, given: Any, shapes: Mapping[str, tuple[int, ...]]) -> Sa
     """Arrays of the expected names and shapes as float64."""
     named = _named(field, given) if isinstance(given, Mapping) else {}
     if set(named) != set(shapes):
-        names = sorted(named) if isinstance(given, Mapping) else type(given).__name__
-        raise InputError(f"{field}: {names}; allowed is one array for each of {sorted(shapes)}")
+        had = ", ".join(sorted(named)) if isinstance(given, Mapping) else show(given, 60)
+        allowed = ", ".join(sorted(shapes))
+        raise InputError(
+            f"{field}: {had or 'an empty dict'} in place of a dict with one array for each of "
+            f"{allowed}"
+        )
     found = {}
     for name, shape in shapes.items():
         array = named[name].astype(np.float64)

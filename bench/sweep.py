@@ -102,12 +102,12 @@ def refused(
     name: str, rule: Rule, network: Network, objective: Objective, task: Task
 ) -> str | None:
     """Why a rule cannot run on a network with an objective, on the targets of a task."""
+    if rule.needs_classes and task.train.targets.dtype.kind != "i":
+        return f"{name} needs integer classes as targets; those of task {task.name} are numbers"
     try:
         objective.check(task.train.targets, network.output.size)
     except InputError as error:
         return str(error)
-    if rule.needs_classes and task.train.targets.dtype.kind != "i":
-        return f"{name} needs integer classes as targets; those of task {task.name} are numbers"
     try:
         reason = obstacle(rule, network, objective)
     except Exception as error:

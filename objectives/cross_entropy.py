@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from plausibench.kernels.elementwise import log_sum_exp, negative_log_softmax
-from plausibench.kernels.errors import flag
+from plausibench.kernels.errors import InputError, flag
 from plausibench.objectives.objective import Array, Objective, one_hot, softmax
 
 
@@ -28,6 +28,14 @@ class CrossEntropy(Objective):
 
     def __post_init__(self) -> None:
         flag("double_softmax", self.double_softmax)
+
+    def check(self, targets: Array, outputs: int) -> None:
+        super().check(targets, outputs)
+        if targets.min() < 0:
+            raise InputError(
+                f"targets: {float(targets.min()):.3g} is no probability; allowed under "
+                "cross_entropy are integer classes or probabilities"
+            )
 
     def losses(self, output: Array, targets: Array) -> Array:
         output = softmax(output) if self.double_softmax else output

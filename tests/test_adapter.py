@@ -250,7 +250,7 @@ class TestHandedOver:
             (np.ma.masked_greater([1e6, 2.0], 10), "b: entries are masked"),
             ([1, [2]], "b: no array can be made of rows of unequal length"),
             (np.array([1, None]), "b: type object is not a real number"),
-            ({"c": np.ones(2)}, r"\['b/c', 'w'\]; allowed is one array for each of \['b', 'w'\]"),
+            ({"c": np.ones(2)}, "b/c, w in place of a dict with one array for each of b, w"),
         ],
         ids=repr,
     )

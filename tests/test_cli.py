@@ -656,6 +656,14 @@ def test_train_takes_the_rate_given():
     assert losses[0] != losses[1]
 
 
+@pytest.mark.parametrize("words", [("run", "--checkpoints"), ("run",), ("list",), ()])
+def test_what_is_long_is_shortened_in_a_refusal(words):
+    done = CliRunner().invoke(main, [*words, "x" * 5000])
+    assert done.exit_code == 2
+    assert len(done.stderr) < 1000
+    assert "xxx..." in done.stderr
+
+
 def test_an_interrupt_that_was_lost_ends_the_work_after_the_next_part():
     """As in a callback of a compiler, where an exception is told and ignored."""
     with progress(2, "working") as advance:

@@ -144,6 +144,16 @@ def test_single_seeds_are_compared_by_their_intervals():
     assert (against_several["test"], against_several["flag"]) == ("", "")
 
 
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_of_what_is_open_nothing_is_said(seeds):
+    """A scale-free bias that the draws of one run leave open is no other than that of the other."""
+    known = values(np.full(seeds, 0.2), quantity="scale_free_bias", low=0.19, high=0.21)
+    unknown = known.assign(value=0.5, low=0.0, high=1.0, flag="unresolved")
+    row = compare(known, unknown).iloc[0]
+    assert (row["test"], row["flag"], row["first"], row["second"]) == ("", "", 0.2, 0.5)
+    assert np.isnan(row["p"])
+
+
 def test_cells_in_one_run_only_are_listed():
     first, second = pair(cells=3)
     second = pd.concat([second[second["step"] > 0], values([1.0, 2.0], rule="new_rule")])

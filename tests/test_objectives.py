@@ -332,6 +332,13 @@ def test_sums_are_sums_and_what_a_rule_sees_is_their_part_of_activity():
     assert WeightedSum(((1, WeightDecay()),)).data.losses(np.ones((2, 3)), None).tolist() == [0, 0]
 
 
+def test_cross_entropy_refuses_what_is_no_probability():
+    network, batch = network_and_batch()
+    batch = bench.Batch(batch.inputs, np.array([[0.5, 0.5, 0, -0.25]] * 4))
+    with pytest.raises(InputError, match=r"^targets: -0.25 is no probability; allowed"):
+        bench.loss(network, CrossEntropy(), batch)
+
+
 @pytest.mark.parametrize("terms", ["", "cross", "x*cross_entropy", "weighted_sum", 3, [(1, 2)], ()])
 def test_sums_of_something_else_are_refused(terms):
     with pytest.raises(InputError, match="terms"):

@@ -257,6 +257,17 @@ class TestRefusals:
         assert result.stderr.count("\n") == 1
 
 
+def test_each_task_has_an_objective_of_its_own():
+    """The first that fits its targets: numbers below 0 are no probabilities."""
+    both = ("--tasks", "digits", "--tasks", "linear_regression")
+    lines = call("run", "--rules", "backprop", *both, "--dry-run").stdout.splitlines()
+    found = {tuple(line.split()[:3:2]) for line in lines if " mlp " in line}
+    assert found == {
+        ("digits", "cross_entropy"),
+        ("linear_regression", "mean_squared_error"),
+    }
+
+
 class TestOneCellNeverStopsTheOthers:
     def test_that_diverges_at_its_first_weights(self):
         wild = "rate_rnn[activation=relu,leak=1,recurrence=100]"

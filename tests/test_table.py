@@ -184,6 +184,16 @@ def test_seeds_without_a_value_are_marked_and_named():
     assert "my_rule variance without 1" in table.render()
 
 
+def test_what_no_seed_has_needs_no_mark():
+    table = comparison(values([NAN, NAN], flag="no gradient"), columns=["variance"])
+    assert cells_of(table, "variance")["my_rule"] == "–"
+    assert "†" not in table.render()
+    assert (
+        "Student's t];"
+        in comparison(values([1.0, 2.0], quantity="gain"), columns=["gain"]).render()
+    )
+
+
 def test_the_number_of_seeds_is_that_of_the_values():
     """One column without a finite value for a seed takes no seed from the others."""
     frame = pd.concat(

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -79,7 +80,9 @@ class Commands(click.Group):
             place = "a file" if error.filename is None else show(str(error.filename))
             raise Refusal(f"path: {place} cannot be used ({reason})") from error
         except click.UsageError as error:
-            raise Refusal(error.format_message()) from error
+            # Click repeats what was given in full, however long.
+            said = re.sub(r"\S{200,}", lambda word: f"{word[0][:77]}...", error.format_message())
+            raise Refusal(said) from error
         except KeyboardInterrupt as error:
             raise Interrupted("Interrupted.") from error
         except ValueError as error:

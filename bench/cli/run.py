@@ -350,7 +350,9 @@ def report(run: "Run", formats: tuple[str, ...]) -> bool:
         whose = these["rule"] if "rule" in these else [run.study] * len(these)
         counts = Counter(zip(whose, these["reason"], strict=True))
         for (who, reason), count in counts.items():
-            click.echo(f"{who}: {count} of {len(status)} jobs {name}: {reason}", err=True)
+            every = int((run.jobs["rule"] == who).sum()) if "rule" in these else len(status)
+            said = "done, but" if name == "done" else name
+            click.echo(f"{who}: {count} of {every} jobs {said}: {reason}", err=True)
     return not (status == "failed").any()
 
 

@@ -91,8 +91,7 @@ def aggregate(frame: pd.DataFrame, *, plain: bool = False) -> pd.DataFrame:
     alone = found["seeds"] == 1
     own = _moved(valid, low, high).groupby("group")[ENDS].first().reindex(found.index)
     found[ENDS] = found[ENDS].where(~alone, own)
-    if not plain:
-        _widen(found, valid)
+    _widen(found, valid)
     above = above.groupby(valid["group"]).all().reindex(found.index, fill_value=False)
     found["lost"] = _listed(data.loc[data["value"].isna()], "seed").reindex(found.index).fillna("")
     for column in ("samples", "effective_dimension"):
@@ -132,6 +131,15 @@ def settings(cells: pd.DataFrame) -> pd.Series:
         + cells.loc[split, "objective"]
     )
     return names
+
+
+def open_range(rows: pd.DataFrame) -> pd.Series:
+    """Whether a value is the middle of a range in which all is possible, and no estimate.
+
+    So is an unresolved scale-free bias: that seeds agree in it tells nothing.
+    """
+    unresolved = rows["flag"].str.contains("unresolved", regex=False)
+    return unresolved & (rows["quantity"] == "scale_free_bias")
 
 
 def _above_zero(rows: pd.DataFrame) -> pd.Series:

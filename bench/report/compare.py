@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.special import stdtr, stdtrit
 
 from plausibench.bench.report import notation
-from plausibench.bench.report.aggregate import CELL, KEYS, ROUNDING, aggregate, settings
+from plausibench.bench.report.aggregate import CELL, KEYS, ROUNDING, aggregate, open_range, settings
 from plausibench.bench.report.columns import COLUMNS, MEASURED, QUANTITIES, RELATIVE, Column
 from plausibench.bench.report.render import Table
 from plausibench.kernels.errors import choose, number
@@ -94,6 +94,12 @@ def compare(
     found = found.merge(_changes(*sides), on=VALUE, how="left")
     order = pd.concat([side[VALUE] for side in sides]).drop_duplicates()
     found = with_tests(order.merge(found, on=VALUE).reset_index(drop=True))
+    both = pd.concat(sides)
+    unknown = pd.MultiIndex.from_frame(found[VALUE]).isin(
+        pd.MultiIndex.from_frame(both.loc[open_range(both), VALUE])
+    )
+    found.loc[unknown, ["low", "high", "p"]] = np.nan
+    found.loc[unknown, "test"] = ""
     uncertain = found["p"].where(found["test"] != "exact")
     found["adjusted"] = found["p"].where(found["test"] == "exact", benjamini_hochberg(uncertain))
     direction = np.where(found["difference"] > 0, "higher", "lower")

@@ -288,7 +288,7 @@ def _numbers(rows: pd.DataFrame, column: Column) -> pd.Series:
     fields = [rows[name], *(rows[f"{name}_{f}"] for f in ("low", "high", "method", "lost"))]
     texts = [
         notation.number(value, low, high, exact=method == "exact", relative=column.relative)
-        + ("†" if isinstance(lost, str) and lost else "")
+        + ("†" if isinstance(lost, str) and lost and not math.isnan(value) else "")
         for value, low, high, method, lost in zip(*fields, strict=True)
     ]
     return pd.Series(texts, index=rows.index, dtype=object)
@@ -311,7 +311,7 @@ def _explained(rows: pd.DataFrame, chosen: list[str]) -> Iterator[str]:
     numbers = [name for name in chosen if name in COLUMNS]
     over = "[95 % interval]"
     if (rows["seeds"] > 1).any():
-        over = f"{_averages(rows, numbers)} [95 % interval by Student's t on that scale]"
+        over = _averages(rows, numbers)
         if (rows["seeds"] == 1).any():
             over += ", of one seed its own [95 % interval]"
     if numbers:
@@ -329,7 +329,8 @@ def _explained(rows: pd.DataFrame, chosen: list[str]) -> Iterator[str]:
     lost = [
         f"{rule} {name} without {seeds}"
         for name in numbers
-        for rule, seeds in dict.fromkeys(zip(rows["rule"], rows[f"{name}_lost"], strict=True))
+        for shown in [rows[rows[name].notna()]]
+        for rule, seeds in dict.fromkeys(zip(shown["rule"], shown[f"{name}_lost"], strict=True))
         if isinstance(seeds, str) and seeds
     ]
     if lost:
@@ -337,7 +338,7 @@ def _explained(rows: pd.DataFrame, chosen: list[str]) -> Iterator[str]:
 
 
 def _averages(rows: pd.DataFrame, numbers: list[str]) -> str:
-    """What stands for several seeds in each column."""
+    """What stands for several seeds in each column, with its interval."""
     parts = []
     for average, said in ((GEOMETRIC, "geometric mean"), (LOGIT, "mean of the logits")):
         headings = []
@@ -352,5 +353,6 @@ def _averages(rows: pd.DataFrame, numbers: list[str]) -> str:
             parts.append(f"{said} of {', '.join(dict.fromkeys(headings))}")
     plain = any((rows[f"{n}_average"] == MEAN).any() for n in numbers)
     if not parts:
-        return "mean over seeds"
-    return f"over seeds {', '.join([*parts, *(['mean of the others'] if plain else [])])}"
+        return "mean over seeds [95 % interval by Student's t]"
+    every = ", ".join([*parts, *(["mean of the others"] if plain else [])])
+    return f"over seeds {every} [95 % interval by Student's t on that scale]"
