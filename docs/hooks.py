@@ -18,6 +18,7 @@ from plausibench.bench.cli.components import described
 from plausibench.bench.experiments import EXPERIMENTS
 from plausibench.bench.report import notation
 from plausibench.bench.starts import start
+from plausibench.bench.studies.study import find, names
 
 HERE = Path(__file__).parent
 PLURAL = {
@@ -73,8 +74,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             files.append(File.generated(config, path, content=page(kind, name)))
             pages.append({name: path})
         reference.append({plural.capitalize(): pages})
-    text = "# Experiments of the command line\n\n" + "\n".join(
-        f"- `plausibench run {name}`: {about}" for name, about in EXPERIMENTS.items()
+    studies = EXPERIMENTS | {name: find(name).summary for name in names()}
+    text = "# Studies of the command line\n\n" + "\n".join(
+        f"- `plausibench run {name}`: {about}" for name, about in sorted(studies.items())
     )
     files.append(File.generated(config, "studies.md", content=text + "\n"))
     files.append(File.generated(config, "defaults.md", content=defaults()))

@@ -11,9 +11,9 @@ from plausibench.bench import registry, tuning
 from plausibench.bench.cli import main
 from plausibench.bench.experiments import figure2
 from plausibench.bench.report.sensitivity import sensitivity, sensitivity_picture
+from plausibench.bench.running.store import Run
 from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
-from plausibench.bench.store import Run
 from plausibench.bench.sweep import units
 from plausibench.rules.theory import Limit
 
@@ -164,7 +164,7 @@ def test_from_the_command_line(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "--all"], "all: only the experiment figure2"),
+        (["run", "--all"], "all: only the study figure2"),
         (["run", "figure2", "--hidden", "4"], "hidden: the experiment figure2 does not take"),
         (["run", "figure2", "--tasks", "teacher_student"], "tasks: teacher_student is no setting"),
     ],

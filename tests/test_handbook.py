@@ -11,6 +11,7 @@ import pytest
 from plausibench.bench import certificate, registry
 from plausibench.bench.experiments import EXPERIMENTS
 from plausibench.bench.starts import start
+from plausibench.bench.studies.study import names
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -131,8 +132,8 @@ def test_every_picture_says_what_made_it():
     text = (DOCS / "pictures.md").read_text(encoding="utf-8")
     named = re.findall(r"\]\(([\w/]+\.png)\)", text)
     assert sorted(named) == sorted(str(p.relative_to(DOCS)) for p in DOCS.rglob("*.png"))
-    for experiment in re.findall(r"`plausibench run (\w+)(?: --.*)?` ", text):
-        assert experiment in EXPERIMENTS
+    for study in re.findall(r"`plausibench run (\w+)(?: --.*)?` ", text):
+        assert study in (*names(), *EXPERIMENTS)
     for file in re.findall(r"`plausibench run docs/(\S+)`", text):
         assert (DOCS / file).is_file()
 
