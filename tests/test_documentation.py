@@ -22,13 +22,14 @@ from plausibench.bench import registry, sweep
 from plausibench.bench.cli import main
 from plausibench.bench.registry import snake
 from plausibench.bench.spec import Spec
-from plausibench.bench.studies.study import names as studies
+from plausibench.bench.studies.study import names
 from plausibench.bench.tasks.task import Task
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules import estimate
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule
+from sweeps import run
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -60,8 +61,9 @@ SHORT = {
     "replicate": ["--dry-run"],  # recipes are run by tests of their own
 }
 """What makes a command short; experiments are run whole by tests of their own."""
-PLACEHOLDERS = {"NAME"}
-"""In place of an experiment."""
+PLACEHOLDERS = {"NAME", "study.toml"}
+"""In place of a study."""
+STUDIES = set(names()) - {"benchmark"}
 
 
 class Block(NamedTuple):
@@ -98,7 +100,7 @@ def own_registry(monkeypatch):
 
 @pytest.fixture(scope="module")
 def small_run(tmp_path_factory):
-    return sweep.run(SMALL, tmp_path_factory.mktemp("small") / "run").path
+    return run(SMALL, tmp_path_factory.mktemp("small") / "run").path
 
 
 def test_readme_has_its_parts():
@@ -194,7 +196,7 @@ def lines(block):
 
 def run_plausibench(words):
     command, *rest = words
-    if command == "run" and rest and rest[0] in studies():
+    if command == "run" and rest and rest[0] in STUDIES:
         words = [*words, "--dry-run"]
     else:
         words = [*words, *SHORT.get(command, [])]
@@ -264,9 +266,9 @@ def test_commands_in_prose_are_commands(code):
     command = main.commands[words[0]]
     given, left, _ = command.make_parser(click.Context(command)).parse_args(words[1:])
     assert left == []
-    experiment = given.get("study")
-    if isinstance(experiment, str) and experiment not in (*PLACEHOLDERS, *studies()):
-        assert Spec.read(ROOT / experiment)
+    study = given.get("study")
+    if isinstance(study, str) and study not in (*PLACEHOLDERS, *STUDIES):
+        assert Spec.read(ROOT / study)
 
 
 @pytest.mark.parametrize("code", in_prose("--"))

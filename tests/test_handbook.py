@@ -131,8 +131,8 @@ def test_every_picture_says_what_made_it():
     text = (DOCS / "pictures.md").read_text(encoding="utf-8")
     named = re.findall(r"\]\(([\w/]+\.png)\)", text)
     assert sorted(named) == sorted(str(p.relative_to(DOCS)) for p in DOCS.rglob("*.png"))
-    for experiment in re.findall(r"`plausibench run (\w+)(?: --.*)?` ", text):
-        assert experiment in names()
+    for study in re.findall(r"`plausibench run (\w+)(?: --.*)?` ", text):
+        assert study in names()
     for file in re.findall(r"`plausibench run docs/(\S+)`", text):
         assert (DOCS / file).is_file()
 

@@ -15,6 +15,7 @@ from plausibench.architectures.integrate_and_fire import IntegrateAndFire, Surro
 from plausibench.bench.conformance.case import Case
 from plausibench.bench.conformance.suite import checks
 from plausibench.bench.report.table import comparison
+from plausibench.bench.studies.benchmark import frame_of
 from plausibench.kernels.errors import Divergence, InputError
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Step
@@ -656,7 +657,7 @@ class TestRefusals:
         status, _, reason = said.partition(": ")
         assert set(found.jobs["status"]) == {status}
         assert all(text.startswith(reason) for text in found.jobs["reason"])
-        table = comparison(found.frame, found.jobs)
+        table = comparison(frame_of(found), found.jobs)
         if status == "done":
             assert set(table.raw["reason"]) == {reason}
             assert "layer1: no spikes" in " ".join(table.render("text", 400).split())

@@ -15,7 +15,7 @@ from plausibench.bench.running import dask, driver
 from plausibench.bench.running.dask import connected
 from plausibench.bench.running.store import Run
 from plausibench.kernels.errors import InputError
-from toy_jobs import files, job
+from toy_jobs import files, job, jobs
 
 PLUGIN = """\
 import os
@@ -125,3 +125,22 @@ def test_without_dask_the_extra_is_named():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install 'plausibench[dask]'" in done.stdout
+
+
+def test_a_scheduler_without_workers_is_told(tmp_path):
+    with LocalCluster(
+        n_workers=0, processes=False, protocol="tcp", dashboard_address=":0"
+    ) as empty:
+        told = []
+
+        def come():
+            told.append("waiting")
+            empty.scale(1)
+
+        with connected(empty.scheduler_address, come) as executor:
+            found = driver.run("toy", {"count": 2}, jobs(2), tmp_path / "run", executor)
+        assert told == ["waiting"]
+        assert found.finished == 2
+        with connected(empty.scheduler_address, come):
+            pass
+        assert told == ["waiting"]

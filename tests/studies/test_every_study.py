@@ -104,6 +104,39 @@ def test_processes_have_the_same_records(whole, name):
     assert files(computed(name, "run", "--jobs", "2")) == files(whole(name))
 
 
+@pytest.fixture(scope="module")
+def cluster():
+    """Scheduler and a worker of another process."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as started:
+        yield started.scheduler_address
+
+
+@every
+def test_a_cluster_has_the_same_records(whole, cluster, name):
+    assert files(computed(name, "run", "--scheduler", cluster)) == files(whole(name))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--scheduler", "foo"], "scheduler: 'foo' is not an address such as tcp://"),
+        (["--scheduler", "tcp://127.0.0.1:9", "--jobs", "2"], "jobs: the scheduler decides"),
+        (["--jobs", "0"], "jobs: 0 is not a whole number of at least 1"),
+        (["--shard", "3/2"], "shard: '3/2' is not i/n"),
+        (["--seeds", "0"], "seeds: 0 is not a whole number of at least"),
+    ],
+)
+@every
+def test_what_cannot_be_is_refused_before_anything_is_written(name, options, sentence):
+    before = sorted(Path().rglob("*"))
+    said = call("run", name, *SMALLEST[name], "--out", "out", *options, code=2)[1]
+    assert sentence in said
+    assert sorted(Path().rglob("*")) == before
+
+
 @every
 def test_a_dry_run_writes_nothing(name):
     before = sorted(Path().rglob("*"))
