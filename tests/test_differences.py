@@ -54,6 +54,14 @@ def test_what_does_not_vary_is_exact():
     assert (found.test, found.flag, found.difference) == ("exact", "", 0.0)
 
 
+def test_what_has_no_seed_does_not_vary():
+    one, two = (frame([value], (np.nan,)) for value in (1.0, 1.5))
+    (found,) = differences(one, two, KEYS).itertuples()
+    assert (found.test, found.difference, found.flag) == ("exact", 0.5, "higher")
+    (found,) = differences(one.drop(columns="seed"), one.drop(columns="seed"), KEYS).itertuples()
+    assert (found.test, found.flag) == ("exact", "")
+
+
 def test_one_seed_says_nothing_and_what_is_in_one_run_is_told(samples):
     one = pd.concat([frame([0.5], (0,)), frame(samples[0], range(6), rule="oja")])
     found = differences(one, frame([0.7], (0,)), KEYS)

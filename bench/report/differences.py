@@ -80,16 +80,28 @@ def _long(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     # Keys that a kind of row does not have are no reason to lose it.
     named = [name for name in (*kept, "column") if name != "seed"]
     long[named] = long[named].astype(object).fillna("")
-    return long if "seed" in long else long.assign(seed=0)
+    return long if "seed" in long else long.assign(seed=np.nan)
 
 
 def _means(long: pd.DataFrame, cell: list[str]) -> pd.DataFrame:
-    """Mean over seeds with the 95 % interval of Student's t; without one for a single seed."""
-    groups = long.groupby(cell, sort=False)["value"]
-    means = groups.agg(value="mean", spread="std", seeds="count").reset_index()
+    """Mean over seeds with the 95 % interval of Student's t.
+
+    A single seed has none, and what has no seed does not vary.
+    """
+    means = (
+        long.groupby(cell, sort=False)
+        .agg(
+            value=("value", "mean"),
+            spread=("value", "std"),
+            seeds=("value", "count"),
+            seeded=("seed", "count"),
+        )
+        .reset_index()
+    )
     seeds = means["seeds"].to_numpy()
     freedom = np.where(seeds > 1, seeds - 1.0, np.nan)
     half = stdtrit(freedom, 0.975) * means.pop("spread").to_numpy() / np.sqrt(seeds)
+    half = np.where(means.pop("seeded").to_numpy() == 0, 0.0, half)
     return means.assign(low=means["value"] - half, high=means["value"] + half)
 
 
