@@ -1,6 +1,7 @@
 """Compiled code is kept where only the sources that made it look for it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -133,25 +134,57 @@ def write(root, files):
         path.write_text(content)
 
 
-BEFORE = {"kernels/__init__.py": "", "kernels/a.py": "1", "rules/__init__.py": "", "rules/b.py": ""}
+KERNEL = "from plausibench.kernels.compiled import kernel\n"
+BEFORE = {
+    "kernels/__init__.py": "",
+    "kernels/compiled.py": "",
+    "kernels/a.py": KERNEL + "from plausibench.rules import (\n    b,\n)\n",
+    "rules/__init__.py": "",
+    "rules/b.py": "def f():\n    from plausibench.objectives.d import g\n",
+    "objectives/__init__.py": "",
+    "objectives/d.py": "",
+    "bench/__init__.py": "",
+    "bench/report.py": "from plausibench.kernels import a\n",
+}
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"kernels/a.py": "2"},
+        {"kernels/a.py": KERNEL},
+        {"kernels/compiled.py": "1"},
         {"rules/b.py": "1"},
-        {"rules/c.py": ""},
-        {"rules/deep/d.py": ""},
-        {"kernels/a.py": "", "rules/b.py": "1"},
-        {"bench/__init__.py": ""},
+        {"objectives/d.py": "1"},
+        {"rules/c.py": KERNEL},
+        {"bench/report.py": KERNEL},
     ],
 )
-def test_digest_follows_every_source(change, tmp_path):
+def test_digest_follows_what_compiled_code_is_made_of(change, tmp_path):
     write(tmp_path, BEFORE)
     before = cache.digest(tmp_path)
     write(tmp_path, change)
     assert cache.digest(tmp_path) != before
+
+
+@pytest.mark.parametrize(
+    "change", [{"bench/report.py": "# other words\n"}, {"rules/c.py": "1"}, {"bench/deep/e.py": ""}]
+)
+def test_a_word_elsewhere_compiles_nothing_anew(change, tmp_path):
+    write(tmp_path, BEFORE)
+    before = cache.digest(tmp_path)
+    write(tmp_path, change)
+    assert cache.digest(tmp_path) == before
+
+
+def test_every_file_with_kernels_is_marked():
+    """Whoever compiles does so by the decorator of the project, imported in this one way."""
+    root = Path(cache.__file__).parent.parent
+    reached = cache.sources(root)
+    for folder in ("kernels", "objectives", "architectures", "rules", "bench"):
+        for file in (root / folder).rglob("*.py"):
+            if re.search(r"^@(kernel|njit|jit|numba)\b", file.read_text("utf-8"), re.MULTILINE):
+                assert file.relative_to(root).as_posix() in reached, file
+    assert not [name for name in reached if name.startswith(("bench/report", "bench/cli"))]
 
 
 def test_digest_follows_names(tmp_path):

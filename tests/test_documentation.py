@@ -198,6 +198,8 @@ def run_plausibench(words):
     command, *rest = words
     if command == "run" and rest and rest[0] in STUDIES:
         words = [*words, "--dry-run"]
+    elif command == "run" and rest and rest[0] == "my_study":
+        words = [*words, "--no-pictures"]
     else:
         words = [*words, *SHORT.get(command, [])]
     if "--scheduler" in words:
@@ -207,7 +209,7 @@ def run_plausibench(words):
             threads_per_worker=1,
             processes=False,
             protocol="tcp",
-            dashboard_address=None,
+            dashboard_address=":0",
         ) as cluster:
             words[words.index("--scheduler") + 1] = cluster.scheduler_address
             invoke(words)

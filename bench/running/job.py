@@ -139,6 +139,8 @@ def compute(job: Job) -> Outcome:
             reason = _collected(iter(job.work(*job.arguments)), rows)
     except Divergence as error:
         status, reason = "diverged", str(error)
+    except InputError as error:  # says itself what is wrong
+        status, reason = "failed", str(error)
     except Exception as error:  # noqa: BLE001 -- whatever a component raises is a result
         status, reason = "failed", f"{type(error).__name__}: {error}"
     seconds = time.perf_counter() - started

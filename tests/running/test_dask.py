@@ -32,7 +32,7 @@ JOBS = [Job({"number": number}, work, (number,)) for number in range(3)]
 def cluster():
     """Scheduler and two workers, each a process with one thread."""
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
     ) as started:
         yield started
 
