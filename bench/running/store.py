@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 
 STUDY, JOBS, SOURCES = "study.toml", "jobs.json", "sources.json"
 RECORDS, ORIGINS = "records", "origins"
-OUTDATED = {"spec.toml": "run {file}", "study.json": "run STUDY", "replications.json": "replicate"}
+OUTDATED = {
+    "spec.toml": "run {file}",
+    "study.json": "run {study}",
+    "replications.json": "replicate --all",
+}
 """What makes a directory one of format 1, with the command that made it."""
 NOTHING: dict[str, Any] = {"cites": [], "data": {}}
 """Sources of a run whose components cite nothing and have no data."""
@@ -462,11 +466,20 @@ def _frame(rows: Iterable[Row], first: Iterable[str]) -> "pd.DataFrame":
 def _refuse_outdated(path: Path) -> None:
     for name, command in OUTDATED.items():
         if os.path.isfile(path / name):
-            anew = command.format(file=shlex.quote(str(path / name)))
+            file = path / name
+            anew = command.format(file=shlex.quote(str(file)), study=_former_study(file))
             raise InputError(
                 f"run: {path} has format 1, of an older version; compute it anew: plausibench "
                 f"{anew} --out {shlex.quote(f'{path}-2')}"
             )
+
+
+def _former_study(file: Path) -> str:
+    """Name of the study in a file of format 1."""
+    with suppress(InputError):
+        if about := decoded(file, lambda content: isinstance(content, dict)):
+            return shlex.quote(str(about.get("experiment", "STUDY")))
+    return "STUDY"
 
 
 def _refuse_foreign(path: Path) -> None:

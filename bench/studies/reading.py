@@ -1,6 +1,7 @@
 """What the results of a study say: its tables and pictures."""
 
 import importlib
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from plausibench.bench.running.store import Run
@@ -21,7 +22,7 @@ def study_of(run: Run) -> Study:
         If it is not known here: reading a run loads no plug-in.
     """
     if run.study not in names():
-        files = " ".join(f"--plugin {file}" for file in run.plugins) or "--plugin FILE"
+        files = " ".join(f"--plugin {shlex.quote(file)}" for file in run.plugins) or "--plugin FILE"
         raise InputError(
             f"study: {run.path} is of {run.study!r}, which is not known here; if a plug-in defines "
             f"it, give {files}"
