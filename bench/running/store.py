@@ -39,7 +39,7 @@ OUTDATED = {
 NOTHING: dict[str, Any] = {"cites": [], "data": {}}
 """Sources of a run whose components cite nothing and have no data."""
 SAID = 5
-"""Values of a column that are named where no job is finished of them."""
+"""Values of a column that are named where no job is finished of them; runs in a folder."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,10 @@ class Run:
         run = cls(Path(path))
         if not os.path.isfile(run.path / STUDY):
             _refuse_outdated(run.path)
-            raise InputError(f"run: {show(str(path))} is not a run directory; it lacks {STUDY}")
+            raise InputError(
+                f"run: {show(str(path))} is not a run directory; it lacks {STUDY}"
+                f"{_runs_below(run.path)}"
+            )
         schema = run._header.get("schema")
         if schema != SCHEMA:
             raise InputError(
@@ -461,6 +464,15 @@ def _frame(rows: Iterable[Row], first: Iterable[str]) -> "pd.DataFrame":
             value = row.get(name)
             column.append(nan if value is None else value)
     return pd.DataFrame(columns)
+
+
+def _runs_below(path: Path) -> str:
+    """Which run directories lie in a folder, such as those of the stages of a study."""
+    if not os.path.isdir(path):
+        return ""
+    files = [file for depth in ("*", "*/*") for file in sorted(path.glob(f"{depth}/{STUDY}"))]
+    named = ", ".join(shlex.quote(str(file.parent)) for file in files[:SAID])
+    return f"; there are {named}" if files else ""
 
 
 def _refuse_outdated(path: Path) -> None:

@@ -370,6 +370,12 @@ class TestRefusals:
         (tmp_path / "file").write_text("")
         assert "lacks study.toml" in refusal(Run.open, tmp_path / name)
 
+    def test_of_a_folder_of_runs_names_them(self, tmp_path):
+        for name in ("digits/tuning", "digits/run", "other"):
+            Run.create(tmp_path / name, "toy", {}, {})
+        there = [str(tmp_path / name) for name in ("other", "digits/run", "digits/tuning")]
+        assert refusal(Run.open, tmp_path).endswith(f"there are {', '.join(there)}")
+
     @pytest.mark.parametrize(
         ("study", "options", "said"),
         [
