@@ -48,8 +48,9 @@ def reported(run: Run) -> "tuple[dict[str, Table], list[Picture]]":
     except Exception as error:
         if (run.jobs["status"] == "done").all():
             raise
-        raise InputError(
+        said = (
             f"run: {run.path} lacks results that the report of the study {run.study} needs "
-            f"({type(error).__name__}: {' '.join(str(error).split())}); {' '.join(run.remarks())}"
-        ) from error
+            f"({type(error).__name__}: {' '.join(str(error).split())})"
+        )
+        raise InputError("; ".join([said, *run.remarks()])) from error
     return tables, pictures
