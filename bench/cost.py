@@ -27,15 +27,6 @@ def passes(unit: Unit, spec: Spec) -> int:
     return round((steps + draws) * rule.card.forward_passes + len(spec.checkpoints) * STEP)
 
 
-def in_turn(todo: list[Unit], spec: Spec) -> list[Unit]:
-    """Units in the order in which several workers compute them.
-
-    Seed by seed, so that a run that is stopped holds every rule; of a seed the longest first, so
-    that no worker is left with a long one when the others have nothing to do.
-    """
-    return sorted(todo, key=lambda unit: (unit.seed, -passes(unit, spec)))
-
-
 def _draws(rule: Rule, unit: Unit, spec: Spec) -> int:
     """Draws of the estimator at a checkpoint."""
     sources = rule.randomness() & WITHIN

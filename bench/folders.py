@@ -1,7 +1,7 @@
 """Folders and files of results: what cannot be written is refused in one sentence."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -68,24 +68,6 @@ def check_folder(folder: Path, *, tried: bool) -> None:
         # The superuser has every permission, and yet a file system may take nothing.
         with writing(folder):
             TemporaryDirectory(dir=there).cleanup()
-
-
-def refuse_others(folder: Path, own: Collection[str], what: str) -> None:
-    """Refuse a folder in which there is anything but the files ``own`` that ``what`` writes.
-
-    Raises
-    ------
-    InputError
-        If there is.
-    """
-    found = os.listdir(folder) if os.path.isdir(folder) else []
-    # Hidden files are those of the system, such as .DS_Store.
-    others = sorted({name for name in found if not name.startswith(".")} - set(own))
-    if others:
-        raise InputError(
-            f"out: {show(str(folder))} holds {others[0]!r}, which is not from {what}; choose a new "
-            "or an empty folder"
-        )
 
 
 def write_text(path: Path, text: str) -> None:

@@ -32,11 +32,6 @@ class Shard:
     def __str__(self) -> str:
         return f"{self.index}/{self.of}"
 
-    @property
-    def name(self) -> str:
-        """Stem of the files it is written to."""
-        return "driver" if self.of == 1 else f"shard-{self.index}-of-{self.of}"
-
     def share(self, items: Sequence[Item]) -> Sequence[Item]:
         """Every ``of``-th item: neighbours, which cost alike, go to different shards."""
         return items[self.index - 1 :: self.of]

@@ -1,5 +1,6 @@
 """Every command and snippet that is written down runs, and public names are documented."""
 
+import importlib
 import inspect
 import re
 import shlex
@@ -60,7 +61,7 @@ SHORT = {
     ],
     "replicate": ["--dry-run"],  # recipes are run by tests of their own
 }
-"""What makes a command short; experiments are run whole by tests of their own."""
+"""What makes a command short; studies are run whole by tests of their own."""
 PLACEHOLDERS = {"NAME", "study.toml"}
 """In place of a study."""
 STUDIES = set(names()) - {"benchmark"}
@@ -304,6 +305,16 @@ def test_files_in_prose_exist(code):
     assert list(ROOT.glob(re.sub("NAME|my_rule", "*", code)))
 
 
+def test_questions_of_newcomers_lead_to_what_is_defined_there():
+    row = re.compile(r"^\| (.+) \| `([\w/.]+)` \| `(\w+)` \|$", re.MULTILINE)
+    rows = row.findall((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    assert len(rows) == 10
+    for question, file, name in rows:
+        module = "plausibench." + file.removesuffix(".py").removesuffix("/__init__")
+        assert (ROOT / file).is_file(), question
+        assert hasattr(importlib.import_module(module.replace("/", ".")), name), question
+
+
 OURS = {
     "noise": Noise,
     "network": Network,
@@ -315,8 +326,6 @@ OURS = {
     "architecture": Architecture,
 }
 """What a variable of this name is in sentences."""
-STUDY = {"parts", "report"}
-"""What a study defines, each with parameters of its own."""
 DOTTED = re.compile(rf"\b({'|'.join(OURS)})\.([a-z_]+)\b")
 
 
@@ -342,10 +351,9 @@ def test_calls_in_prose_have_the_parameters_of_what_is_called():
     }
     known = {**methods, **vars(estimate)}
     for name, arguments in calls:
-        if name not in STUDY:
-            parameters = list(inspect.signature(known[name]).parameters)
-            given = arguments.split(", ") if arguments else []
-            assert [p for p in parameters if p != "self"] == given, name
+        parameters = list(inspect.signature(known[name]).parameters)
+        given = arguments.split(", ") if arguments else []
+        assert [p for p in parameters if p != "self"] == given, name
 
 
 @pytest.mark.parametrize("code", in_prose(r"[A-Z]\w+$"))

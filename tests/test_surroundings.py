@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from plausibench.bench import registry
 from plausibench.bench.cli import main
 from plausibench.bench.cli.running import workers
-from plausibench.bench.folders import check_folder, refuse_others
+from plausibench.bench.folders import check_folder
 from plausibench.bench.registry import load_plugin
 from plausibench.bench.running.store import Run
 from plausibench.bench.shards import Shard, shard_of_array
@@ -189,13 +189,6 @@ class TestPaths:
             check_folder(Path("new", LONG), tried=True)
         check_folder(Path("new", "deep", "folder"), tried=True)
         assert not Path("new").exists()
-
-    def test_hidden_files_are_the_systems(self):
-        Path(".DS_Store").touch()
-        refuse_others(Path(), {"ours"}, "a test")
-        Path("theirs").touch()
-        with pytest.raises(InputError, match="holds 'theirs'"):
-            refuse_others(Path(), {"ours"}, "a test")
 
 
 class TestStandardOutput:

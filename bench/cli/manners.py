@@ -126,17 +126,6 @@ def shown(kept: Path) -> Iterator[None]:
         click.echo(f"Standard output cannot be written ({reason}); results: {kept}", err=True)
 
 
-@contextmanager
-def resumable(folder: Path) -> Iterator[None]:
-    """Work of which a folder keeps what is done: on Ctrl-C it says so."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        raise Interrupted(
-            f"Interrupted: what is done is kept in {folder}; the same command goes on with it."
-        ) from error
-
-
 def tell_compiling() -> None:
     """Say so if the kernels are not compiled yet, for it takes time that is not explained else."""
     from plausibench.kernels.cache import compiled

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shlex
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -169,36 +169,6 @@ def setting(text: str) -> tuple[str, Any]:
         return name, tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return name, value
-
-
-def taken_options(
-    experiment: str, given: Mapping[str, Any], taken: Iterable[str]
-) -> dict[str, Any]:
-    """Options of ``run`` that were given to an experiment.
-
-    Parameters
-    ----------
-    experiment
-        Its name.
-    given
-        Options by field; None or empty for those that were not given.
-    taken
-        Those that it takes, besides what all take.
-
-    Raises
-    ------
-    InputError
-        If it does not take one.
-    """
-    options = {name: value for name, value in given.items() if value not in (None, ())}
-    known = [*taken, "out", "jobs", "format", "no_pictures"]
-    for name in options:
-        if name not in known:
-            raise InputError(
-                f"{name}: the experiment {experiment} does not take this option; it takes "
-                f"{', '.join(known)} and dry_run"
-            )
-    return options
 
 
 def hidden_sizes(text: str) -> tuple[int, ...]:

@@ -246,7 +246,7 @@ def merge(runs: tuple[Path, ...], out: Path) -> None:
     from plausibench.bench.running.merging import merge as merged
 
     found, notes = merged(runs, out)
-    click.echo(f"{found.finished} jobs of {len(runs)} directories: {out}")
+    click.echo(f"{found.finished} jobs: {out}")
     for note in (*notes, *found.remarks()):
         click.echo(note, err=True)
 

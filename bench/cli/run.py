@@ -11,6 +11,7 @@ import click
 
 from plausibench.bench.cli.manners import Place, columns, complete, shown, text_width
 from plausibench.bench.cli.running import (
+    dry_run_option,
     executor,
     jobs_option,
     out_option,
@@ -122,7 +123,7 @@ def _number(option: str, text: str) -> Callable[[Any], Any]:
 @_names("--format", "Of pictures: png, svg, pdf")
 @click.option("--no-pictures", is_flag=True, help="Draw nothing; plausibench plot does so later.")
 @click.option("--all", "everything", is_flag=True, help="figure2: every rule that there is.")
-@click.option("--dry-run", is_flag=True, help="Print what would be computed, and stop.")
+@dry_run_option
 def run(
     study: str | None,
     out: Path | None,

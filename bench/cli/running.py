@@ -32,9 +32,6 @@ shard_option: Option = click.option(
 scheduler_option: Option = click.option(
     "--scheduler", metavar="ADDRESS", help="Dask scheduler to compute on, such as tcp://host:8786."
 )
-resume_option: Option = click.option(
-    "--resume", type=Place(), metavar="DIR", help="Continue the run in this directory."
-)
 dry_run_option: Option = click.option(
     "--dry-run", is_flag=True, help="Print what would be computed, and stop."
 )

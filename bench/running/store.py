@@ -30,12 +30,16 @@ if TYPE_CHECKING:
 
 STUDY, JOBS, SOURCES = "study.toml", "jobs.json", "sources.json"
 RECORDS, ORIGINS = "records", "origins"
-OUTDATED = {"spec.toml": "run {file}", "study.json": "run STUDY", "replications.json": "replicate"}
+OUTDATED = {
+    "spec.toml": "run {file}",
+    "study.json": "run {study}",
+    "replications.json": "replicate --all",
+}
 """What makes a directory one of format 1, with the command that made it."""
 NOTHING: dict[str, Any] = {"cites": [], "data": {}}
 """Sources of a run whose components cite nothing and have no data."""
 SAID = 5
-"""Values of a column that are named where no job is finished of them."""
+"""Values of a column that are named where no job is finished of them; runs in a folder."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,10 @@ class Run:
         run = cls(Path(path))
         if not os.path.isfile(run.path / STUDY):
             _refuse_outdated(run.path)
-            raise InputError(f"run: {show(str(path))} is not a run directory; it lacks {STUDY}")
+            raise InputError(
+                f"run: {show(str(path))} is not a run directory; it lacks {STUDY}"
+                f"{_runs_below(run.path)}"
+            )
         schema = run._header.get("schema")
         if schema != SCHEMA:
             raise InputError(
@@ -459,14 +466,32 @@ def _frame(rows: Iterable[Row], first: Iterable[str]) -> "pd.DataFrame":
     return pd.DataFrame(columns)
 
 
+def _runs_below(path: Path) -> str:
+    """Which run directories lie in a folder, such as those of the stages of a study."""
+    if not os.path.isdir(path):
+        return ""
+    files = [file for depth in ("*", "*/*") for file in sorted(path.glob(f"{depth}/{STUDY}"))]
+    named = ", ".join(shlex.quote(str(file.parent)) for file in files[:SAID])
+    return f"; there are {named}" if files else ""
+
+
 def _refuse_outdated(path: Path) -> None:
     for name, command in OUTDATED.items():
         if os.path.isfile(path / name):
-            anew = command.format(file=shlex.quote(str(path / name)))
+            file = path / name
+            anew = command.format(file=shlex.quote(str(file)), study=_former_study(file))
             raise InputError(
                 f"run: {path} has format 1, of an older version; compute it anew: plausibench "
                 f"{anew} --out {shlex.quote(f'{path}-2')}"
             )
+
+
+def _former_study(file: Path) -> str:
+    """Name of the study in a file of format 1."""
+    with suppress(InputError):
+        if about := decoded(file, lambda content: isinstance(content, dict)):
+            return shlex.quote(str(about.get("experiment", "STUDY")))
+    return "STUDY"
 
 
 def _refuse_foreign(path: Path) -> None:

@@ -39,7 +39,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for text in self.rules:
-            if is_known(text):
+            if not isinstance(text, str) or is_known(text):
                 select("rule", text)
 
 

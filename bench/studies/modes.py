@@ -42,7 +42,7 @@ from plausibench.bench.optimisers import make_optimiser
 from plausibench.bench.running.job import Job, Row
 from plausibench.bench.selectors import select
 from plausibench.bench.statistics import GROUPS
-from plausibench.bench.studies.study import Study
+from plausibench.bench.studies.study import Study, each
 from plausibench.bench.tasks.contextual_integration import ContextualIntegration
 from plausibench.bench.tasks.row_by_row import RowByRow
 from plausibench.bench.tasks.task import Task
@@ -176,9 +176,7 @@ class Options:
         integer("samples", self.samples, least=RUN * GROUPS)
         integer("seeds", self.seeds, least=2)
         integer("seed", self.seed, least=0)
-        # In a file they are tables and lists.
-        arms = (arm if isinstance(arm, Arm) else Arm(**arm) for arm in self.arms)
-        object.__setattr__(self, "arms", tuple(arms))
+        object.__setattr__(self, "arms", each("arms", Arm, self.arms))
         timed = tuple((neurons, tuple(numbers)) for neurons, numbers in self.timed)
         object.__setattr__(self, "timed", timed)
 

@@ -1,6 +1,7 @@
 """What the results of a study say: its tables and pictures."""
 
 import importlib
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from plausibench.bench.running.store import Run
@@ -21,7 +22,7 @@ def study_of(run: Run) -> Study:
         If it is not known here: reading a run loads no plug-in.
     """
     if run.study not in names():
-        files = " ".join(f"--plugin {file}" for file in run.plugins) or "--plugin FILE"
+        files = " ".join(f"--plugin {shlex.quote(file)}" for file in run.plugins) or "--plugin FILE"
         raise InputError(
             f"study: {run.path} is of {run.study!r}, which is not known here; if a plug-in defines "
             f"it, give {files}"
@@ -47,8 +48,9 @@ def reported(run: Run) -> "tuple[dict[str, Table], list[Picture]]":
     except Exception as error:
         if (run.jobs["status"] == "done").all():
             raise
-        raise InputError(
+        said = (
             f"run: {run.path} lacks results that the report of the study {run.study} needs "
-            f"({type(error).__name__}: {' '.join(str(error).split())}); {' '.join(run.remarks())}"
-        ) from error
+            f"({type(error).__name__}: {' '.join(str(error).split())})"
+        )
+        raise InputError("; ".join([said, *run.remarks()])) from error
     return tables, pictures

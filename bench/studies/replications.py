@@ -45,7 +45,7 @@ class Options:
         if self.data is not None:
             if not any(recipe.needs for recipe in recipes):
                 raise InputError(f"data: {', '.join(self.names)} needs none; leave {self.data} out")
-            object.__setattr__(self, "data", os.path.abspath(os.path.expanduser(self.data)))
+            object.__setattr__(self, "data", os.path.abspath(os.path.expanduser(str(self.data))))
             Mnist(self.data).load()
 
 

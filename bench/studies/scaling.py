@@ -27,7 +27,7 @@ gaussian smoothing of it ends at sigma squared), while node perturbation has ter
 of the bias at 0.1, beyond which it is not fitted.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -43,7 +43,7 @@ from plausibench.bench.moments import RUN
 from plausibench.bench.quick import gradient
 from plausibench.bench.running.job import Job, Row
 from plausibench.bench.statistics import GROUPS, GroupSums, interval, quantities
-from plausibench.bench.studies.study import Study
+from plausibench.bench.studies.study import Study, each
 from plausibench.bench.vectors import vector, vectors
 from plausibench.kernels.errors import integer
 from plausibench.kernels.streams import generator, stream
@@ -184,14 +184,7 @@ class Options:
         integer("samples", self.samples, least=RUN * GROUPS)
         integer("seeds", self.seeds, least=2)
         integer("seed", self.seed, least=0)
-        object.__setattr__(self, "points", tuple(map(_point, self.points)))
-
-
-def _point(given: Point | Mapping[str, Any]) -> Point:
-    """A point, also from the table that it is in a file."""
-    if isinstance(given, Point):
-        return given
-    return Point(**{**given, "sizes": tuple(given["sizes"])})
+        object.__setattr__(self, "points", each("points", Point, self.points))
 
 
 def jobs(options: Options) -> list[Job]:

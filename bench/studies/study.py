@@ -3,18 +3,19 @@
 import importlib
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from plausibench.bench import registry, studies
 from plausibench.bench.running.job import Job
 from plausibench.bench.running.store import Run
-from plausibench.kernels.errors import InputError, choose
+from plausibench.kernels.errors import InputError, choose, refusal
 
 GROUP = "plausibench.studies"
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,43 @@ class Study:
     def choose(self, given: Mapping[str, Any]) -> Any:
         """Options of the study from plain values; what is not given has its default.
 
+        One value in place of a list is a list of one.
+
         Raises
         ------
         InputError
             If it has no such option, or a value is not allowed.
         """
+        lists = {field.name for field in fields(self.options) if isinstance(field.default, tuple)}
         values = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
+        values |= {
+            name: (value,)
+            for name, value in values.items()
+            if name in lists and not isinstance(value, tuple)
+        }
         return registry.configure("study", self.name, self.options, values)
+
+
+def each(
+    name: str, kind: type[Item], given: Iterable[Item | Mapping[str, Any]]
+) -> tuple[Item, ...]:
+    """Values of an option that are dataclasses, also from the tables that they are in a file.
+
+    Raises
+    ------
+    InputError
+        If one is neither, or has not the fields.
+    """
+    made: list[Item] = []
+    for number, value in enumerate(given, 1):
+        if isinstance(value, kind):
+            made.append(value)
+        elif isinstance(value, Mapping):
+            values = {field: tuple(v) if isinstance(v, list) else v for field, v in value.items()}
+            made.append(registry.configure(name, str(number), kind, values))
+        else:
+            raise refusal(name, value, f"a table for each {kind.__name__.lower()}")
+    return tuple(made)
 
 
 @dataclass(frozen=True)

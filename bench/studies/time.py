@@ -18,7 +18,7 @@ feedback from the transposed readout; with random feedback it is there without r
 a cue at the first step and an outcome after a delay, what is left out is what bridges the delay.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from plausibench.bench.moments import RUN
 from plausibench.bench.running.job import Job, Row
 from plausibench.bench.selectors import select
 from plausibench.bench.statistics import GROUPS
-from plausibench.bench.studies.study import Study
+from plausibench.bench.studies.study import Study, each
 from plausibench.kernels.errors import integer
 from plausibench.kernels.streams import generator, stream
 from plausibench.objectives.batch import Batch
@@ -212,14 +212,7 @@ class Options:
         integer("samples", self.samples, least=RUN * GROUPS)
         integer("seeds", self.seeds, least=2)
         integer("seed", self.seed, least=0)
-        object.__setattr__(self, "points", tuple(map(_point, self.points)))
-
-
-def _point(given: Point | Mapping[str, Any]) -> Point:
-    """A point, also from the table that it is in a file."""
-    if isinstance(given, Point):
-        return given
-    return Point(**{**given, "rules": tuple(given["rules"])})
+        object.__setattr__(self, "points", each("points", Point, self.points))
 
 
 def jobs(options: Options) -> list[Job]:

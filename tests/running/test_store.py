@@ -352,6 +352,13 @@ class TestRefusals:
         assert f"plausibench run '{folder}/spec.toml' --out '{folder}-2'" in sentence
         assert refusal(Run.create, folder, "toy", {}, {}) == sentence
 
+    @pytest.mark.parametrize(
+        ("content", "name"), [('{"experiment": "tags"}', "tags"), ("[]", "STUDY"), ("{", "STUDY")]
+    )
+    def test_of_a_study_in_the_former_format_gives_its_name(self, tmp_path, content, name):
+        (tmp_path / "study.json").write_text(content)
+        assert f"plausibench run {name} --out {tmp_path}-2" in refusal(Run.open, tmp_path)
+
     @pytest.mark.parametrize("schema", [SCHEMA + 1, 1, '"2"', "true"])
     def test_of_another_format_says_which(self, run, schema):
         file = run.path / "study.toml"
@@ -362,6 +369,12 @@ class TestRefusals:
     def test_of_what_is_no_run_directory(self, tmp_path, name):
         (tmp_path / "file").write_text("")
         assert "lacks study.toml" in refusal(Run.open, tmp_path / name)
+
+    def test_of_a_folder_of_runs_names_them(self, tmp_path):
+        for name in ("digits/tuning", "digits/run", "other"):
+            Run.create(tmp_path / name, "toy", {}, {})
+        there = [str(tmp_path / name) for name in ("other", "digits/run", "digits/tuning")]
+        assert refusal(Run.open, tmp_path).endswith(f"there are {', '.join(there)}")
 
     @pytest.mark.parametrize(
         ("study", "options", "said"),
@@ -379,6 +392,10 @@ class TestRefusals:
         (tmp_path / "thesis.tex").write_text("")
         assert "holds 'thesis.tex'" in refusal(Run.create, tmp_path, "toy", {}, {})
         assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+
+    def test_hidden_files_are_the_systems(self, tmp_path):
+        (tmp_path / ".DS_Store").touch()
+        assert Run.create(tmp_path, "toy", {}, {}).study == "toy"
 
     def test_of_a_file(self, tmp_path):
         (tmp_path / "file").write_text("")

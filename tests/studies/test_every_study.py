@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,9 @@ def test_a_run_of_an_unknown_study_names_the_plug_in(whole, monkeypatch):
         assert (
             "'my_study', which is not known here; if a plug-in defines it, give --plug" in sentence
         )
+    spaced = Run.create("spaced", "my_study", {}, {}, plugins=["my studies/my_study.py"])
+    given = shlex.split(call("table", spaced.path, code=2)[1])
+    assert given[-2:] == ["--plugin", str(Path("my studies/my_study.py").resolve())]
     # What needs no report needs no plug-in.
     call("merge", path, "--out", "merged")
     call("cite", path)

@@ -122,6 +122,12 @@ class TestPlugin:
         driver.run("powers", options, powers.jobs(options), tmp_path / "run")
         assert powers.choose(Run.open(tmp_path / "run").options) == options
 
+    def test_one_value_in_place_of_a_list_is_a_list_of_one(self, plugin):
+        load_plugins([plugin()])
+        powers = find("powers")
+        assert powers.choose({"numbers": 4}) == powers.choose({"numbers": [4]})
+        assert find("tags").choose({"rules": "reinforce"}).rules == ("reinforce",)
+
     def test_that_was_edited_replaces_what_it_was(self, plugin):
         path = plugin()
         load_plugins([path])
@@ -218,3 +224,21 @@ class TestInstalled:
 @pytest.mark.parametrize("values", [{"options": dict}, {"report": "module"}, {"report": ":f"}])
 def test_what_is_no_study_is_refused(values):
     assert refusal(lambda: made(**values)).startswith("study installed: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("tags", {"rules": 3}, "rule: 3 is not a text"),
+        ("certificates", {"rules": 3}, "rule: 3 is not a text"),
+        ("replications", {"names": 3}, "replication: 3 is not known"),
+        ("replications", {"data": 3}, "3' is not a directory of IDX files"),
+        ("scaling", {"points": 3}, "points: 3 is not a table for each point"),
+        ("scaling", {"points": [{"axes": "x"}]}, "points 1: 'axes' is not an option"),
+        ("time", {"points": {"axis": "x"}}, "points 1: the option value must be given"),
+        ("modes", {"arms": "x"}, "arms: 'x' is not a table for each arm"),
+    ],
+)
+def test_options_of_another_kind_are_refused(name, given, said):
+    with pytest.raises(InputError, match=f"^study {name}: .*{said}"):
+        find(name).choose(given)
