@@ -183,6 +183,7 @@ def _run_study(
     if how.dry_run:
         click.echo(_outline(study, options, folder))
         return
+    study.reporter()  # what cannot be shown is not computed
     report_runs(_perform(study, options, folder, how), how)
 
 
@@ -190,7 +191,7 @@ def _outline(study: "Study", options: Any, folder: Path) -> str:
     """What a study would do."""
     from collections.abc import Generator
 
-    work = study.jobs(options)
+    work = study.work(options)
     if isinstance(work, Generator):
         stage = next(work)
         said = f"Stages of the study {study.name}, the first in {folder / stage.folder}."

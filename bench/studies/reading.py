@@ -1,8 +1,7 @@
 """What the results of a study say: its tables and pictures."""
 
-import importlib
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from plausibench.bench.running.store import Run
 from plausibench.bench.studies.study import Study, find, names
@@ -41,13 +40,14 @@ def reported(run: Run) -> "tuple[dict[str, Table], list[Picture]]":
     study = study_of(run)
     if run.frame.empty:
         raise InputError(f"run: {run.path} has no results yet")
-    module, _, function = study.report.partition(":")
-    report: Any = getattr(importlib.import_module(module), function)
+    report = study.reporter()
     try:
         tables, pictures = report(run.frame)
     except Exception as error:
         if (run.jobs["status"] == "done").all():
-            raise
+            raise InputError(
+                f"study {study.name}: its report raises {type(error).__name__}: {error}"
+            ) from error
         said = (
             f"run: {run.path} lacks results that the report of the study {run.study} needs "
             f"({type(error).__name__}: {' '.join(str(error).split())})"

@@ -49,7 +49,7 @@ def run(
     InputError
         As the driver.
     """
-    work = study.jobs(options)
+    work = study.work(options)
     if named := getattr(options, "plugins", ()):
         # Where they lie is none of the options with which a run is continued.
         options, plugins = replace(options, plugins=()), (*plugins, *named)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from plausibench.bench import registry, studies
 from plausibench.bench.running.job import Job
 from plausibench.bench.running.store import Run
-from plausibench.kernels.errors import InputError, choose, refusal
+from plausibench.kernels.errors import InputError, choose, refusal, show
 
 GROUP = "plausibench.studies"
 Item = TypeVar("Item")
@@ -60,6 +60,47 @@ class Study:
             raise InputError(
                 f"study {self.name}: its report {self.report!r} is not of the form module:function"
             )
+
+    def work(self, options: Any) -> "list[Job] | Stages":
+        """The jobs of some options, or the stages of jobs.
+
+        Raises
+        ------
+        InputError
+            If they cannot be made, or are no jobs.
+        """
+        try:
+            made = self.jobs(options)
+            if isinstance(made, Generator):
+                return made
+            jobs = list(made)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"study {self.name}: making its jobs raises {type(error).__name__}: {error}"
+            ) from error
+        for job in jobs:
+            if not isinstance(job, Job):
+                raise InputError(f"study {self.name}: {show(job)} among its jobs is not a Job")
+        return jobs
+
+    def reporter(self) -> Callable[..., Any]:
+        """The function that makes tables and pictures.
+
+        Raises
+        ------
+        InputError
+            If there is none of that name.
+        """
+        module, _, function = self.report.partition(":")
+        try:
+            found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+        except (ImportError, AttributeError) as error:
+            raise InputError(
+                f"study {self.name}: its report {self.report} cannot be imported ({error})"
+            ) from error
+        return found
 
     def choose(self, given: Mapping[str, Any]) -> Any:
         """Options of the study from plain values; what is not given has its default.

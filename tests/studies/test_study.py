@@ -242,3 +242,33 @@ def test_what_is_no_study_is_refused(values):
 def test_options_of_another_kind_are_refused(name, given, said):
     with pytest.raises(InputError, match=f"^study {name}: .*{said}"):
         find(name).choose(given)
+
+
+def raises(options):
+    raise KeyError("seed")
+
+
+@pytest.mark.parametrize(
+    ("jobs", "said"),
+    [
+        (raises, "study broken: making its jobs raises KeyError: 'seed'"),
+        (lambda options: [1], "study broken: 1 among its jobs is not a Job"),
+        (lambda options: None, "study broken: making its jobs raises TypeError: .*"),
+    ],
+)
+def test_jobs_that_cannot_be_made_are_told_in_one_sentence(jobs, said):
+    broken = Study("broken", "", Study, (), jobs, "nowhere:report")
+    with pytest.raises(InputError, match=f"^{said}$"):
+        broken.work(None)
+
+
+@pytest.mark.parametrize("report", ["nowhere:report", "plausibench.bench.studies.tags:nothing"])
+def test_a_report_that_cannot_be_imported_is_told(report):
+    broken = Study("broken", "", Study, (), list, report)
+    with pytest.raises(InputError, match=f"^study broken: its report {report} cannot be imported"):
+        broken.reporter()
+
+
+@pytest.mark.parametrize("name", study.names())
+def test_every_study_has_its_report(name):
+    assert callable(study.find(name).reporter())
