@@ -12,6 +12,7 @@ from plausibench.bench import registry
 from plausibench.bench.optimisers import OPTIMISERS
 from plausibench.bench.selectors import select
 from plausibench.kernels.errors import InputError, choose, integer, number, positive, refusal, sizes
+from plausibench.kernels.streams import MOST_SEEDS
 
 PROTOCOLS = ("shared", "own")
 PAIRINGS = ("first", "all")
@@ -142,7 +143,8 @@ class Spec:
         steps = {integer("checkpoints", step, least=0) for step in self._listed("checkpoints")}
         self._set("checkpoints", tuple(sorted(steps)))
         for name in COUNTS:
-            self._set(name, integer(name, getattr(self, name), least=1))
+            most = MOST_SEEDS if name == "seeds" else None
+            self._set(name, integer(name, getattr(self, name), least=1, most=most))
         self._set("seed", integer("seed", self.seed, least=0))
         choose("optimiser", self.optimiser, OPTIMISERS)
         self._set("learning_rate", positive("learning_rate", self.learning_rate))

@@ -10,6 +10,9 @@ from plausibench.kernels.errors import integer, refusal
 
 Identity: TypeAlias = "str | int | float | tuple[Identity, ...]"
 
+MOST_SEEDS = 100_000
+"""Seeds of one run: more would be more files than a folder holds with ease."""
+
 
 def stream(seed: int, *identity: Identity) -> int:
     """Key of the random stream that belongs to ``identity`` under ``seed``.

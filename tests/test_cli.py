@@ -343,7 +343,7 @@ REFUSED = {
     ("run", "--rules", "node_perturbation[sigma"): "rule: .* lacks its closing bracket",
     ("run", "--samples", "0"): "samples: 0 is not a whole number of at least 1",
     ("run", "--samples", "many"): "Invalid value for '--samples': 'many' is not a valid integer.",
-    ("run", "--seeds", "-1"): "seeds: -1 is not a whole number of at least 1",
+    ("run", "--seeds", "-1"): "seeds: -1 is not a whole number from 1 to 100000",
     ("run", "--seed", "-1"): "seed: -1 is not a whole number of at least 0",
     ("run", "--jobs", "0"): "jobs: 0 is not a whole number of at least 1",
     ("run", "--checkpoints", "-5"): "checkpoints: -5 is not a whole number of at least 0",

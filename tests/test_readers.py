@@ -17,7 +17,7 @@ from plausibench.bench import registry
 from plausibench.bench.citations import cited
 from plausibench.bench.cli import main
 from plausibench.bench.running.merging import merge
-from plausibench.bench.running.store import Run
+from plausibench.bench.running.store import Run, signed
 from plausibench.bench.shards import Shard
 from plausibench.bench.spec import Spec
 from plausibench.bench.sweep import units
@@ -144,6 +144,8 @@ class Mine(FeedbackAlignment):
         for file in part.rglob("*.*"):
             text = file.read_text()
             file.write_text(text.replace("feedback_alignment", evil))
+        for file in (part / "records").iterdir():
+            file.write_text(json.dumps(signed(json.loads(file.read_text()))))
         file = part / "study.toml"
         file.write_text(file.read_text().replace("plugins = []", "plugins = ['evil.py']", 1))
         Path("evil.py").write_text(evil)
@@ -284,7 +286,7 @@ class TestOverlappingShares:
         for key in list(whole.due)[:2]:
             record = json.loads(whole.file(key).read_bytes())
             record["rows"][0]["value"] *= 1 + 1e-13
-            (part / "records" / f"{key}.json").write_text(json.dumps(record))
+            (part / "records" / f"{key}.json").write_text(json.dumps(signed(record)))
             origin = {**whole.origins[key], "processor": "Abacus"}
             (part / "origins" / f"{key}.json").write_text(json.dumps(origin))
         assert "different processor (" in read("table", part)[0]

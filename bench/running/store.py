@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -323,16 +324,21 @@ class Run:
 
 
 def encode_record(key: str, about: Row, outcome: Outcome) -> bytes:
-    """What is kept of a job: all that is the same wherever it is computed."""
-    return encode(
-        {
-            "key": key,
-            "about": about,
-            "status": outcome.status,
-            "reason": outcome.reason,
-            "rows": outcome.rows,
-        }
-    )
+    """What is kept of a job: all that is the same wherever it is computed, and a digest of it."""
+    content = {
+        "key": key,
+        "about": about,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "rows": outcome.rows,
+    }
+    return encode(signed(content))
+
+
+def signed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with its digest, by which a changed letter or digit is known."""
+    bare = {name: value for name, value in content.items() if name != "digest"}
+    return {**bare, "digest": blake2b(encode(bare), digest_size=8).hexdigest()}
 
 
 def differences(origins: Iterable[Mapping[str, Any]]) -> str:
@@ -438,6 +444,7 @@ def _is_record(content: Any, key: str, about: Row) -> bool:
         and isinstance(content.get("reason"), str)
         and isinstance(content.get("rows"), list)
         and all(map(_is_row, content["rows"]))
+        and content == signed(content)
     )
 
 

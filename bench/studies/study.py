@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from plausibench.bench import registry, studies
 from plausibench.bench.running.job import Job
 from plausibench.bench.running.store import Run
-from plausibench.kernels.errors import InputError, choose, refusal, show
+from plausibench.kernels.errors import InputError, choose, integer, refusal, show
+from plausibench.kernels.streams import MOST_SEEDS
 
 GROUP = "plausibench.studies"
 Item = TypeVar("Item")
@@ -112,6 +113,8 @@ class Study:
         InputError
             If it has no such option, or a value is not allowed.
         """
+        if "seeds" in given:
+            integer("seeds", given["seeds"], most=MOST_SEEDS)
         lists = {field.name for field in fields(self.options) if isinstance(field.default, tuple)}
         values = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
         values |= {

@@ -9,7 +9,7 @@ import pytest
 import toy_jobs
 from plausibench.bench.running import driver
 from plausibench.bench.running.merging import merge
-from plausibench.bench.running.store import Run
+from plausibench.bench.running.store import Run, signed
 from plausibench.bench.shards import Shard
 from plausibench.kernels.errors import InputError
 from toy_jobs import files, job, jobs
@@ -41,7 +41,7 @@ def edited(run, number, content=None, origin=None):
     key = list(run.due)[number]
     for folder, change in (("records", content), ("origins", origin)):
         file = run.file(key, folder)
-        file.write_text(json.dumps({**json.loads(file.read_bytes()), **(change or {})}))
+        file.write_text(json.dumps(signed({**json.loads(file.read_bytes()), **(change or {})})))
     return key
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from plausibench.bench.running import driver
 from plausibench.bench.running.files import decoded, encode, publish
-from plausibench.bench.running.job import SCHEMA, Outcome, compute, plain
+from plausibench.bench.running.job import SCHEMA, Job, Outcome, compute, plain
 from plausibench.bench.running.store import Run, differences, plain_options
 from plausibench.kernels.errors import InputError
 from toy_jobs import due, files, job, jobs
@@ -434,3 +434,16 @@ def test_options_in_a_file_are_those_compared(value):
     options = plain_options({"value": value, "tuple": tuple("ab"), "none": None})
     assert options == {"value": value, "tuple": ["a", "b"]}
     assert plain_options(options) == options
+
+
+@pytest.mark.parametrize("change", [(b'"n"', b'" n"'), (b"1", b"2"), (b"null", b"true")])
+def test_a_changed_letter_or_digit_is_a_damaged_record(tmp_path, change):
+    """Though it is JSON still, and of the right types."""
+    made = Job({"case": "a"}, print, (), depends="nothing")
+    run = Run.create(tmp_path / "run", "toy", {}, {made.key: made.about}, ())
+    run.keep(made, Outcome("done", "", [{"n": 1, "low": None}]))
+    assert Run(run.path).read(made.key).rows == [{"n": 1, "low": None}]
+    head, rows = run.file(made.key).read_bytes().split(b'"rows"')
+    run.file(made.key).write_bytes(head + b'"rows"' + rows.replace(*change, 1))
+    with pytest.raises(InputError, match="is damaged"):
+        Run(run.path).read(made.key)
