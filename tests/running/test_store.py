@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from plausibench.bench.running import driver
 from plausibench.bench.running.files import decoded, encode, publish
 from plausibench.bench.running.job import SCHEMA, Job, Outcome, compute, plain
-from plausibench.bench.running.store import Run, differences, plain_options
+from plausibench.bench.running.store import Run, differences, plain_options, signed
 from plausibench.kernels.errors import InputError
 from toy_jobs import due, files, job, jobs
 
@@ -263,7 +263,7 @@ class TestDamage:
         key = list(run.due)[1]
         record = json.loads(run.file(key).read_bytes())
         if isinstance(content, dict):
-            content = json.dumps({**record, **content}).encode()
+            content = json.dumps(signed({**record, **content})).encode()
         run.file(key).write_bytes(content)
         for name in ("frame", "jobs"):
             sentence = refusal(getattr, Run.open(run.path), name)
