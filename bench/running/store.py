@@ -419,9 +419,14 @@ def _listed(due: Mapping[str, Row]) -> bytes:
 
 def _is_list_of_jobs(content: Any) -> bool:
     return isinstance(content, list) and all(
-        isinstance(job, dict) and isinstance(job.get("key"), str) and _is_row(job.get("about"))
+        isinstance(job, dict) and _is_key(job.get("key")) and _is_row(job.get("about"))
         for job in content
     )
+
+
+def _is_key(content: Any) -> bool:
+    """Whether it can be the key of a job, which names files."""
+    return isinstance(content, str) and 0 < len(content) <= 64 and content.isalnum()
 
 
 def _is_sources(content: Any) -> bool:

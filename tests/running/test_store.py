@@ -274,7 +274,10 @@ class TestDamage:
         run.file(one).write_bytes(b"")
         assert all(Run.open(run.path).read(key).status == "done" for key in others)
 
-    @pytest.mark.parametrize("content", [b"", b"{}", b"[3]", b'[{"key": 1, "about": {}}]', None])
+    @pytest.mark.parametrize(
+        "content",
+        [b"", b"{}", b"[3]", b'[{"key": 1, "about": {}}]', b'[{"key": "../a", "about": {}}]', None],
+    )
     def test_of_the_list_of_jobs_is_said(self, run, content):
         file = run.path / "jobs.json"
         file.unlink() if content is None else file.write_bytes(content)
