@@ -370,6 +370,15 @@ def test_bytes_are_the_same_every_time(few, tmp_path):
     assert b"dc:date" not in one[0]
 
 
+def test_axes_lie_in_the_same_place_every_time(few):
+    """To the last bit: a coordinate that is rounded for a file is then rounded alike."""
+    places = {
+        tuple(tuple(axes.get_position().bounds) for axes in variance_budget(*few).figure.axes)
+        for _ in range(15)
+    }
+    assert len(places) == 1
+
+
 def test_refuses_formats_and_folders(few, tmp_path):
     with pytest.raises(InputError, match="format: 'jpg' is not known; choose one of png"):
         save_all(*few, tmp_path, ["jpg"])

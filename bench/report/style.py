@@ -295,6 +295,12 @@ def finished(name: str, figure: Figure, caption: str) -> Picture:
     with theme():
         figure.draw_without_rendering()
     figure.set_layout_engine("none")
+    # The solver of the layout adds in an order that differs between drawings: the last bits go.
+    for axes in figure.axes:
+        axes.set_position(np.round(axes.get_position(original=True).bounds, 6))
+        axes.set_in_layout(True)
+    for text in [text for part in (figure, *figure.subfigs) for text in part.texts]:
+        text.set_position(np.round(text.get_position(), 6))
     return Picture(name, figure, caption)
 
 
