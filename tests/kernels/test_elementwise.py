@@ -328,6 +328,7 @@ def test_processor_does_not_matter(tmp_path):
         "NUMBA_CPU_NAME": "generic",
         "NUMBA_CPU_FEATURES": "",
         "NUMBA_CACHE_DIR": str(tmp_path),
+        "PYTHONPATH": str(Path(__file__).parents[1]),  # the naive twins
     }
     elsewhere = subprocess.run(
         [sys.executable, "-c", "import test_elementwise as here; print(here.bits())"],

@@ -9,7 +9,7 @@ import pytest
 from plausibench import bench
 from plausibench.kernels.errors import InputError
 
-PAGE = (Path(__file__).parent.parent / "docs" / "adapter.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "adapter.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 
 

@@ -33,11 +33,11 @@ from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule
 from sweeps import run
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUN_ELSEWHERE = {"reference_run"}
-"""Pages whose commands tests/test_reference_run.py runs as they stand."""
+"""Pages whose commands tests/project/test_reference_run.py runs as they stand."""
 SHOWN = {"text"}
 """Languages of blocks that are only shown."""
 SMALL = Spec(
@@ -245,7 +245,7 @@ def run_source(words):
 
 def run_pytest(words):
     """Which tests it would run; of a file where all are asked for."""
-    few = [] if any(word.endswith(".py") for word in words) else ["tests/test_packaging.py"]
+    few = [] if any(word.endswith(".py") for word in words) else ["tests/project/test_packaging.py"]
     options = ["--collect-only", "--quiet", "-p", "no:cacheprovider"]
     finish(sys.executable, "-m", "pytest", *options, *words, *few, folder=ROOT)
 

@@ -13,7 +13,7 @@ from plausibench.bench.components import registry
 from plausibench.bench.studies.benchmark.starts import start
 from plausibench.bench.studies.study import names
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 RULES = list(registry.entries("rule"))
 UNPLACED = {"real_time_recurrent_learning"}

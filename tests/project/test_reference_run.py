@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from plausibench.bench.cli import main
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "reference_run.md"
 KEYS = ("task", "architecture", "objective", "rule", "protocol", "step")
 SAME = ("redrawn", "samples", "reference", "seeds", "status", "reason")

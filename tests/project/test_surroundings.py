@@ -364,7 +364,7 @@ def test_without_what_only_posix_has_a_sweep_runs():
 def test_these_tests_heed_an_interrupt_where_the_shell_ignores_it():
     script = f"""
         import sys
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        sys.path.insert(0, {str(Path(__file__).parents[1])!r})
         import conftest, signal
         print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
     """
