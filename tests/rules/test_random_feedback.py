@@ -1,12 +1,28 @@
-"""Feedback weights keep their size relative to forward weights, whatever the size of an image."""
+"""Random feedback: twins, means over its draws, and its size beside that of forward weights."""
 
 from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import naive_feedback
+from feedback_cells import (
+    NETWORKS,
+    activations,
+    assert_close,
+    cell,
+    drawn,
+    objectives,
+    seeds,
+    shapes,
+    situation,
+    stacked,
+)
 from plausibench import bench
 from plausibench.bench.components.selectors import select
+from plausibench.rules.estimate import form
 
 SIDES = (8, 14, 28, 56)
 """Pixels of the images."""
@@ -81,3 +97,62 @@ def test_sign_symmetry_has_the_size_of_the_weights(architecture, side):
         expected = p.synapse.outer(signals[p.target], clean.presynaptic(p))
         apart = np.linalg.norm(estimates[p.name][0] - expected) / np.linalg.norm(expected)
         assert apart <= allowed, (p.name, apart)
+
+
+@settings(max_examples=20)
+@given(
+    shapes,
+    activations,
+    objectives,
+    seeds,
+    st.sampled_from(["feedback_alignment", "kolen_pollack", "weight_mirror", "learned_feedback"]),
+)
+def test_twins_of_layerwise_feedback(sizes, activation, objective, seed, name):
+    network, batch = cell(sizes, activation, seed)
+    rule = bench.make("rule", name)
+    state = rule.initial_state(network, seed)
+    twin = naive_feedback.layerwise(network, objective, batch, stacked(network, state))
+    for one in drawn(rule, network, objective, batch, seed):
+        assert_close(one, twin)
+
+
+class TestOverFeedback:
+    """Means over the random feedback, with the weights held."""
+
+    @pytest.mark.parametrize("where", NETWORKS)
+    @pytest.mark.parametrize(
+        "selector",
+        [
+            "feedback_alignment",
+            "direct_feedback_alignment",
+            "indirect_feedback_alignment",
+            "direct_random_target_projection",
+        ],
+    )
+    def test_second_moment_and_conditional_bias(self, selector, where, record_figure):
+        at = situation(selector, *NETWORKS[where])
+        clean = at.network.forward(at.batch.inputs)
+        law = at.rule.closed_form(
+            at.network, at.objective, at.batch, clean, frozenset({"feedback"})
+        )
+        exact = at.reference()
+        lengths, apart = dict.fromkeys(exact, 0.0), 0.0
+        for seed in range(5000):
+            state = at.rule.initial_state(at.network, seed)
+            found = at.rule.estimate(at.network, at.objective, at.batch, clean, state, None)
+            for name, array in form(at.network, found).items():
+                lengths[name] += np.sum(array**2) / 5000
+                apart += np.sum((array - exact[name]) ** 2) / 5000
+        top = at.network.output.name
+        for p in at.network.projections:
+            expected = law.variance[p.name] + np.sum(law.mean[p.name] ** 2)
+            ratio = lengths[p.name] / expected
+            record_figure(f"{selector}, {where}: E|g|^2 over its law, {p.name}", ratio, "1 +- 0.04")
+            assert abs(ratio - 1) < 0.04
+            assert (law.variance[p.name] == 0) == (p.target == top)
+        hidden = [p.name for p in at.network.projections if p.target != top]
+        expected = sum(law.variance[name] + np.sum(exact[name] ** 2) for name in hidden)
+        record_figure(
+            f"{selector}, {where}: mean conditional bias^2", apart / expected, "1 +- 0.04"
+        )
+        assert abs(apart / expected - 1) < 0.04
