@@ -233,8 +233,22 @@ TINY_OF = {
 }
 
 
-@pytest.mark.parametrize("name", list(TINY_OF))
-@pytest.mark.parametrize("rule", sorted(registry.entries("rule")))
+EVERYWHERE = {"backprop", "feedback_alignment", "node_perturbation", "predictive_coding"}
+"""Rules that use a network in ways of their own, and run on all of them; others on the first."""
+
+
+@pytest.mark.parametrize(
+    ("rule", "name"),
+    [
+        pytest.param(
+            rule,
+            name,
+            marks=() if rule in EVERYWHERE or name == "convolutional" else pytest.mark.acceptance,
+        )
+        for rule in sorted(registry.entries("rule"))
+        for name in TINY_OF
+    ],
+)
 def test_every_feed_forward_rule_runs(name, rule):
     """What the conformance suite asks holds for each rule that does not refuse."""
     made = bench.make("rule", rule)

@@ -35,6 +35,10 @@ READERS = {
 }
 QUICK = ["table", "compare", "merge", "cite"]
 """Those that draw nothing."""
+ALL = [
+    pytest.param(name, marks=pytest.mark.acceptance if name == "plot" else ()) for name in READERS
+]
+"""A report draws what ``plot`` draws."""
 MARK = b"\xef\xbb\xbf"
 
 
@@ -75,7 +79,7 @@ def read(name, folder):
 
 
 class TestIncomplete:
-    @pytest.mark.parametrize("name", READERS)
+    @pytest.mark.parametrize("name", ALL)
     def test_every_reader_says_so(self, part, name):
         keep(part, 8)
         printed, said = read(name, part)
@@ -128,7 +132,7 @@ class Mine(FeedbackAlignment):
         Path("mine.py").write_text(f"{self.RULE}# {Path.cwd()}, edited\n")
         if not there:
             os.unlink("mine.py")
-        for name in READERS if there else QUICK:
+        for name in [*QUICK, "report"] if there else QUICK:
             read(name, "run")
             shutil.rmtree("merged", ignore_errors=True)
         assert not Path("sprung").exists()
@@ -137,7 +141,7 @@ class Mine(FeedbackAlignment):
     def test_what_is_cited_is_what_the_components_say(self, whole):
         assert whole.sources["cites"] == cited(unit.identity() for unit in units(TINY))
 
-    @pytest.mark.parametrize("name", READERS)
+    @pytest.mark.parametrize("name", ALL)
     def test_of_a_hostile_run(self, part, name):
         """Whatever names it holds, they stay names."""
         evil = "__import__('os').system('touch sprung')"

@@ -461,11 +461,14 @@ def test_compatibility_has_no_empty_cell_without_a_reason():
     assert 0 < frame["runs"].sum() < len(frame)
 
 
-def test_compatibility_is_what_measuring_does():
-    """Of one combination in seven, since there are thousands."""
+@pytest.mark.parametrize(
+    ("each", "least"), [(29, 80), pytest.param(7, 300, marks=pytest.mark.acceptance)]
+)
+def test_compatibility_is_what_measuring_does(each, least):
+    """Of one combination in some, since there are thousands."""
     table, made = bench.compatibility(), 0
     assert (table["runs"] == (table["reason"] == "")).all()
-    for row in table[::7].itertuples():
+    for row in table[::each].itertuples():
         sized = any(
             f.name == "sizes" for f in fields(registry.find("architecture", row.architecture))
         )
@@ -487,4 +490,4 @@ def test_compatibility_is_what_measuring_does():
         else:
             with pytest.raises(InputError, match="rule: "):
                 bench.estimates(*arguments)
-    assert made > 300
+    assert made > least

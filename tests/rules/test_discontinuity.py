@@ -72,7 +72,14 @@ def variance_of_a_jump():
     return float((jump_weights(x, 1.0, "local_linear")[0] ** 2).sum(axis=1).mean())
 
 
-@pytest.mark.parametrize(("samples", "repeats"), [(500, 300), (2000, 150), (8000, 60)])
+@pytest.mark.parametrize(
+    ("samples", "repeats"),
+    [
+        (500, 300),
+        pytest.param(2000, 150, marks=pytest.mark.acceptance),
+        pytest.param(8000, 60, marks=pytest.mark.acceptance),
+    ],
+)
 def test_intervals_for_the_variance_cover_it(samples, repeats, record_figure):
     """At least 93 % of intervals of 95 %; about 84 % with lines through 4 trials.
 

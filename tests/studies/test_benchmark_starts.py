@@ -33,6 +33,8 @@ TINY = (
     *("--batch-size", "4", "--training-batch-size", "4", "--checkpoints", "1", "--jobs", "1"),
     *("--protocols", "own", "--no-pictures"),
 )
+FIRST = {starts.start([rule]): rule for rule in reversed(RULES)}.values()
+"""A rule for each place at which rules start."""
 BY_SEED = """
 from dataclasses import dataclass
 from typing import ClassVar
@@ -87,7 +89,13 @@ class TestRules:
         assert f" {rule} " in call("run", "--rules", rule, "--seeds", 1, "--dry-run").stdout
         assert Spec.of(spec.as_dict()) == spec
 
-    @pytest.mark.parametrize("rule", RULES)
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            pytest.param(rule, marks=() if rule in FIRST else pytest.mark.acceptance)
+            for rule in RULES
+        ],
+    )
     def test_run_by_their_name(self, rule, monkeypatch):
         no_picture = SimpleNamespace(save=lambda *_: None)
         monkeypatch.setattr(curves, "learning_curves", lambda _: no_picture)
