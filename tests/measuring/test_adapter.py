@@ -86,7 +86,8 @@ def pytorch_node_perturbation(parameters, batch, rng, sigma=1e-3):
     return found
 
 
-def test_node_perturbation_in_pytorch_agrees_with_the_rule():
+@pytest.mark.parametrize("samples", [500, pytest.param(2000, marks=pytest.mark.acceptance)])
+def test_node_perturbation_in_pytorch_agrees_with_the_rule(samples):
     """Values within the sum of the half-widths: by chance about once in 100 for each of two."""
     pytest.importorskip("torch")
     network = bench.make("architecture", "mlp", sizes=[6, 5, 3], seed=0)
@@ -97,14 +98,19 @@ def test_node_perturbation_in_pytorch_agrees_with_the_rule():
     generator = np.random.default_rng(0)
     batch = bench.Batch(generator.standard_normal((8, 6)), generator.integers(0, 3, 8))
     theirs = bench.measure_function(
-        pytorch_node_perturbation, network.parameters, batch, 2000, reference=(network, objective)
+        pytorch_node_perturbation,
+        network.parameters,
+        batch,
+        samples,
+        reference=(network, objective),
     )
-    ours = bench.measure(rule, network, objective, batch, 2000)
+    ours = bench.measure(rule, network, objective, batch, samples)
     for quantity in ("bias_squared", "variance"):
         (one, low, high), (two, lower, upper) = (interval(m, quantity) for m in (theirs, ours))
         assert abs(one - two) < (high - low + upper - lower) / 2
     exact = bench.measure(rule, network, objective, batch, method="exact").value("variance")
-    assert theirs.value("variance") == pytest.approx(exact, rel=0.1)
+    # Some four standard errors, of 2.3 % with 2000 draws.
+    assert theirs.value("variance") == pytest.approx(exact, rel=0.1 * (2000 / samples) ** 0.5)
 
 
 def quiet(parameters, batch, rng):
