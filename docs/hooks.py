@@ -113,6 +113,7 @@ def page(kind: str, name: str) -> str:
         bias = "unbiased" if card.unbiased else "biased"
         order = "" if card.bias_order is None else f", of order {card.bias_order} in its parameter"
         rows = [
+            ("family", card.family),
             ("mean", bias + order),
             ("randomness", ", ".join(sorted(made.randomness())) or "none"),
             ("networks", ", ".join(sorted(component.dynamics))),

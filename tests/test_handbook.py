@@ -81,6 +81,7 @@ def test_rules_show_certificate_and_place(built, rule):
     text = (built / "rules" / f"{rule}.html").read_text(encoding="utf-8")
     assert "<td>conformance</td>" in section(text, "certificate")
     assert "weight transport" in section(text, "certificate")
+    assert f"<td>{registry.find('rule', rule).card.family}</td>" in text
     assert (f"<code>{rule}" in section(text, "measured-place")) == (rule not in UNPLACED)
 
 

@@ -143,6 +143,7 @@ def _theory(rule: Any) -> list[tuple[str, str]]:
         mark = ", with a question mark" if card.questioned else ""
         place = f"bias {card.expected[0]}, variance {card.expected[1]}{mark} (Richards et al. 2019)"
     return [
+        ("family", card.family),
         ("equation", card.equation),
         ("randomness", ", ".join(sorted(card.randomness)) or "none"),
         ("mean", f"{'unbiased' if card.unbiased else 'biased'}{order}"),
