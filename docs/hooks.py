@@ -116,6 +116,7 @@ def page(kind: str, name: str) -> str:
         rows = [
             ("family", card.family),
             ("mean", bias + order),
+            ("without an error", "learns all the same" if card.learns_without_error else ""),
             ("randomness", ", ".join(sorted(made.randomness())) or "none"),
             ("networks", ", ".join(sorted(component.dynamics))),
             ("cost", f"{card.forward_passes:g} forward passes"),

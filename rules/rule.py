@@ -87,6 +87,8 @@ class RuleCard:
         Which weights or activities must keep their sign, in plain text.
     unverified
         What of the source is left out, or in the tree without a test of its own, in plain text.
+    learns_without_error
+        Whether weights change where the output has no error.
 
     Raises
     ------
@@ -113,6 +115,7 @@ class RuleCard:
     sign_constraints: str = "none"
     unverified: str = ""
     family: str = OTHERS
+    learns_without_error: bool = False
 
     def __post_init__(self) -> None:
         choose("family", self.family, FAMILIES)

@@ -147,6 +147,7 @@ def _theory(rule: Any) -> list[tuple[str, str]]:
         ("equation", card.equation),
         ("randomness", ", ".join(sorted(card.randomness)) or "none"),
         ("mean", f"{'unbiased' if card.unbiased else 'biased'}{order}"),
+        ("without error", "learns all the same" if card.learns_without_error else ""),
         ("exact when", card.exact_when),
         ("variance", card.variance_law),
         ("reference", card.reference),
