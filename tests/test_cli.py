@@ -311,6 +311,7 @@ REFUSED = {
     ("rn",): "command: 'rn' is not known; choose one of .*; did you mean 'run'?",
     ("run", "--sampels", "3"): "No such option '--sampels'.*--samples",
     ("run", "nowhere"): "study: 'nowhere' is neither a specification file nor one of .*benchmark",
+    ("run", ""): "study: '' is neither a specification file nor one of .*benchmark",
     ("run", "benchmrk"): "study: 'benchmrk' is neither .*; did you mean 'benchmark'?",
     (
         "run",

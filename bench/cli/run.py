@@ -183,7 +183,8 @@ def _run_study(
     if how.dry_run:
         click.echo(_outline(study, options, folder))
         return
-    study.reporter()  # what cannot be shown is not computed
+    if study.report:
+        study.reporter()  # what cannot be shown is not computed
     report_runs(_perform(study, options, folder, how), how)
 
 

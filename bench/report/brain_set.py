@@ -27,13 +27,13 @@ def skills(rows: pd.DataFrame) -> Table:
         numbers: dict[str, object] = {"domain": domain, "rule": rule, "control": control}
         for biased, said in ((True, "with bias"), (False, "dense")):
             own = part[part["biased"] == biased]
-            ends = means.interval(own["skill"])
+            ends = means.average(own["skill"])
             line[said] = f"{notation.number(*ends)} ({own['network'].iloc[0]})"
             numbers |= means.columns(said.replace(" ", "_"), ends)
         wide = part.pivot_table(index="seed", columns="biased", values="skill")
         # Where all networks of a kind diverged there is no column.
         wide = wide.reindex(columns=[True, False])
-        ends = means.interval(wide[True] - wide[False])
+        ends = means.average(wide[True] - wide[False])
         line["benefit"] = notation.number(*ends)
         numbers |= means.columns("benefit", ends)
         cells.append(line)
@@ -64,7 +64,7 @@ def brain_set(rows: pd.DataFrame) -> Picture:
             ):
                 shown = own[(own["control"] == control) & (own["biased"] == biased)]
                 ends = [
-                    means.interval(shown.loc[shown["domain"] == one, "skill"]) for one in domains
+                    means.average(shown.loc[shown["domain"] == one, "skill"]) for one in domains
                 ]
                 means.bars(
                     axes,

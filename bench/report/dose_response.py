@@ -111,7 +111,7 @@ def distance(apart: pd.DataFrame, rule: str, kind: str) -> Ends:
     chosen = (apart["rule"] == rule) & (apart["kind"] == kind)
     each = apart.loc[chosen, "distance"].to_numpy(dtype=float)
     if kind != SPREAD:
-        return means.interval(each)
+        return means.average(each)
     if each.size < 3:
         return float(each.mean()), float("nan"), float("nan")
     # Two seeds share the distance between them. Without one seed, the mean over pairs is that of
@@ -141,7 +141,7 @@ def doses(rows: pd.DataFrame) -> Table:
             mean = part.groupby("step")["value"].mean()
             line[quantity] = f"{mean.iloc[0]:.2g} → {mean.iloc[-1]:.2g}"
             numbers |= {f"{quantity}_first": mean.iloc[0], f"{quantity}_last": mean.iloc[-1]}
-        ends = means.interval(own_loss(rows, rule))
+        ends = means.average(own_loss(rows, rule))
         line["own loss"] = notation.number(*ends)
         numbers |= means.columns("own_loss", ends)
         for kind in (*KINDS, ANOTHER, AGAIN, SPREAD):
@@ -162,8 +162,8 @@ def paired(rows: pd.DataFrame) -> Table:
     for rule in rows["rule"].unique():
         for kind in (*KINDS, ANOTHER):
             each = wide.loc[rule]
-            above = means.interval(each[kind] - each[AGAIN])
-            nearer = means.interval(each["none"] - each[kind])
+            above = means.average(each[kind] - each[AGAIN])
+            nearer = means.average(each["none"] - each[kind])
             line = {"rule": style.label(rule), "dose": kind}
             numbers: dict[str, object] = {"rule": rule, "dose": kind}
             if kind == "none":
@@ -216,7 +216,7 @@ def _colour(kind: str) -> str:
 def _curves(axes: Axes, logs: pd.DataFrame) -> None:
     for kind in ("own", *KINDS, ANOTHER):
         values = logs.loc[:, (kind, slice(None), 0)].to_numpy()
-        ends = [tuple(np.exp(means.interval(row))) for row in values]
+        ends = [tuple(np.exp(means.average(row))) for row in values]
         means.band(
             axes,
             logs.index,

@@ -52,7 +52,7 @@ def benefit(rows: pd.DataFrame, bias: str, variant: str, budget: int, null: bool
     biased = own[own["helps"]].set_index("seed")["score"]
     if variant in set(own.loc[own["helps"], "variant"]):
         return float("nan"), float("nan"), float("nan")
-    return means.interval(biased - own[own["variant"] == variant].set_index("seed")["score"])
+    return means.average(biased - own[own["variant"] == variant].set_index("seed")["score"])
 
 
 def inductive_biases(rows: pd.DataFrame) -> Picture:

@@ -15,28 +15,18 @@ from plausibench.bench.seed_intervals import (
     SHARE,
     SIGNED,
     Ends,
-    Kind,
     average,
     averages,
 )
 
-__all__ = ["ENDS", "Ends", "band", "bars", "columns", "interval", "over_seeds", "share", "table"]
+__all__ = ["ENDS", "Ends", "average", "band", "bars", "columns", "over_seeds", "share", "table"]
 
 ROUNDING = 1e-12
 """Values that a study finds to be smaller than this are shown as 0."""
 
 
-def interval(values: Iterable[float], kind: Kind = SIGNED) -> Ends:
-    """Average of the finite values with its 95 % interval, NaN where unknown.
-
-    The mean and Student's t, unless the ``kind`` of the quantity says otherwise: see
-    ``bench.seed_intervals``.
-    """
-    return average(values, kind)
-
-
 def share(values: Iterable[float]) -> Ends:
-    """As :func:`interval`, of shares: the interval stays between 0 and 1."""
+    """As :func:`average`, of shares: the interval stays between 0 and 1."""
     return average(values, SHARE)
 
 
@@ -131,7 +121,7 @@ def bars(
     places
         One a mean.
     ends
-        Of :func:`interval`, or the columns ``ENDS`` of :func:`over_seeds`.
+        Of :func:`average`, or the columns ``ENDS`` of :func:`over_seeds`.
     across
         Whether values are drawn from left to right, and places from below.
     logarithmic

@@ -55,7 +55,7 @@ def trained(rows: pd.DataFrame, task: str) -> Table:
         values = {name: one["value"].to_numpy() for name, one in part.groupby("quantity")}
         for name, heading in COLUMNS.items():
             if name in values:
-                ends = means.interval(values[name], KINDS.get(name, SIGNED))
+                ends = means.average(values[name], KINDS.get(name, SIGNED))
                 line[heading] = notation.number(*ends)
                 numbers |= means.columns(name, ends)
         for name, heading in EXACT.items():
@@ -98,7 +98,7 @@ def structure(rows: pd.DataFrame) -> Table:
         for name in ("input and output modes", "input modes", "output modes"):
             for when in ("before", "after"):
                 which = (part["quantity"] == f"overlap of {name}") & (part["series"] == when)
-                ends = means.interval(part.loc[which, "value"])
+                ends = means.average(part.loc[which, "value"])
                 found[f"overlap of {name}", when] = ends, 1.0
         if modes == IMPORTANT:
             for between in RANGES:
@@ -152,7 +152,7 @@ def rules(rows: pd.DataFrame) -> Table:
     for rule in dict.fromkeys(own["rule"]):
         for modes in sorted(set(own["modes"])):
             ratios = _ratios(rows, rule, modes)
-            found = {name: means.interval(values, POSITIVE) for name, values in ratios.items()}
+            found = {name: means.average(values, POSITIVE) for name, values in ratios.items()}
             quantity = own.loc[own["rule"] == rule, "quantity"].iloc[0]
             cells.append(
                 {
@@ -381,7 +381,7 @@ def _variances(axes: Axes, rows: pd.DataFrame) -> None:
         means.bars(
             axes,
             np.array(numbers) * (1.0 + 0.03 * (place - 3)),
-            [means.interval(_ratios(rows, rule, modes)["ratio"], POSITIVE) for modes in numbers],
+            [means.average(_ratios(rows, rule, modes)["ratio"], POSITIVE) for modes in numbers],
             logarithmic=True,
             color=look.colour,
             marker=look.marker,

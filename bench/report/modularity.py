@@ -51,7 +51,7 @@ def fronts(rows: pd.DataFrame) -> Table:
                 ratio = np.log(costs[name]) - np.log(found["L1"][name])
                 own = np.log(costs[name])[ratio.notna()]
                 for text, values in ((name, own), (f"{name} / L1", ratio)):
-                    mean, low, high = np.exp(means.interval(values))
+                    mean, low, high = np.exp(means.average(values))
                     same = text.endswith("L1") and arm == "L1"
                     line[text] = "1" if same else notation.number(mean, low, high)
                     numbers |= _named(text, (mean, low, high))
@@ -83,13 +83,13 @@ def modules(rows: pd.DataFrame) -> Table:
         numbers: dict[str, Any] = {"rule": rule, "arm": arm, "strength": strength}
         for name in ("performance", "clusters", *ASKED):
             found = own[(own["quantity"] == name) & (own["of"] == "")]
-            ends = means.interval(found["value"], KINDS.get(name, SIGNED))
+            ends = means.average(found["value"], KINDS.get(name, SIGNED))
             line[name] = notation.number(*ends)
             numbers |= _named(name, ends)
             if name in ASKED:
                 beyond, tested = int((found["p"] < BEYOND).sum()), int(found["p"].notna().sum())
                 line[name] += f" ({beyond}/{tested})"
-                numbers |= _named(f"{name} z", means.interval(found["z"]))
+                numbers |= _named(f"{name} z", means.average(found["z"]))
                 numbers |= {f"{name} beyond": beyond, f"{name} seeds": tested}
         wide = own.pivot_table(index="seed", columns="quantity", values="value", aggfunc="first")
         for name, null in (
@@ -97,7 +97,7 @@ def modules(rows: pd.DataFrame) -> Table:
             ("modularity", "modularity, weights shuffled"),
         ):
             if null in wide:
-                ends = means.interval(wide[name] - wide[null])
+                ends = means.average(wide[name] - wide[null])
                 if name == "specificity":
                     line["specificity of lesions beyond random"] = notation.number(*ends)
                 numbers |= _named(f"{name} beyond {null.partition(', ')[2]}", ends)
@@ -138,8 +138,8 @@ def sequence(rows: pd.DataFrame) -> Table:
             fresh.set_index(["seed", "of"])["value"] - last[old].set_index(["seed", "of"])["value"]
         )
         ends = {
-            "forgotten": means.interval(lost.groupby("seed").mean()),
-            "transfer": means.interval(moved),
+            "forgotten": means.average(lost.groupby("seed").mean()),
+            "transfer": means.average(moved),
             "performance when learned": means.share(fresh.groupby("seed")["value"].mean()),
             "performance at the end": means.share(last.groupby("seed")["value"].mean()),
         }
@@ -263,7 +263,7 @@ def _front(axes: Axes, own: pd.DataFrame, cost: str) -> None:
         line = []
         for _, point in part.groupby("strength"):
             x, y = (
-                means.interval(
+                means.average(
                     point.loc[point["quantity"] == name, "value"], KINDS.get(name, SIGNED)
                 )
                 for name in (cost, "performance")
@@ -301,7 +301,7 @@ def _nulls(axes: Axes, own: pd.DataFrame) -> None:
         part = own[(own["arm"] == arm) & (own["strength"] == _shown(own))]
         for place, name in enumerate(names):
             z = part.loc[part["quantity"] == name, "z"]
-            mean, low, high = means.interval(-z if name == "locality" else z)
+            mean, low, high = means.average(-z if name == "locality" else z)
             y = place + (number - (len(arms) - 1) / 2) * 0.18
             axes.plot([low, high], [y, y], color=_colour(arm), linewidth=1.1)
             axes.plot([mean], [y], color=_colour(arm), marker=MARKERS[arm], markersize=4.5)

@@ -235,7 +235,7 @@ def _line(axes: Axes, found: pd.DataFrame, law: Law, colour: str) -> None:
     means.bars(
         axes,
         x,
-        [means.interval(each, POSITIVE) for each in values.T],
+        [means.average(each, POSITIVE) for each in values.T],
         logarithmic=True,
         linestyle="none",
         color=colour,

@@ -137,7 +137,7 @@ def _line(axes: Axes, rows: pd.DataFrame, law: Law, look: Style, against: str) -
     means.bars(
         axes,
         x,
-        [means.interval(each, POSITIVE) for each in values.T],
+        [means.average(each, POSITIVE) for each in values.T],
         logarithmic=True,
         linestyle="none",
         color=look.colour,

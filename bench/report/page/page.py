@@ -27,7 +27,7 @@ from plausibench.bench.report.style import Picture
 from plausibench.bench.report.table import comparison
 from plausibench.bench.running.store import Run
 from plausibench.bench.studies.benchmark import BENCHMARK, frame_of
-from plausibench.bench.studies.reading import reported
+from plausibench.bench.studies.reading import reported, results
 from plausibench.kernels.errors import InputError
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ def page(run: Run, certificates: Sequence[Certificate] = ()) -> str:
     InputError
         If the run has no results yet.
     """
-    if run.frame.empty:
-        raise InputError(f"run: {run.path} has no results yet")
+    results(run)
     jobs = run.jobs
     rules: Sequence[str] = jobs["rule"].dropna().unique().tolist() if "rule" in jobs else []
     cards = {rule: card for rule in rules if (card := _card(rule)) is not None}
