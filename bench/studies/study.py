@@ -10,7 +10,8 @@ from inspect import isgeneratorfunction
 from pathlib import Path
 from typing import Any, TypeVar
 
-from plausibench.bench import registry, studies
+from plausibench.bench import studies
+from plausibench.bench.components import registry
 from plausibench.bench.running.job import Job
 from plausibench.bench.running.store import Run
 from plausibench.kernels.errors import InputError, choose, integer, refusal, show
