@@ -28,6 +28,11 @@ def test_intervals_of_shares_end_at_0_and_1():
     assert np.isnan(means.share([0.5])[1:]).all()
 
 
+@pytest.mark.parametrize(("seeds", "said"), [([0, 0], "1 seed"), ([0, 4, 4], "2 seeds")])
+def test_seeds_of_a_table_are_counted_in_words(seeds, said):
+    assert means.seeds(pd.DataFrame({"seed": seeds})) == said
+
+
 def test_groups_over_seeds_are_averaged_by_their_quantity():
     numbers = [0.9, 0.95, 1.0]
     rows = pd.concat(

@@ -246,9 +246,10 @@ def merge(runs: tuple[Path, ...], out: Path) -> None:
     unless processors or versions differ, which is told.
     """
     from plausibench.bench.running.merging import merge as merged
+    from plausibench.kernels.errors import counted
 
     found, notes = merged(runs, out)
-    click.echo(f"{found.finished} jobs: {out}")
+    click.echo(f"{counted(found.finished, 'job')}: {out}")
     for note in (*notes, *found.remarks()):
         click.echo(note, err=True)
 

@@ -12,7 +12,7 @@ from plausibench.bench.report import notation
 from plausibench.bench.report.aggregate import CELL, KEYS, ROUNDING, aggregate, open_range, settings
 from plausibench.bench.report.columns import COLUMNS, MEASURED, QUANTITIES, RELATIVE, Column
 from plausibench.bench.report.render import Table
-from plausibench.kernels.errors import choose, number
+from plausibench.kernels.errors import choose, counted, number
 
 Array = np.ndarray
 
@@ -202,20 +202,25 @@ def laid_out(
     return Table(title, laid, best, found, len(cells), tuple(notes))
 
 
+def tally(both: pd.DataFrame, rate: float) -> str:
+    """How many values of two runs were compared, and how many differ."""
+    tested, flags = int(both["p"].notna().sum()), int((both["flag"] != "").sum())
+    return (
+        f"{counted(tested, 'value')} compared; {counted(flags, 'supported difference')}, at most "
+        f"{rate:.0%} of them false in expectation (Benjamini-Hochberg over all that vary)."
+    )
+
+
 def _notes(found: pd.DataFrame, rate: float, names: tuple[str, str]) -> list[str]:
     both = found[found["only"] == ""]
-    tested = int(both["p"].notna().sum())
-    flags = int((both["flag"] != "").sum())
     summary = (
-        f"{tested} values compared; {flags} supported differences, at most {rate:.0%} of them "
-        "false in expectation (Benjamini-Hochberg over all that vary). Values are means over "
-        "seeds, whatever their bounds; intervals are 95 % by Student's t, not adjusted; a value "
-        "without one is exact or from one seed."
+        f"{tally(both, rate)} Values are means over seeds, whatever their bounds; intervals are "
+        "95 % by Student's t, not adjusted; a value without one is exact or from one seed."
     )
     said = [summary]
-    if tested < len(both):
+    if untested := int(both["p"].isna().sum()):
         said.append(
-            f"{len(both) - tested} values could not be tested: one seed without an interval, one "
+            f"{counted(untested, 'value')} could not be tested: one seed without an interval, one "
             "seed against several or another, or equal accuracies."
         )
     for side, name in zip(("first", "second"), names, strict=True):

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from plausibench.bench.report.compare import flagged, laid_out, with_tests
+from plausibench.bench.report.compare import flagged, laid_out, tally, with_tests
 from plausibench.bench.report.render import Table
-from plausibench.kernels.errors import InputError, number
+from plausibench.kernels.errors import InputError, counted, number
 
 ENDS = ("low", "high")
 """Columns that say how certain a value is."""
@@ -117,16 +117,14 @@ def table_of(
     if set(found["column"]) == {"value"}:
         told.remove("column")
     cells = {name: shown[name].astype(str) for name in told}
-    count, flags = int(both["p"].notna().sum()), int((both["flag"] != "").sum())
     summary = (
-        f"{count} values compared; {flags} supported differences, at most {rate:.0%} of them false "
-        "in expectation (Benjamini-Hochberg over all that vary). Values are means over seeds; "
-        "intervals are 95 % by Student's t, not adjusted."
+        f"{tally(both, rate)} Values are means over seeds; intervals are 95 % by Student's t, not "
+        "adjusted."
     )
     notes = [summary]
-    if count < len(both):
-        notes.append(f"{len(both) - count} values could not be tested: they have one seed.")
+    if untested := int(both["p"].isna().sum()):
+        notes.append(f"{counted(untested, 'value')} of one seed could not be tested.")
     for side, name in zip(("first", "second"), names, strict=True):
         alone = int((found["only"] == side).sum())
-        notes += [f"Only {name} has {alone} further values."] if alone else []
+        notes += [f"Only {name} has {counted(alone, 'further value')}."] if alone else []
     return laid_out(cells, shown, found, names, [], notes)

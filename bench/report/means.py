@@ -18,8 +18,20 @@ from plausibench.bench.measuring.seed_intervals import (
 )
 from plausibench.bench.report import notation
 from plausibench.bench.report.render import Table, plain
+from plausibench.kernels.errors import counted
 
-__all__ = ["ENDS", "Ends", "average", "band", "bars", "columns", "over_seeds", "share", "table"]
+__all__ = [
+    "ENDS",
+    "Ends",
+    "average",
+    "band",
+    "bars",
+    "columns",
+    "over_seeds",
+    "seeds",
+    "share",
+    "table",
+]
 
 ROUNDING = 1e-12
 """Values that a study finds to be smaller than this are shown as 0."""
@@ -28,6 +40,11 @@ ROUNDING = 1e-12
 def share(values: Iterable[float]) -> Ends:
     """As :func:`average`, of shares: the interval stays between 0 and 1."""
     return average(values, SHARE)
+
+
+def seeds(rows: pd.DataFrame) -> str:
+    """How many seeds a table has, in words."""
+    return counted(rows["seed"].nunique(), "seed")
 
 
 def columns(name: str, ends: Iterable[float]) -> dict[str, float]:

@@ -46,9 +46,9 @@ def skills(rows: pd.DataFrame) -> Table:
         numbers |= means.columns("benefit", ends)
         cells.append(line)
         raw.append(numbers)
-    seeds = rows["seed"].nunique()
+    seeds = means.seeds(rows)
     notes = (*NOTES, f"{_diverged(rows)}, and are not in the means.")
-    return plain(f"Skill on the brain set; {seeds} seeds", cells, raw, 3, notes)
+    return plain(f"Skill on the brain set; {seeds}", cells, raw, 3, notes)
 
 
 def _diverged(rows: pd.DataFrame) -> str:
@@ -95,10 +95,10 @@ def brain_set(rows: pd.DataFrame) -> Picture:
                 axes.set_ylabel("skill (0: constant answer)")
             if control == CONTROLS[-1]:
                 axes.legend(loc="upper right")
-    seeds = rows["seed"].nunique()
+    seeds = means.seeds(rows)
     caption = (
         "Skill on six tasks of the brain set, for networks with a bias and dense ones of about as "
-        f"many weights, and on two controls: means over {seeds} seeds with 95 % intervals "
+        f"many weights, and on two controls: means over {seeds} with 95 % intervals "
         f"(Student's t); {_diverged(own)} and are left out; skill below -0.45 is not shown."
     )
     return style.finished("brain_set", figure, caption)

@@ -158,8 +158,7 @@ def doses(rows: pd.DataFrame) -> Table:
             numbers |= means.columns(kind.replace(", ", "_").replace(" ", "_"), ends)
         cells.append(line)
         raw.append(numbers)
-    seeds = rows["seed"].nunique()
-    return plain(f"Do two numbers predict learning? {seeds} seeds", cells, raw, 1, NOTES)
+    return plain(f"Do two numbers predict learning? {means.seeds(rows)}", cells, raw, 1, NOTES)
 
 
 def paired(rows: pd.DataFrame) -> Table:
@@ -181,8 +180,7 @@ def paired(rows: pd.DataFrame) -> Table:
                 numbers |= means.columns(name.replace(" ", "_"), ends)
             cells.append(line)
             raw.append(numbers)
-    seeds = rows["seed"].nunique()
-    return plain(f"Doses beside floor and null; {seeds} seeds", cells, raw, 2, PAIRED)
+    return plain(f"Doses beside floor and null; {means.seeds(rows)}", cells, raw, 2, PAIRED)
 
 
 def dose_response(rows: pd.DataFrame) -> Picture:
@@ -206,10 +204,10 @@ def dose_response(rows: pd.DataFrame) -> Picture:
         for axes in grid[-1]:
             axes.set_xlabel("training steps")
         _distances(lower.subplots(), apart, rules)
-    seeds = rows["seed"].nunique()
+    seeds = means.seeds(rows)
     caption = (
         "Backpropagation with the measured bias and variance of a rule, beside the rule itself: "
-        f"test loss along training, mean of logarithms over {seeds} seeds with 95 % intervals "
+        f"test loss along training, mean of logarithms over {seeds} with 95 % intervals "
         "(Student's t), where it lies between 0.15 and 6, and below the distance of each predicted "
         f"curve from the rule's own; {AGAIN}: the rule itself on the same batches, the floor."
     )

@@ -15,6 +15,7 @@ from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
 from plausibench.bench.studies.modes.study import IMPORTANT, PSYCHOMETRIC, ROUNDS
+from plausibench.kernels.errors import counted
 
 TABLES = ("contextual_integration", "digits", "structure", "rules", "cost")
 """Names of the tables of the report."""
@@ -87,14 +88,14 @@ def trained(rows: pd.DataFrame, task: str) -> Table:
         cells.append(line)
         raw.append(numbers)
     note = (
-        f"Means over {own['seed'].nunique()} seeds with 95 % intervals (Student's t); chance is "
+        f"Means over {means.seeds(own)} with 95 % intervals (Student's t); chance is "
         f"{CHANCE[task]:g}. P modes, or a full matrix; rates have fixed scores of 1/N. Recurrence "
         "cut: the same networks without their recurrent weights. Dimension: participation ratio "
         "of filtered spikes. Trace: what one trial leaves for the way back."
     )
     lost = int((own["quantity"] == "diverged").sum())
     if lost:
-        note += f" Diverged and left out of the means: {lost} networks."
+        note += f" Diverged and left out of the means: {counted(lost, 'network')}."
     if task == "contextual_integration":
         note += (
             " Accuracy is of the sign of the mean output in the last fifth of the response, whole "
@@ -189,10 +190,10 @@ def rules(rows: pd.DataFrame) -> Table:
                     **means.columns("ratio", found["ratio"]),
                 }
             )
-    size, seeds = own["neurons"].iloc[0], own["seed"].nunique()
+    size, seeds = own["neurons"].iloc[0], means.seeds(own)
     note = (
         f"Networks of {size} leaky rates at initialisation and the same networks with their matrix "
-        f"formed, relative to |g|² in the same parameters; means over {seeds} seeds with 95 % "
+        f"formed, relative to |g|² in the same parameters; means over {seeds} with 95 % "
         "intervals (Student's t). Bias is of rules without noise."
     )
     return plain("Rules by modes and by weights", cells, raw, 3, (note,))
@@ -268,7 +269,7 @@ def picture(rows: pd.DataFrame) -> Picture:
         _seen(axes[4], rows, palette)
         _variances(axes[5], rows)
     caption = (
-        f"Networks of P modes, means over {rows['seed'].nunique()} seeds with 95 % intervals "
+        f"Networks of P modes, means over {means.seeds(rows)} with 95 % intervals "
         "(Student's t). Accuracy with recurrence and, open, with it cut after training; "
         f"importance of {IMPORTANT} modes by rank; choices of networks of {PSYCHOMETRIC} modes by "
         "the offset of the stream that the context names and of the other; mean activity as the "

@@ -15,6 +15,7 @@ from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
 from plausibench.bench.studies.modularity.study import ARMS, PHASES, TASKS
+from plausibench.kernels.errors import counted
 
 TABLES = ("fronts", "modules", "sequence")
 """Names of the tables of the report."""
@@ -174,7 +175,10 @@ def sequence(rows: pd.DataFrame) -> Table:
         ),
     )
     if left_out:
-        notes = (*notes, f"Left out, as they diverged after the first phase: {left_out} networks.")
+        notes = (
+            *notes,
+            f"Left out, as they diverged after the first phase: {counted(left_out, 'network')}.",
+        )
     if not cells:
         cells, raw = [{"rule": "–", "arm": "–"}], [{}]
     return _table("Tasks one after the other", rows, cells, raw, 2, notes)
@@ -210,10 +214,10 @@ def modularity(rows: pd.DataFrame, rule: str, name: str) -> Picture:
         for axes, arm in zip(grid[1, :2], ("L1", "both"), strict=True):
             _plane(axes, own, arm)
         _variances(grid[1, 2], own)
-    seeds = rows["seed"].nunique()
+    seeds = means.seeds(rows)
     caption = (
         f"Recurrent networks on a grid, trained by {style.label(rule)}: performance against wiring "
-        f"and against alive weights over strengths of the penalty, means over {seeds} seeds with "
+        f"and against alive weights over strengths of the penalty, means over {seeds} with "
         "95 % intervals (Student's t); how far locality and co-emergence are from their nulls, in "
         "standard deviations of the null; one network of two arms on its plane, neurons coloured "
         "by functional cluster (grey: not active), with its 150 strongest connections; task "
@@ -400,5 +404,5 @@ def _table(
 ) -> Table:
     lost = rows[rows["quantity"] == "diverged"]
     if len(lost):
-        notes = (*notes, f"Diverged and left out: {len(lost)} networks.")
-    return plain(f"{title}; {rows['seed'].nunique()} seeds", cells, raw, keys, notes)
+        notes = (*notes, f"Diverged and left out: {counted(len(lost), 'network')}.")
+    return plain(f"{title}; {means.seeds(rows)}", cells, raw, keys, notes)
