@@ -142,11 +142,20 @@ from plausibench.rules.oja import Oja
 @dataclass(frozen=True)
 class MyRule(Oja):
     card = replace(Oja.card, family={family!r})
+
+@dataclass(frozen=True)
+class Reflected(Oja):
+    card = replace(Oja.card, family="learned feedback")  # which has the colour of the fixed one
 """
 
 
 @pytest.mark.parametrize(
-    ("family", "behind"), [("targets", "deep_feedback_control"), ("others", "another_rule")]
+    ("family", "behind"),
+    [
+        ("targets", "deep_feedback_control"),
+        ("fixed feedback", "sign_symmetry"),
+        ("others", "another_rule"),
+    ],
 )
 def test_a_plug_in_is_drawn_with_its_family(tmp_path, monkeypatch, family, behind):
     monkeypatch.setattr(registry, "_PLUGINS", {kind: {} for kind in registry.KINDS})
