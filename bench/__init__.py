@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from plausibench.bench.quick import gradient, initial_state, loss
     from plausibench.bench.registry import load_plugin, make
     from plausibench.bench.step import progress
+    from plausibench.bench.tasks.arrays import task_from_arrays
     from plausibench.bench.training import train
     from plausibench.bench.variance_budget import budget
     from plausibench.kernels.errors import InputError
@@ -40,6 +41,7 @@ _PUBLIC = {
     "measure": "plausibench.bench.measurement",
     "measure_function": "plausibench.bench.adapter",
     "progress": "plausibench.bench.step",
+    "task_from_arrays": "plausibench.bench.tasks.arrays",
     "train": "plausibench.bench.training",
 }
 
@@ -60,6 +62,7 @@ __all__ = [
     "measure",
     "measure_function",
     "progress",
+    "task_from_arrays",
     "train",
 ]
 
