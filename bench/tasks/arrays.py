@@ -15,7 +15,16 @@ from plausibench.bench.tasks.examples import Examples, examples_of, pair, read_e
 from plausibench.bench.tasks.split import shuffled, stratified
 from plausibench.bench.tasks.standard import standard
 from plausibench.bench.tasks.task import Image, Task
-from plausibench.kernels.errors import InputError, choose, flag, integer, number, refusal, sizes
+from plausibench.kernels.errors import (
+    InputError,
+    choose,
+    flag,
+    integer,
+    number,
+    refusal,
+    show,
+    sizes,
+)
 from plausibench.objectives.batch import Batch
 
 Array = NDArray[np.float64]
@@ -320,7 +329,7 @@ def _labels(
     every = np.concatenate(targets)
     if first.dtype.kind == "U":
         if wanted is False:
-            raise InputError(f"classes: targets are names, such as {str(first.flat[0])!r}")
+            raise InputError(f"classes: targets are names, such as {show(str(first.flat[0]))}")
         if first.ndim > 1 and first.shape[1:] != (steps,):
             raise InputError(f"{source}: names of shape {first.shape} are not one for each example")
         return targets
@@ -350,12 +359,13 @@ def _coded(source: str, labels: list[NDArray[Any]]) -> tuple[tuple[str, ...], li
     names = np.unique(labels[0])
     said = tuple(str(name) if name.dtype.kind == "U" else f"{name:.0f}" for name in names)
     if len(names) < 2:
-        raise InputError(f"{source}: all targets are of one class, {said[0]}; allowed are two")
+        raise InputError(f"{source}: all targets are of one class, {show(said[0])}")
     for others in labels[1:]:
         unknown = np.setdiff1d(others, names)
         if unknown.size:
             raise InputError(
-                f"{source}: the test set has a class, {unknown[0]}, that the training set has not"
+                f"{source}: the test set has a class, {show(str(unknown[0]))}, that the training "
+                "set has not"
             )
     return said, [np.searchsorted(names, values) for values in labels]
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from plausibench.kernels.errors import InputError, nearest, show
 
-_SEPARATORS = ",;\t"
+_SEPARATORS = "\t;,"
+"""The first of them that a line has separates its columns: after it commas are those of numbers."""
 
 
 class _Line(NamedTuple):
@@ -24,8 +25,8 @@ class _Line(NamedTuple):
 def read_table(path: Path, column: str) -> tuple[NDArray[np.float64], NDArray[Any]]:
     """Inputs and targets of a table with an example in each row.
 
-    Columns are separated by commas, semicolons or tabs, whichever the first line has most of. A
-    first line in which no input is a number holds the names of the columns.
+    Columns are separated by commas, or by semicolons or tabs if the first line has any. A first
+    line in which no input is a number holds the names of the columns.
 
     Parameters
     ----------
@@ -90,7 +91,7 @@ def read_table(path: Path, column: str) -> tuple[NDArray[np.float64], NDArray[An
 def _lines(path: Path, text: str) -> Iterator[_Line]:
     """Lines that are not blank, with their numbers, counted from 1."""
     head = next((row for row in StringIO(text) if row.strip()), "")
-    separator = max(_SEPARATORS, key=head.count)
+    separator = next((sign for sign in _SEPARATORS if sign in head), ",")
     reader = csv.reader(StringIO(text), delimiter=separator, skipinitialspace=True)
     try:
         for cells in reader:
@@ -139,7 +140,8 @@ def _number(path: Path, line: _Line, place: int, names: Sequence[str]) -> float:
     if not isfinite(number):
         where = f"column {place + 1}" + (f" ({names[place]})" if names else "")
         said = f"holds {show(cell)}, not a finite number" if cell else "holds nothing"
-        raise InputError(f"file: line {line.number} of {path} {said} in {where}")
+        hint = "; write decimals with a point" if _is_number(cell.replace(",", ".")) else ""
+        raise InputError(f"file: line {line.number} of {path} {said} in {where}{hint}")
     return number
 
 
