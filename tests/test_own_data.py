@@ -672,6 +672,14 @@ class TestResults:
         assert accuracy["value"].notna().all()
         assert sorted(path.name for path in Path("out/figures").glob("plane*.png"))
 
+    def test_start_from_a_card(self):
+        write_csv("my.csv", *blobs())
+        for name in ("arrays", "arrays[file=my.csv]"):
+            shown = CliRunner().invoke(main, ["show", name]).stdout
+            assert "your own data, from an .npz or a .csv file" in shown
+            assert "property object" not in shown
+        assert "starts   mlp (3-32-32-2) on arrays[file=my.csv] with cross_entropy" in shown
+
     def test_of_values_come_too(self):
         draw = np.random.default_rng(0)
         inputs = draw.normal(size=(80, 2))

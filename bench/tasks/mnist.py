@@ -27,8 +27,8 @@ class Mnist(LocalImages):
         torchvision is given; an ``.npz`` file with the arrays ``x_train, y_train, x_test,
         y_test`` or ``train_images, train_labels, test_images, test_labels``; a single IDX file
         of images beside its labels, of which a fifth of each class is kept for testing. IDX
-        files may be gzip-compressed, labels may be a column. The files are read once in a
-        process, and nothing in them is ever executed.
+        files may be gzip-compressed, labels may be a column. ``plausibench fetch mnist`` gets the
+        files. They are read once in a process, and nothing in them is ever executed.
 
     Raises
     ------
@@ -40,8 +40,8 @@ class Mnist(LocalImages):
     summary: ClassVar[str] = "MNIST from local files (IDX or .npz), pixels in [0, 1], 10 classes"
     cites: ClassVar[str] = "LeCun, Bottou, Bengio & Haffner 1998"
     allowed: ClassVar[str] = (
-        "a directory of IDX files, an .npz file or an IDX file of images (the task mnist_5k needs "
-        "no file)"
+        "a directory of IDX files, an .npz file or an IDX file of images (plausibench fetch mnist "
+        "gets the files; the task mnist_5k needs none)"
     )
 
     @property

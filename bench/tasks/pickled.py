@@ -108,9 +108,9 @@ def _value(value: Any) -> Any:
     if not isinstance(value, Recorded):
         return value
     _, shape, kind, by_column, content = value.state
-    if kind.arguments[0] not in _BYTES or by_column:
-        raise ValueError("an array in it does not hold bytes row by row")
+    if kind.arguments[0] not in _BYTES:
+        raise ValueError("an array in it does not hold bytes")
     if not all(type(size) is int for size in shape) or prod(shape) != len(content):
         raise ValueError(f"an array in it has not the size that its shape {shape} says")
-    array: NDArray[np.uint8] = np.frombuffer(content, dtype=np.uint8).reshape(shape)
-    return array
+    array: NDArray[np.uint8] = np.frombuffer(content, dtype=np.uint8)
+    return array.reshape(shape, order="F" if by_column else "C")
