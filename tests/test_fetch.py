@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from plausibench.bench import registry
 from plausibench.bench.cli import main
-from plausibench.bench.selectors import select
+from plausibench.bench.components import registry
+from plausibench.bench.components.selectors import select
 from plausibench.bench.tasks.downloads import DOWNLOADS, Download
 
 pytest.importorskip("pooch", reason="downloading needs the extra fetch")

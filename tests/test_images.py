@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plausibench import bench
+from plausibench.bench.components.networks import build_network
 from plausibench.bench.tasks.cifar10 import Cifar10
 from plausibench.bench.tasks.cifar100 import Cifar100
 from plausibench.bench.tasks.fashion_mnist import FashionMnist
 from plausibench.bench.tasks.mnist import Mnist
 from plausibench.bench.tasks.pickled import read_pickled
-from plausibench.bench.unit import build_network
 from plausibench.kernels.errors import InputError
 
 PARTS = ("train", "t10k")

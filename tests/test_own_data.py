@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from plausibench import bench
 from plausibench.bench.cli import main
+from plausibench.bench.components.selectors import select
 from plausibench.bench.running.store import Run
-from plausibench.bench.selectors import select
-from plausibench.bench.spec import Spec
-from plausibench.bench.studies.benchmark import BENCHMARK
+from plausibench.bench.studies.benchmark.spec import Spec
+from plausibench.bench.studies.benchmark.study import BENCHMARK
 from plausibench.bench.tasks.arrays import Arrays
 from plausibench.kernels.errors import InputError
 

@@ -3,7 +3,15 @@
 import numpy as np
 import pandas as pd
 
-from plausibench.bench.seed_intervals import ENDS, KINDS, POSITIVE, SIGNED, Kind, averages, noisy
+from plausibench.bench.measuring.seed_intervals import (
+    ENDS,
+    KINDS,
+    POSITIVE,
+    SIGNED,
+    Kind,
+    averages,
+    noisy,
+)
 
 CELL = ("task", "architecture", "objective", "rule", "protocol", "step")
 """What tells one measured cell from another, the seed apart."""
