@@ -31,7 +31,7 @@ class Cifar10(LocalImages):
     """Colour photographs of 32 x 32 pixels in [0, 1] from local files (Krizhevsky 2009).
 
     There are ten classes, 50 000 images for training and 10 000 for testing. They take 1.5 GB of
-    memory in a process that has read them.
+    memory, and 2.8 GB while they are read.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ class Cifar100(LocalImages):
     """Colour photographs of 32 x 32 pixels in [0, 1] from local files (Krizhevsky 2009).
 
     There are a hundred classes in twenty groups, 50 000 images for training and 10 000 for
-    testing. They take 1.5 GB of memory in a process that has read them.
+    testing. They take 1.5 GB of memory, and 2.8 GB while they are read.
 
     Parameters
     ----------
