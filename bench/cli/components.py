@@ -161,10 +161,9 @@ def _theory(rule: Any) -> list[tuple[str, str]]:
 
 
 def _facts(component: Any) -> list[tuple[str, str]]:
-    """What components other than rules say about themselves."""
-    return [
-        (name, str(getattr(component, name, "")).strip()) for name in ("equation", "kind", "cites")
-    ]
+    """What components other than rules say about themselves; nothing of what follows from data."""
+    said = {name: getattr(component, name, "") for name in ("equation", "kind", "cites")}
+    return [(name, text.strip()) for name, text in said.items() if isinstance(text, str)]
 
 
 def _options(component: Any, given: dict[str, Any]) -> list[str]:

@@ -59,6 +59,8 @@ def _studies(context: click.Context, parameter: click.Parameter, incomplete: str
 def _components(kind: str) -> Callable[[Any], Any]:
     return click.option(
         f"--{kind}s",
+        f"--{kind}",
+        f"{kind}s",
         multiple=True,
         metavar="SELECTOR",
         shell_complete=complete(kind),
