@@ -38,6 +38,8 @@ README = ROOT / "README.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUN_ELSEWHERE = {"reference_run"}
 """Pages whose commands tests/project/test_reference_run.py runs as they stand."""
+RUN_BY_OTHERS = ("CONTRIBUTING", "index")
+"""Pages whose commands are those of the README; in ``make acceptance`` they compute too."""
 SHOWN = {"text"}
 """Languages of blocks that are only shown."""
 SMALL = Spec(
@@ -134,10 +136,33 @@ def test_no_block_escapes(path):
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in PAGES if path.stem not in RUN_ELSEWHERE], ids=lambda path: path.stem
+    "path",
+    [
+        pytest.param(
+            path,
+            id=path.stem,
+            marks=pytest.mark.acceptance if path.stem in RUN_BY_OTHERS else (),
+        )
+        for path in PAGES
+        if path.stem not in RUN_ELSEWHERE
+    ],
 )
 def test_blocks_run(path, small_run, tmp_path, monkeypatch):
     """In order, in one folder, as a reader would type them; titled blocks are files."""
+    run_blocks(path, small_run, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("stem", RUN_BY_OTHERS)
+def test_blocks_run_without_computing(stem, small_run, tmp_path, monkeypatch):
+    """Runs are only planned, and what reads them reads another."""
+    monkeypatch.setitem(SHORT, "run", [*SHORT["run"], "--dry-run"])
+    monkeypatch.setitem(SHORT, "report", ["--no-certificates", "--help"])
+    monkeypatch.setitem(RUNS, stem, "results/mine")
+    (path,) = (path for path in PAGES if path.stem == stem)
+    run_blocks(path, small_run, tmp_path, monkeypatch)
+
+
+def run_blocks(path, small_run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if path.stem in SPECIFICATIONS:
         SMALL.write(Path(SPECIFICATIONS[path.stem]))

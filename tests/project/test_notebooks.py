@@ -35,7 +35,17 @@ def test_notebook_is_kept_without_what_it_shows(path):
     assert (FOLDER / f"{path.stem}.png").is_file()
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(
+            path,
+            id=path.stem,
+            marks=() if path.stem == "plane_in_ten_minutes" else pytest.mark.acceptance,
+        )
+        for path in NOTEBOOKS
+    ],
+)
 def test_notebook_runs(path, tmp_path, monkeypatch):
     monkeypatch.delenv("MPLBACKEND", raising=False)  # pictures are shown, as to a reader
     notebook = read(path)

@@ -9,7 +9,7 @@ from shutil import copy, copytree, ignore_patterns
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FOLDERS = ("kernels", "objectives", "architectures", "rules", "bench")
 FILES = ("pyproject.toml", "mkdocs.yml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 MODULE = '''\
