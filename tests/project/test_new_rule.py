@@ -1,4 +1,4 @@
-"""A rule is added to a copy of the tree: its file, its line, its twin, a line of the changelog."""
+"""A rule is added to a copy of the tree: its file, its line, its twin and test, the changelog."""
 
 import ast
 import os
@@ -88,7 +88,16 @@ def damped_backprop(network, batch, error, share):
     weights = [share * matrix.T for matrix, _, _ in layers(network)[1:]]
     return returned(network, batch, error, feedback=weights)
 '''
-TEST = """
+TEST = '''\
+"""Backpropagation that loses a part of the error: its twin."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import naive
+from plausibench import bench
+from twin_cells import activations, assert_twins, cell, seeds, shapes
+
 
 @settings(max_examples=25)
 @given(shapes, activations, seeds, st.floats(0.1, 2.0))
@@ -100,7 +109,7 @@ def test_damped_backprop(sizes, activation, seed, share):
     error = objective.error(network.forward(batch.inputs).output, batch.targets)
     twin = naive.damped_backprop(network, batch, error, share)
     assert_twins({name: array[0] for name, array in ours.items()}, twin)
-"""
+'''
 KEPT = "test_published_rules_keep_their_look"
 
 
@@ -119,7 +128,7 @@ def tree(tmp_path_factory):
     (root / "rules" / "damped_backprop.py").write_text(MODULE)
     insert(root / "rules" / "__init__.py", LINE, before=BEHIND)
     insert(root / "tests" / "naive.py", TWIN)
-    insert(root / "tests" / "test_twins.py", TEST)
+    (root / "tests" / "rules" / "test_damped_backprop.py").write_text(TEST)
     insert(root / "CHANGELOG.md", "- A rule: `damped_backprop`.\n\n", before="### Results changed")
     return root
 
