@@ -91,7 +91,8 @@ def _command(folder, processes):
 
 
 def _surroundings():
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def _workers(pid):

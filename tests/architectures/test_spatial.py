@@ -1,4 +1,4 @@
-"""Networks on a plane: wire, swaps, and everything that is indexed by neurons following them."""
+"""Networks on a plane: swaps, and the cost of wire."""
 
 import numpy as np
 import pytest
@@ -6,29 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive_space as naive
+from plane_cells import LAYER, RECURRENT, network
 from plausibench import bench
-from plausibench.architectures.permutation import parameter_axes, permuted, permuted_network
+from plausibench.architectures.permutation import permuted_network
 from plausibench.architectures.spatial import Wire
-from plausibench.bench.components import registry
-from plausibench.bench.components.support import obstacle
-from plausibench.bench.training.optimisers import make_optimiser
-from plausibench.bench.training.reordering import Reordering
-from plausibench.bench.training.training import trajectory
 from plausibench.kernels.errors import InputError
 from plausibench.kernels.places import distances, grid
 from plausibench.objectives.weight_decay import WeightDecay
-from plausibench.objectives.weighted_sum import WeightedSum
 from plausibench.objectives.wiring_cost import WiringCost
 
-LAYER, RECURRENT = "layer1", "layer1.recurrent"
 SHAPES = ((2, 2), (3, 4), (4, 4), (1, 7))
-
-
-def network(shape=(3, 3), edges=False, seed=0, inputs=4, outputs=3, **options):
-    sizes = [inputs, shape[0] * shape[1], outputs]
-    return bench.make(
-        "architecture", "spatial_rnn", sizes=sizes, grid=shape, edges=edges, seed=seed, **options
-    )
 
 
 def ends(made):
@@ -117,168 +104,6 @@ def test_swaps_recover_a_ring_on_a_line(record_figure):
     # Greedy pairwise exchange has local optima, more of them the longer the chain.
     assert rates[6] > 0.5
     assert np.mean(list(rates.values())) > 0.3
-
-
-def rule_and_state(name, made, **options):
-    rule = bench.make("rule", name, **options)
-    return rule, rule.initial_state(made, 3)
-
-
-DETERMINISTIC = (
-    ("backpropagation_through_time", {}),
-    ("real_time_recurrent_learning", {}),
-    ("random_feedback_through_time", {}),
-    *(
-        (name, {"feedback": feedback})
-        for name in ("e_prop", "rflo")
-        for feedback in ("symmetric", "random", "adaptive")
-    ),
-)
-
-
-def trained(rule, made, optimiser, cost, at, steps=8):
-    """Network after some steps of training, reordered after step ``at``."""
-    task = bench.make("task", "delayed_match", trials=40, dt=100)
-    order = np.random.default_rng(5).permutation(9)
-
-    def reorder(step, _):
-        return {LAYER: order} if step == at else {}
-
-    course = trajectory(
-        rule,
-        rule,
-        made,
-        cost,
-        task,
-        make_optimiser(optimiser, 0.01, 0.1),
-        [steps],
-        10,
-        3,
-        reorder,
-    )
-    return next(course)
-
-
-def plane(task="delayed_match"):
-    made = bench.make("task", task, trials=40, dt=100)
-    return network(inputs=made.inputs_size, outputs=made.outputs_size)
-
-
-def both_ways(rule, optimiser, cost):
-    """The same order of neurons early and late in training."""
-    made = plane()
-    early, late = (trained(rule, made, optimiser, cost, at) for at in (1, 8))
-    assert early.state.keys() == late.state.keys()
-    arrays = [(early.network.parameters[name], a) for name, a in late.network.parameters.items()]
-    arrays += [(early.state[name], array) for name, array in late.state.items()]
-    scale = max(np.abs(array).max() for _, array in arrays)
-    return max(np.abs(one - other).max() for one, other in arrays) / scale
-
-
-def costs(distance):
-    task = bench.make("task", "delayed_match", trials=40, dt=100)
-    data = "cross_entropy" if task.kind == "classification" else "mean_squared_error"
-    wiring = WiringCost(grid=(3, 3), base=1.0, distance=distance, uniform=1.0)
-    return WeightedSum(((1.0, bench.make("objective", data)), (1e-3, wiring)))
-
-
-@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
-@pytest.mark.parametrize(("name", "options"), DETERMINISTIC, ids=str)
-def test_learning_then_swapping_is_swapping_then_learning(name, options, optimiser):
-    """Weights, moments, feedback weights and traces follow their neurons.
-
-    What rounding leaves is far below what any of them would do if it stayed behind.
-    """
-    rule = bench.make("rule", name, **options)
-    assert both_ways(rule, optimiser, costs(0.0)) < 1e-9
-
-
-def test_learning_then_swapping_is_another_thing_where_places_cost():
-    rule = bench.make("rule", "backpropagation_through_time")
-    assert both_ways(rule, "adam", costs(2.0)) > 1e-4
-
-
-@pytest.mark.parametrize("name", ["rflo", "random_feedback_through_time"])
-def test_feedback_that_stays_behind_is_noticed(name, monkeypatch):
-    """The test above would fail if feedback weights were not permuted."""
-    rule = bench.make("rule", name)
-    monkeypatch.setattr(Reordering, "state", lambda self, rule, state: state)
-    assert both_ways(rule, "sgd", costs(0.0)) > 1e-3
-
-
-def test_moments_that_stay_behind_are_noticed(monkeypatch):
-    rule = bench.make("rule", "backpropagation_through_time")
-    monkeypatch.setattr(Reordering, "memory", lambda self, optimiser, memory: memory)
-    assert both_ways(rule, "adam", costs(0.0)) > 1e-3
-
-
-ARCHITECTURES = (
-    "mlp",
-    "rate_rnn",
-    "dendritic",
-    "stochastic_mlp",
-    "spiking_mlp",
-    "spiking_rnn",
-    "hopfield",
-)
-
-
-def small(name):
-    """Small network with a hidden layer on which the rule runs, and its objective."""
-    for architecture in ARCHITECTURES:
-        made = bench.make("architecture", architecture, sizes=(5, 4, 3), seed=1)
-        for loss in ("cross_entropy", "mean_squared_error", "expected_reward"):
-            objective = bench.make("objective", loss)
-            if obstacle(bench.make("rule", name), made, objective) is None:
-                return made, objective
-    raise AssertionError(f"no architecture for {name}")
-
-
-@pytest.mark.parametrize("name", sorted(registry.entries("rule")))
-def test_every_rule_says_whose_its_state_is(name):
-    """And a rule without noise gives the permuted estimate from the permuted state."""
-    made, objective = small(name)
-    rule = bench.make("rule", name)
-    state = bench.initial_state(rule, made, seed=2)
-    axes, sizes = rule.state_axes(made), {each.name: each.size for each in made.populations}
-    sizes |= {"input": made.inputs}
-    assert set(state) <= set(axes)
-    for key, array in state.items():
-        assert [None if who is None else sizes[who] for who in axes[key]] == [
-            None if who is None else size for who, size in zip(axes[key], array.shape, strict=True)
-        ]
-    if rule.randomness() - {"feedback"}:
-        return
-    order = np.random.default_rng(1).permutation(4)
-    move = Reordering(made, "layer1", order)
-    generator = np.random.default_rng(0)
-    batch = bench.Batch(generator.standard_normal((6, 5)), generator.integers(0, 3, 6))
-    one = bench.estimates(rule, made, objective, batch, samples=1, state=state)
-    other = bench.estimates(
-        rule, move.network, objective, batch, samples=1, state=move.state(rule, state)
-    )
-    followed = permuted(
-        {key: array[0] for key, array in one.items()}, parameter_axes(made), "layer1", order
-    )
-    for key, array in followed.items():
-        np.testing.assert_allclose(other[key][0], array, rtol=1e-7, atol=1e-9)
-
-
-def test_state_of_unknown_neurons_is_refused():
-    rule = bench.make("rule", "feedback_alignment")
-    made = bench.make("architecture", "mlp", sizes=(5, 4, 3))
-    move = Reordering(made, "layer1", np.arange(4)[::-1])
-    with pytest.raises(InputError, match="does not say which neurons its state mine belongs to"):
-        move.state(rule, {**rule.initial_state(made, 0), "mine": np.zeros(4)})
-
-
-def test_populations_with_shared_weights_keep_their_order():
-    made = bench.make("architecture", "convolutional")
-    name = made.hidden[0].name
-    with pytest.raises(InputError, match="fixed places"):
-        permuted_network(made, name, np.arange(made.hidden[0].size))
-    with pytest.raises(InputError, match="choose one of"):
-        permuted_network(made, made.output.name, np.arange(made.output.size))
 
 
 @pytest.mark.parametrize("edges", [False, True])

@@ -1,17 +1,13 @@
-"""What and where: the gradient of the loss, fits of neurons, and cores that rules learn."""
+"""What and where: the gradient of the loss, and fits of neurons."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import naive_identification as naive
-from plausibench import bench
+from identification_cells import simulated
 from plausibench.bench.identification import fit as fitting_module
 from plausibench.bench.identification.baselines import BASELINES, baseline
 from plausibench.bench.identification.fit import Fitting, fit
-from plausibench.bench.identification.learning import Learning, learn
-from plausibench.bench.identification.optimiser import adam, shrink
 from plausibench.bench.identification.placement import Placement
 from plausibench.bench.identification.recording import recording
 from plausibench.bench.identification.scores import (
@@ -24,53 +20,9 @@ from plausibench.bench.identification.start import envelope
 from plausibench.kernels.errors import InputError
 
 
-def simulated(**options):
-    return bench.make("task", "simulated_neurons", **{"test_examples": 500, **options})
-
-
 def identified(task, fitting=None, seed=0, **options):
     found = fit(task.train.inputs, task.train.targets, fitting or Fitting(), seed, **options)
     return found, explained_variance(found.predict(task.test.inputs), task.test.targets)
-
-
-@given(st.integers(1, 4), st.integers(0, 3), st.integers(0, 99))
-def test_placed_kernels_agree_with_their_twin(patch, more, seed):
-    generator, side = np.random.default_rng(seed), patch + more
-    placement = Placement(side, patch)
-    kernel = generator.standard_normal((patch, patch))
-    matrix = np.zeros((placement.pixels, placement.places))
-    placement.spread(kernel.reshape(-1), matrix)
-    np.testing.assert_array_equal(matrix, naive.placed(kernel, side))
-    other = generator.standard_normal(matrix.shape)
-    by_kernel = placement.collect(other) @ kernel.reshape(-1)
-    assert by_kernel == pytest.approx((other * matrix).sum(), rel=1e-10, abs=1e-10)
-
-
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@given(st.integers(1, 9), st.integers(1, 50), st.sampled_from([0.0, 0.3]), st.integers(0, 99))
-def test_adam_agrees_with_its_twin(dtype, size, count, penalty, seed):
-    generator = np.random.default_rng(seed)
-    values, gradient, mean = generator.standard_normal((3, size)).astype(dtype)
-    square = generator.uniform(0.1, 1, size).astype(dtype)
-    values[0] = 0
-    twin = naive.adam(
-        *(a.astype(float) for a in (values, gradient, mean, square)), count, 0.1, penalty
-    )
-    adam(values, gradient, mean, square, count, 0.1, penalty)
-    near = {"rtol": 1e-12, "atol": 1e-12} if dtype == np.float64 else {"rtol": 1e-5, "atol": 1e-6}
-    for ours, theirs in zip((values, mean, square), twin, strict=True):
-        np.testing.assert_allclose(ours, theirs, **near)
-
-
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@given(st.integers(1, 9), st.sampled_from([0.0, 0.5, 3.0]), st.integers(0, 99))
-def test_proximal_steps_agree_with_their_twin(dtype, size, penalty, seed):
-    values, gradient, last = np.random.default_rng(seed).standard_normal((3, size)).astype(dtype)
-    twin = naive.shrink(*(a.astype(float) for a in (values, gradient, last)), 0.2, penalty, 0.7)
-    shrink(values, gradient, last, 0.2, penalty, 0.7)
-    near = {"rtol": 1e-12, "atol": 1e-12} if dtype == np.float64 else {"rtol": 1e-5, "atol": 1e-6}
-    for ours, theirs in zip((values, last), twin, strict=True):
-        np.testing.assert_allclose(ours, theirs, **near)
 
 
 class TestGradient:
@@ -270,40 +222,6 @@ class TestFit:
             Fitting(**options)
         with pytest.raises(InputError, match="kernels"):
             fit(np.ones((20, 9)), np.ones((20, 1)), Fitting(patch=3), kernels=np.ones((1, 2, 2)))
-
-
-class TestLearning:
-    def test_a_learned_core_identifies_more_than_one_that_is_not(self):
-        task = simulated(neurons=12, examples=1024, side=14, patch=5)
-        learning = Learning(kernel=5, steps=150)
-        explained = {}
-        for name in ("backprop", None):
-            rule = None if name is None else bench.make("rule", name)
-            found = learn(rule, task, learning)
-            predicted = found.predict(task.test.inputs)
-            explained[name] = explained_variance(predicted, task.test.targets).mean()
-        assert explained["backprop"] > explained[None] + 0.2
-
-    @pytest.mark.parametrize("rule", ["feedback_alignment", "sign_symmetry", "node_perturbation"])
-    def test_local_rules_run(self, rule):
-        task = simulated(neurons=4, examples=200, side=10, patch=3)
-        found = learn(bench.make("rule", rule), task, Learning(kernel=3, steps=5))
-        assert np.isfinite(found.predict(task.test.inputs)).all()
-
-    @pytest.mark.parametrize("readout", ["factorised", "dense", "fixed_mask"])
-    def test_deep_cores_learn(self, readout):
-        task = bench.make(
-            "task", "natural_scenes", neurons=6, examples=300, test_examples=200, side=12
-        )
-        learning = Learning(readout, (4, 2), 3, "relu", steps=60, penalty=0.0)
-        found = learn(bench.make("rule", "backprop"), task, learning)
-        predicted = found.predict(task.test.inputs)
-        assert explained_variance(predicted, task.test.targets).mean() > 0
-
-    def test_a_rule_that_cannot_is_refused(self):
-        task = simulated(neurons=4, examples=200, side=10, patch=3)
-        with pytest.raises(InputError, match="rules"):
-            learn(bench.make("rule", "equilibrium_propagation"), task, Learning(kernel=3, steps=5))
 
 
 @pytest.mark.acceptance

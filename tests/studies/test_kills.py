@@ -22,7 +22,7 @@ OPTIONS = {
         "rules": ["backprop", "feedback_alignment", "weight_perturbation"],
         "hidden": [6],
         "checkpoints": [0, 5],
-        "seeds": 8,
+        "seeds": 3,
         "samples": 64,
         "marginal_samples": 20,
         "averaging_samples": 16,
@@ -31,7 +31,7 @@ OPTIONS = {
     },
     "tags": {"rules": ["attention_gated", "reinforce"], "samples": 20, "seeds": 12},
 }
-"""Of the benchmark and of another study: two dozen jobs, or four, of some tens of milliseconds."""
+"""Of the benchmark and of another study: some two dozen jobs of tens of milliseconds."""
 studies = pytest.mark.parametrize("name", OPTIONS)
 
 
