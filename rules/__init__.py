@@ -48,6 +48,7 @@ BUILTIN = {
     "random_feedback_through_time": (
         "plausibench.rules.random_feedback_through_time:RandomFeedbackThroughTime"
     ),
+    "readout_only": "plausibench.rules.readout_only:ReadoutOnly",
     "real_time_recurrent_learning": (
         "plausibench.rules.real_time_recurrent_learning:RealTimeRecurrentLearning"
     ),

@@ -32,6 +32,7 @@ RULES = [
     "oja[variant=ordered]",
     "oja[variant=subspace]",
     "pepita",
+    "readout_only",
     "sign_symmetry",
     "sign_symmetry[variant=batchwise]",
     "sign_symmetry[variant=fixed]",
@@ -252,6 +253,14 @@ class TestTwins:
         twin = naive_feedback.hebb(network, "cross_entropy", batch)
         rule = bench.make("rule", "hebb")
         assert_close(drawn(rule, network, "cross_entropy", batch, seed)[1], twin)
+
+    @settings(max_examples=20)
+    @given(shapes, activations, objectives, seeds)
+    def test_readout_only(self, sizes, activation, objective, seed):
+        network, batch = cell(sizes, activation, seed)
+        twin = naive_feedback.readout_only(network, objective, batch)
+        rule = bench.make("rule", "readout_only")
+        assert_close(drawn(rule, network, objective, batch, seed)[1], twin)
 
     @settings(max_examples=20)
     @given(shapes, activations, seeds, st.sampled_from(["single", "subspace", "ordered"]))

@@ -61,6 +61,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
         "uoro",
     ),
     "aims of a layer": ("pepita", "forward_forward", "hebb", "oja"),
+    "controls": ("readout_only",),
 }
 """Which panel a rule is drawn in, by name; rules in none get one of their own at the end."""
 OTHERS = "others"

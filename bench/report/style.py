@@ -83,6 +83,8 @@ BUILTIN: Mapping[str, tuple[int | str, str]] = {
     "forward_forward": (6, ">"),
     "hebb": (6, "h"),
     "oja": (6, "d"),
+    # a control
+    "readout_only": ("#5c5c5c", "H"),
 }
 """Colour (a place in seaborn's colour-blind palette, or a value) and marker by name."""
 SPARE_COLOURS = ("#ca9161", "#006374", "#a23582", "#592f0d")
