@@ -8,7 +8,6 @@ import numpy as np
 from plausibench.architectures.network import Activity, Network
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
-from plausibench.rules.backprop import Backprop
 from plausibench.rules.estimate import Dense, Estimates, Outer
 from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import chain
@@ -46,7 +45,9 @@ class ReadoutOnly(Rule):
         ),
     )
 
-    dynamics: ClassVar[frozenset[str]] = Backprop.dynamics
+    dynamics: ClassVar[frozenset[str]] = frozenset(
+        {"feedforward", "settling", "spiking", "stochastic", "recurrent", "recurrent spiking"}
+    )
 
     def estimate(
         self,
