@@ -28,6 +28,7 @@ class ReadoutOnly(Rule):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="a control: hidden layers stay as they were drawn, the output layer learns",
+        family="controls",
         equation="post_L = delta_L,  post_l = 0 below the output layer L,  pre_l = a_(l-1)",
         randomness=frozenset(),
         unbiased=False,
