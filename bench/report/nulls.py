@@ -5,6 +5,7 @@ import pandas as pd
 from plausibench.bench.report import notation
 from plausibench.bench.report.aggregate import aggregate
 from plausibench.bench.training.nulls import CHANCE, LINEAR, NULL, READOUT
+from plausibench.kernels.errors import counted
 
 ABOVE = {READOUT: "above_readout_only", LINEAR: "above_linear"}
 """Quantities that say how much more accurate a rule is than a null, by the rule of the null."""
@@ -154,6 +155,6 @@ def absent(units: pd.DataFrame | None) -> list[str]:
     ):
         where = dict(zip(PLACE, place, strict=True))
         told = ", ".join(str(where[name]) for name in WITHIN[str(rule)])
-        seeds = "a seed" if len(own) == 1 else f"{len(own)} seeds"
+        seeds = counted(len(own), "seed")
         said.append(f"No {CALLED[str(rule)]} beside {told} ({status}, {seeds}): {reason}.")
     return said

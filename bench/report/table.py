@@ -98,7 +98,7 @@ def _of_nulls(
 ) -> Iterator[str]:
     """What the nulls reach at the last step that is shown, where performance is asked for."""
     performance = set(asked) & {*PERFORMANCE, *ABOVE.values()}
-    if parted(frame)[1].empty or not performance or rows["step"].isna().all():
+    if not performance or rows["step"].isna().all():
         return
     if any(name in rows and rows[name].notna().any() for name in ABOVE.values()):
         yield (
