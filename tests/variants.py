@@ -43,6 +43,7 @@ FEEDBACK = [
     "oja[variant=ordered]",
     "oja[variant=subspace]",
     "pepita",
+    "readout_only",
     "sign_symmetry",
     "sign_symmetry[variant=batchwise]",
     "sign_symmetry[variant=fixed]",

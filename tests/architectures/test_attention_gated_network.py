@@ -29,6 +29,7 @@ RUNS = {
     "node_perturbation",
     "oja",
     "pepita",
+    "readout_only",
     "regression_discontinuity_feedback",
     "segregated_dendrites",
     "sign_symmetry",

@@ -28,6 +28,7 @@ SMALL = [
     *("--objectives", "mean_squared_error", "--hidden", "4", "--checkpoints", "0"),
     *("--checkpoints", "2", "--seeds", "1", "--averaging-samples", "16"),
     *("--marginal-samples", "32", "--jobs", "1", "--no-pictures"),
+    "--no-nulls",
 ]
 HEAVY = {"numpy", "numba", "scipy", "pandas", "matplotlib", "seaborn", "sklearn"}
 
@@ -628,18 +629,24 @@ def test_train_writes_the_learning_curves():
         *("--objective", "mean_squared_error", "--hidden", "4", "--steps", "4"),
         *("--evaluate-every", "2", "--out", "curves"),
     )
-    head, first, second = (line.split() for line in printed.splitlines()[:3])
+    head, first, second, *null = (line.split() for line in printed.splitlines()[:6])
     assert head == ["rule", "step", "train_loss", "test_loss", "test_accuracy", "alignment"]
     assert first[:2] == ["backprop", "4"]
     assert first[4:] == ["-", "1"]  # no accuracy in a regression
     assert second[0] == "node_perturbation"
+    assert [" ".join(line[:-5]) for line in null] == [
+        "null: readout only",
+        "null: linear",
+        "null: chance",
+    ]
     import pandas as pd
 
     frame = pd.read_csv("curves/learning_curves.csv")
-    assert set(frame["quantity"]) == {"train_loss", "test_loss", "alignment"}
+    rules = frame[frame["protocol"] == "own"]
+    assert set(rules["quantity"]) == {"train_loss", "test_loss", "alignment"}
     assert sorted(frame["step"].unique()) == [0, 2, 4]
     assert Path("curves/learning_curves.png").stat().st_size > 0
-    value = frame.query("rule == 'backprop' and step == 4 and quantity == 'train_loss'")["value"]
+    value = rules.query("rule == 'backprop' and step == 4 and quantity == 'train_loss'")["value"]
     assert float(first[2]) == pytest.approx(value.item(), rel=1e-3)
 
 

@@ -310,7 +310,7 @@ def test_options_in_prose_are_options(code):
         name
         for command in main.commands.values()
         for option in command.params
-        for name in option.opts
+        for name in (*option.opts, *option.secondary_opts)
     }
     assert {word for word in shlex.split(code) if word.startswith("--")} <= known
 

@@ -27,6 +27,7 @@ SMALL = {
     "averaging_samples": 16,
     "batch_size": 8,
     "training_batch_size": 8,
+    "nulls": False,
 }
 SPEC = Spec(**SMALL)
 
