@@ -56,7 +56,7 @@ def test_minus_the_gradient_makes_no_progress(noise):
             assert tuple(rows.loc[quantity, ["value", "low", "high"]]) == (expected,) * 3
         assert rows.loc["gain", "value"] == pytest.approx(-1, abs=0.1)
     rows = {row["quantity"]: row for row in progress_rows(Ascent(noise), *cell())}
-    for quantity in ("best_step", "predicted_decrease", "realised_decrease"):
+    for quantity in ("best_step", "predicted_progress", "realised_progress", "realised_decrease"):
         assert rows[quantity]["value"] == 0
 
 

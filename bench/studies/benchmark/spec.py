@@ -11,7 +11,16 @@ from plausibench.architectures.architecture import HIDDEN
 from plausibench.bench.components import registry
 from plausibench.bench.components.selectors import select
 from plausibench.bench.training.optimisers import OPTIMISERS
-from plausibench.kernels.errors import InputError, choose, integer, number, positive, refusal, sizes
+from plausibench.kernels.errors import (
+    InputError,
+    choose,
+    flag,
+    integer,
+    number,
+    positive,
+    refusal,
+    sizes,
+)
 from plausibench.kernels.streams import MOST_SEEDS
 
 PROTOCOLS = ("shared", "own")
@@ -73,6 +82,9 @@ class Spec:
         Draws for the averaging curve.
     batch_size
         Examples in the batch at which bias and variance are measured.
+    training_set
+        Whether the realised progress is measured on the training set too, which takes about a
+        second for each checkpoint of a noisy rule.
     training_batch_size, optimiser, learning_rate, learning_rates, weight_decay
         How the networks are trained; ``learning_rates`` overrides the rate for a rule.
     shared_learning_rate
@@ -117,6 +129,7 @@ class Spec:
     marginal_samples: int = 200
     averaging_samples: int = 512
     batch_size: int = 32
+    training_set: bool = False
     training_batch_size: int = 32
     optimiser: str = "sgd"
     learning_rate: float = 0.1
@@ -146,6 +159,7 @@ class Spec:
             most = MOST_SEEDS if name == "seeds" else None
             self._set(name, integer(name, getattr(self, name), least=1, most=most))
         self._set("seed", integer("seed", self.seed, least=0))
+        self._set("training_set", flag("training_set", self.training_set))
         choose("optimiser", self.optimiser, OPTIMISERS)
         self._set("learning_rate", positive("learning_rate", self.learning_rate))
         shared = number("shared_learning_rate", self.shared_learning_rate, least=0)
