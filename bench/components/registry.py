@@ -67,6 +67,7 @@ class Entry:
 
 _PLUGINS: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
 _DIGESTS: dict[str, str] = {}
+_TEXTS: dict[str, str] = {}
 
 
 def entries(kind: str) -> dict[str, Entry]:
@@ -86,7 +87,8 @@ def _installed(kind: str) -> dict[str, Entry]:
     tables: Mapping[str, Mapping[str, str]] = {
         "architecture": architectures.BUILTIN,
         "objective": objectives.BUILTIN,
-        "rule": rules.BUILTIN,
+        # Whose order is that of legends.
+        "rule": dict(sorted(rules.BUILTIN.items())),
         "task": TASKS,
     }
     found = {name: Entry(kind, name, where, "built in") for name, where in tables[kind].items()}
@@ -255,7 +257,7 @@ def _import_file(file: Path) -> ModuleType:
         return sys.modules[name]
     module = ModuleType(name)
     module.__file__ = str(file.resolve())
-    _DIGESTS[name] = digest
+    _DIGESTS[name], _TEXTS[name] = digest, source.decode("utf-8", "replace")
     sys.modules[name] = module
     try:
         # Compiled from the bytes that were digested: cached bytecode is taken for current if a
@@ -293,6 +295,19 @@ def _unpickled(file: str, module: str, name: str, made: Any, *arguments: Any) ->
     for part in name.split("."):
         kind = getattr(kind, part)
     return made(kind, *arguments)
+
+
+def text_of(module: str) -> str:
+    """Source of a module that is imported, as it was loaded if that is a plug-in.
+
+    Raises
+    ------
+    AttributeError, OSError
+        If it has no file that can be read.
+    """
+    if module in _TEXTS:
+        return _TEXTS[module]
+    return Path(str(sys.modules[module].__file__)).read_text(encoding="utf-8")
 
 
 def digest(component: type) -> str:
