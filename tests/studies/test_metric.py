@@ -165,6 +165,33 @@ def test_a_perfect_order_is_1_and_its_reverse_minus_1():
     assert found["bias_squared"] == pytest.approx(-1)
 
 
+def test_how_far_a_quantity_is_behind_rho_squared():
+    found = report.correlations(made(12, 4.0)).set_index("quantity")
+    progress, bias = found.loc["progress"], found.loc["bias_squared"]
+    assert progress["behind"] == progress["behind_low"] == progress["behind_high"] == 0
+    # The order of the bias is perfect here, but for its sign.
+    assert bias["behind"] == pytest.approx(progress["value"] - 1)
+    assert bias["behind_low"] < bias["behind"] < bias["behind_high"] <= 0
+
+
+def test_rules_without_noise_and_rules_above_the_null_are_ranked_alone():
+    """Every second rule is noisy, and its progress has the reverse order."""
+    rows = made(16, 0.0)
+    place = rows["rule"].str.extract(r"rule_(\d+)", expand=False).fillna("0").astype(int)
+    of_progress = rows["quantity"] == "progress"
+    noisy = (place % 2 == 1) & of_progress
+    rows.loc[noisy, "value"] = -place[noisy].astype(float)
+    spread = rows[of_progress].assign(quantity="variance", value=(place[of_progress] % 2) * 1.0)
+    found = report.correlations(pd.concat([rows, spread])).set_index("quantity")
+    assert found["quiet"]["progress"] == pytest.approx(1)
+    assert found["value"]["progress"] < 0.9
+    rows = made(16, 0.0)
+    low = (place > 0) & (place < 8)
+    rows.loc[low & (rows["quantity"] == "test_accuracy"), "value"] = 0.1
+    assert report.correlations(rows).set_index("quantity")["better"]["progress"] == pytest.approx(1)
+    assert report.correlations(rows).set_index("quantity")["value"]["progress"] < 0.99
+
+
 def test_dealt_anew_is_as_wide_as_chance(record_figure):
     """Over n rules a rank correlation of chance has the standard deviation 1 / sqrt(n - 1)."""
     found = report.correlations(made(30, 0.0)).set_index("quantity").loc["progress"]
