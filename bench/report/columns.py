@@ -34,6 +34,8 @@ QUANTITIES: Mapping[str, tuple[str, float | None]] = {
     "realised_progress_training": ("realised progress, training set", MORE),
     "predicted_progress_training": ("predicted progress, training set", MORE),
     "realised_decrease_training": ("realised decrease, training set", MORE),
+    "above_readout_only": ("above readout only", MORE),
+    "above_linear": ("above linear", MORE),
     "forward_passes": ("cost (passes)", LESS),
     "state_size": ("state (numbers)", LESS),
 }
@@ -47,7 +49,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "budget": tuple(QUANTITIES)[9:15],
     "training": tuple(QUANTITIES)[15:19],
     "progress": tuple(QUANTITIES)[19:27],
-    "cost": tuple(QUANTITIES)[27:],
+    "null": tuple(QUANTITIES)[-4:-2],
+    "cost": tuple(QUANTITIES)[-2:],
 }
 MEASURED = ("conditional", "marginal", "closed_form", "marginal_closed_form")
 """Kinds with values for every parameter."""
@@ -127,6 +130,7 @@ DEFAULT = (
     "progress",
     "realised_progress",
     "test_accuracy",
+    "above_readout_only",
     "forward_passes",
     "redrawn",
     "samples",
