@@ -38,7 +38,10 @@ def probe_units(units: list[Unit], spec: Spec) -> None:
             task = select("task", unit.task).make()
             try:
                 network = build_network(
-                    unit.architecture, task, spec.hidden_for(unit.architecture), unit.seed
+                    unit.architecture,
+                    task,
+                    spec.on(unit.task).hidden_for(unit.architecture),
+                    unit.seed,
                 )
             except Exception:  # noqa: BLE001 -- of one seed; recorded where it is measured
                 continue

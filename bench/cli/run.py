@@ -321,10 +321,15 @@ def _plan(units: "list[Unit]", spec: "Spec", folder: Path) -> str:
         why = "" if unit.reason is None else f"cannot run: {unit.reason}"
         cell = (unit.task, unit.architecture, unit.objective, unit.rule, unit.protocol, why)
         seeds[cell] += 1
-        cost[cell] += passes(unit, spec)
+        cost[cell] += passes(unit, spec.on(unit.task))
     head = ("task", "architecture", "objective", "rule", "protocol", "seeds", "forward passes")
     rows = [(*cell[:-1], str(seeds[cell]), cell[-1] or f"{cost[cell]:,}") for cell in seeds]
-    steps = ", ".join(str(step) for step in spec.checkpoints)
+    stops = {text: spec.on(text).checkpoints for text in spec.every_task()}
+    steps = "; ".join(
+        f"{', '.join(map(str, own))}{f' ({text})' if len(set(stops.values())) > 1 else ''}"
+        for text, own in stops.items()
+        if len(set(stops.values())) > 1 or text == next(iter(stops))
+    )
     minutes = seconds(units, spec) / 60
     return (
         f"{columns([head, *rows])}\n\n"

@@ -15,6 +15,7 @@ from plausibench.bench.report.budget import variance_budget
 from plausibench.bench.report.curves import learning_curves
 from plausibench.bench.report.families import MANY, families
 from plausibench.bench.report.nulls import parted
+from plausibench.bench.report.overview import MOST, overview
 from plausibench.bench.report.plane import AXES, plane
 from plausibench.bench.report.style import Picture
 from plausibench.bench.running.folders import make_folder
@@ -32,17 +33,23 @@ def pictures(frame: pd.DataFrame, units: pd.DataFrame | None = None) -> list[Pic
     Returns
     -------
     list of Picture
-        Names are those of the functions; with several settings, followed by the setting.
+        Names are those of the functions; with several settings, followed by the setting. The first
+        is an overview, in which a few settings stand below each other.
     """
     rules, nulls = parted(frame)
     looks = style.styles(rules["rule"])
     names = settings(rules)
     found = []
+    named = _nameable(rules, names)
+    if named and names.nunique() <= MOST:
+        found.append(overview(frame, units, looks=looks))
     for name in names.unique():
         measured = rules[names == name]
         places = measured[["task", "objective"]].drop_duplicates()
         part = pd.concat([measured, nulls.merge(places, on=["task", "objective"])])
         drawn = [draw(part, units, looks=looks) for draw in _drawable(part)]
+        if named and names.nunique() > MOST and (measured["kind"] == "conditional").any():
+            drawn.insert(0, overview(part, units, looks=looks))
         if measured["rule"].nunique() > MANY:
             drawn += [families(part, units, axis=axis) for axis in AXES]
         suffix = str(name) if names.nunique() > 1 else ""
@@ -79,6 +86,12 @@ def save_all(
     wanted = [choose("format", kind, style.FORMATS) for kind in formats]
     make_folder(Path(folder))
     return [path for picture in pictures(frame, units) for path in picture.save(folder, wanted)]
+
+
+def _nameable(rules: pd.DataFrame, names: pd.Series) -> bool:
+    """Whether bias and variance were measured of no more rules than have room for their names."""
+    measured = rules["kind"] == "conditional"
+    return bool(measured.any()) and bool(rules.groupby(names)["rule"].nunique().max() <= MANY)
 
 
 def _drawable(frame: pd.DataFrame) -> Iterator[Callable[..., Picture]]:

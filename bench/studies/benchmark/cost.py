@@ -57,12 +57,13 @@ def seconds(units: list[Unit], spec: Spec) -> float:
     total = 0.0
     for unit in units:
         if unit.reason is None:
+            own = spec.on(unit.task)
             combination = (unit.task, unit.architecture, unit.objective, unit.rule)
             if combination not in times:
-                times[combination] = _seconds_per_draw(unit, spec)
+                times[combination] = _seconds_per_draw(unit, own)
             rule: Rule = select("rule", unit.rule).make()
-            draws = len(spec.checkpoints) * _draws(rule, unit, spec)
-            total += times[combination] * (draws + _steps(unit, spec))
+            draws = len(own.checkpoints) * _draws(rule, unit, own)
+            total += times[combination] * (draws + _steps(unit, own))
     return total
 
 

@@ -31,9 +31,10 @@ def nulls(spec: Spec, units: Collection[Unit]) -> list[Unit]:
     units
         Its units of work.
     """
-    if not spec.nulls or max(spec.checkpoints) == 0:
+    if not spec.nulls:
         return []
-    run = [unit for unit in units if unit.reason is None]
+    trains = {text: max(spec.on(text).checkpoints) > 0 for text in spec.every_task()}
+    run = [unit for unit in units if unit.reason is None and trains[unit.task]]
     readout = [(unit.task, unit.architecture, unit.objective, READOUT) for unit in run]
     flat = [(unit.task, _linear(unit.task), unit.objective, LINEAR) for unit in run]
     return [
@@ -53,7 +54,7 @@ def _obstacle(
 ) -> str | None:
     """Why a null cannot be trained; None if it can."""
     task: Task = select("task", task_text).make()
-    network = built(architecture, task, spec.hidden_for(architecture))
+    network = built(architecture, task, spec.on(task_text).hidden_for(architecture))
     if isinstance(network, InputError):
         return str(network)
     rule: Rule = select("rule", rule_text).make()

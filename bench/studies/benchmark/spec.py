@@ -38,12 +38,35 @@ COUNTS = (
     "training_batch_size",
 )
 
+OF_TASKS = (
+    "hidden",
+    "hidden_of",
+    "checkpoints",
+    "training_batch_size",
+    "optimiser",
+    "learning_rate",
+    "learning_rates",
+    "shared_learning_rate",
+    "weight_decay",
+)
+"""Settings that may differ between tasks: what is trained, how and for how long."""
+
 LEARNING_RATES = {"brainprop": 0.3, "node_perturbation": 0.03, "weight_perturbation": 0.01}
 """Rates of the default benchmark where not the common 0.1.
 
 Each has the lowest training loss after 1000 steps among 0.0003, 0.001, 0.003, ... 1, averaged over
 seeds 100 and 101, which the benchmark does not use.
 """
+
+
+SETTINGS_OF: Mapping[str, Mapping[str, Any]] = {
+    "mnist_1d": {
+        "optimiser": "adam",
+        "learning_rate": 0.003,
+        "learning_rates": {},
+    }
+}
+"""What the default benchmark changes on a task that plain descent learns slowly."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +82,9 @@ class Spec:
         lists that it supports.
     tasks_of
         Tasks of single rules, in place of ``tasks``.
+    settings_of
+        Settings of single tasks, in place of the common ones: hidden layers, checkpoints, and
+        how networks are trained.
     hidden
         Hidden layer sizes of architectures whose ``sizes`` are not named.
     hidden_of
@@ -121,6 +147,7 @@ class Spec:
     )
     pairing: str = "first"
     tasks_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    settings_of: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     hidden: tuple[int, ...] = HIDDEN
     hidden_of: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     protocols: tuple[str, ...] = PROTOCOLS
@@ -152,6 +179,7 @@ class Spec:
         self._set("samples_of", _table("samples_of", self.samples_of, _count))
         self._set("hidden_of", _table("hidden_of", self.hidden_of, _hidden))
         self._set("tasks_of", _table("tasks_of", self.tasks_of, _tasks))
+        self._set("settings_of", _table("settings_of", self.settings_of, _settings))
         if components:
             self._look_up()
         choose("pairing", self.pairing, PAIRINGS)
@@ -175,6 +203,11 @@ class Spec:
         flag("nulls", self.nulls)
         if isinstance(self.precision, bool) or self.precision != 0:
             self._set("precision", number("precision", self.precision, least=FINEST))
+        for task in self.settings_of:
+            try:
+                self.on(task)
+            except InputError as error:
+                raise InputError(f"settings_of[{task}]: {error}") from error
 
     def _listed(self, name: str, kind: Any = object) -> tuple[Any, ...]:
         values = getattr(self, name)
@@ -207,12 +240,19 @@ class Spec:
             ("learning_rates", "rule"),
             ("samples_of", "rule"),
             ("hidden_of", "architecture"),
+            ("settings_of", "task"),
         ):
             own = {str(select(kind, text)): value for text, value in getattr(self, name).items()}
             self._set(name, own)
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
+
+    def on(self, task: str) -> "Spec":
+        """The specification of one task, by its selector or else its name, with its settings."""
+        name = task.partition("[")[0]
+        own = self.settings_of.get(task, self.settings_of.get(name, {}))
+        return replace(self, settings_of={}, **own, components=False)
 
     def rate(self, rule: str) -> float:
         """Learning rate of a rule, by its selector or else its name."""
@@ -250,6 +290,13 @@ class Spec:
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         for name in ("hidden_of", "tasks_of"):
             plain[name] = {key: list(listed) for key, listed in plain[name].items()}
+        plain["settings_of"] = {
+            task: {
+                name: list(value) if isinstance(value, tuple) else value
+                for name, value in own.items()
+            }
+            for task, own in self.settings_of.items()
+        }
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in plain.items()
@@ -293,7 +340,17 @@ class Spec:
         return cls(**given, components=components)
 
     def with_values(self, **values: Any) -> "Spec":
-        """The same specification with some values replaced."""
+        """The same specification with some values replaced, for every task.
+
+        A value that is replaced is no longer a setting of single tasks, unless ``settings_of`` is
+        given too.
+        """
+        if "settings_of" not in values:
+            kept = {
+                task: {name: value for name, value in own.items() if name not in values}
+                for task, own in self.settings_of.items()
+            }
+            values["settings_of"] = {task: own for task, own in kept.items() if own}
         return replace(self, **values)
 
 
@@ -314,12 +371,23 @@ def read_values(path: Path) -> dict[str, Any]:
 
 
 def default_spec() -> Spec:
-    """Return the default benchmark: every built-in rule on real digits, a tanh net, CE."""
-    return Spec(learning_rates=LEARNING_RATES)
+    """Return the default benchmark: rules on digits and on MNIST-1D, a tanh net, cross-entropy."""
+    return Spec(
+        tasks=("digits", "mnist_1d"), learning_rates=LEARNING_RATES, settings_of=SETTINGS_OF
+    )
 
 
 def _hidden(name: str, value: Any) -> tuple[int, ...]:
     return sizes(name, value, fewest=0)
+
+
+def _settings(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise refusal(name, value, "a table of settings")
+    for setting in value:
+        choose(name, setting, OF_TASKS)
+    # As they are in the fields that they stand for.
+    return {setting: tuple(own) if isinstance(own, list) else own for setting, own in value.items()}
 
 
 def _tasks(name: str, value: Any) -> tuple[str, ...]:
@@ -331,7 +399,7 @@ def _tasks(name: str, value: Any) -> tuple[str, ...]:
 
 def _table(name: str, values: Any, check: Callable[[str, Any], Any]) -> dict[str, Any]:
     if not isinstance(values, Mapping):
-        kind = "architecture" if name == "hidden_of" else "rule"
+        kind = {"hidden_of": "architecture", "settings_of": "task"}.get(name, "rule")
         raise refusal(name, values, f"a table with a value for each {kind}")
     return {rule: check(f"{name}[{rule}]", value) for rule, value in values.items()}
 

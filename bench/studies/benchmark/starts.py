@@ -169,8 +169,12 @@ def _placed(spec: Spec, found: dict[str, list[Start]], free: set[str]) -> Spec:
             values[f"{kind}s"] = tuple(name for name in _ordered(kind, first) if name in needed)
     if "tasks" in free and not spec.tasks_of:
         # A rule that runs nowhere is refused or said to be idle where others start.
+        # One that starts on a usual task is measured on all of them.
         tasks = {
-            rule: tuple(place.task for place in own) or spec.tasks for rule, own in found.items()
+            rule: spec.tasks
+            if {place.task for place in own} <= set(spec.tasks)
+            else tuple(place.task for place in own)
+            for rule, own in found.items()
         }
         every = tuple(dict.fromkeys(text for own in tasks.values() for text in own))
         if every and every != spec.tasks:

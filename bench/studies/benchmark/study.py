@@ -54,7 +54,7 @@ def _jobs(work: Callable[..., Any], some: Iterable[Unit], spec: Spec) -> list[Jo
             work=work,
             arguments=(unit, alone(unit, spec)),
             depends=sources(unit, work),
-            cost=passes(unit, spec),
+            cost=passes(unit, spec.on(unit.task)),
             reason=unit.reason or "",
             stands_for=_named(unit, alone(unit, spec)),
         )
@@ -74,6 +74,7 @@ def frame_of(run: Run) -> "pd.DataFrame":
 def alone(unit: Unit, spec: Spec) -> Spec:
     """The specification of one trajectory, whatever others there are beside it."""
     null = unit.protocol == NULL
+    spec = spec.on(unit.task)
     return replace(
         spec,
         tasks=(unit.task,),

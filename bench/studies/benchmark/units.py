@@ -60,13 +60,14 @@ def units(spec: Spec) -> list[Unit]:
     places: dict[str, Place] = {}
     for text in spec.every_task():
         task: Task = select("task", text).make()
+        own = spec.on(text)
         for size in ("batch_size", "training_batch_size"):
-            if getattr(spec, size) > task.train.size:
+            if getattr(own, size) > task.train.size:
                 raise InputError(
-                    f"{size}: {getattr(spec, size)} is more than the {task.train.size} training "
+                    f"{size}: {getattr(own, size)} is more than the {task.train.size} training "
                     f"examples of task {text}"
                 )
-        networks = {name: built(name, task, spec.hidden_for(name)) for name in spec.architectures}
+        networks = {name: built(name, task, own.hidden_for(name)) for name in spec.architectures}
         places[text] = Place(task, networks)
     _refuse_unbuildable(spec, places.values())
     return [

@@ -92,7 +92,8 @@ class Options:
             for name, value in asked.items()
             if value is not None and (value != () or name == "hidden")
         }
-        spec = completed(default_spec().with_values(**given), set(given))
+        base = default_spec().with_values(tasks=Spec.tasks)
+        spec = completed(base.with_values(**given), set(given))
         return spec if self.learning_rate is None else spec.with_values(learning_rates={})
 
 
@@ -106,13 +107,13 @@ def jobs(options: Options) -> list[Job]:
             work=curve,
             arguments=(
                 unit,
-                spec.hidden_for(unit.architecture),
+                own.hidden_for(unit.architecture),
                 {
                     "steps": options.steps,
-                    "batch_size": spec.training_batch_size,
-                    "optimiser": spec.optimiser,
-                    "learning_rate": spec.rate(unit.rule),
-                    "weight_decay": spec.weight_decay,
+                    "batch_size": own.training_batch_size,
+                    "optimiser": own.optimiser,
+                    "learning_rate": own.rate(unit.rule),
+                    "weight_decay": own.weight_decay,
                     "evaluate_every": options.evaluate_every,
                 },
             ),
@@ -121,6 +122,7 @@ def jobs(options: Options) -> list[Job]:
             reason=unit.reason or "",
         )
         for unit in training
+        for own in [spec.on(unit.task)]
     ]
     return rules + null_jobs(spec, training)
 

@@ -127,7 +127,7 @@ def jobs(spec: Spec) -> list[Job]:
             work=trial,
             arguments=(setting(unit, spec), tried, rate),
             depends=sources(unit, trial),
-            cost=max(spec.checkpoints) * select("rule", tried).make().card.forward_passes,
+            cost=setting(unit, spec).steps * select("rule", tried).make().card.forward_passes,
             reason=unit.reason or "",
         )
         for unit in sorted(todo, key=lambda unit: spec.rules.index(unit.rule))
@@ -137,6 +137,7 @@ def jobs(spec: Spec) -> list[Job]:
 
 def setting(unit: Unit, spec: Spec) -> Setting:
     """How the rule of a unit is trained."""
+    spec = spec.on(unit.task)
     return Setting(
         task=unit.task,
         architecture=unit.architecture,
