@@ -72,6 +72,12 @@ class Perturbation(Rule):
             return (loss(self.sigma) - loss(-self.sigma)) / (2 * self.sigma)
         return (loss(self.sigma) - undisturbed()) / self.sigma
 
+    def evenly(self, loss: Callable[[float], Array], undisturbed: Callable[[], Array]) -> Array:
+        """What :meth:`slope` has of the noise and of its opposite alike, and so on average not."""
+        if self.antithetic:
+            return np.zeros(())
+        return (loss(self.sigma) + loss(-self.sigma) - 2 * undisturbed()) / (2 * self.sigma)
+
     def limits(
         self, expected: Callable[[Situation], dict[str, Array]], smallest: float = 1e-3
     ) -> tuple[Slope | Limit, ...]:

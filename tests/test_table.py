@@ -55,7 +55,7 @@ def test_exact_and_rounded_numbers():
     assert notation.number(0.25, NAN, NAN, exact=True) == "0.25"
     assert notation.number(0.0, NAN, NAN) == "0 [?]"
     rounding = (3e-16, -1e-16, 7e-16)
-    assert notation.number(*rounding, relative=True) == "0"
+    assert notation.number(*rounding, least=1e-12) == "0"
     assert notation.number(*rounding) != "0"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from plausibench.bench.report import notation, panels, style
-from plausibench.bench.report.aggregate import aggregate
+from plausibench.bench.report.aggregate import ROUNDING, aggregate
 from plausibench.bench.report.columns import QUANTITIES
 from plausibench.bench.report.style import Style
 
@@ -86,7 +86,7 @@ def charts(frame: pd.DataFrame, about: Mapping[str, str]) -> list[Chart]:
     ends = [values[name].astype(float).tolist() for name in ("value", "low", "high")]
     exact, zero = (values["method"] == "exact").tolist(), (values["state"] == "zero").tolist()
     values["said"] = [
-        notation.number(value, low, high, exact=is_exact, relative=is_zero)
+        notation.number(value, low, high, exact=is_exact, least=ROUNDING if is_zero else 0.0)
         for value, low, high, is_exact, is_zero in zip(*ends, exact, zero, strict=True)
     ]
     made = [draw(values, looks) for draw in (_plane, _training, _budget, _frontier)]
