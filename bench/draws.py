@@ -1,6 +1,6 @@
 """Draws of a rule: numbered samples of its gradient estimate at fixed weights."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -115,11 +115,17 @@ def companion_of(setting: Setting, redraw: frozenset[str]) -> Companion | None:
             f"{type(setting.rule).__name__}.companion: mean and variance do not fit the network; "
             f"allowed is an array, and a number, for each of {shapes}"
         )
-    mean = with_penalty(given.mean, setting.objective, network.parameters)
     # The forms multiply inner products of post factors with those of pre factors, and take the
     # noise of different examples to be independent.
     known = all(p.synapse.separable for p in network.projections) and not setting.batch.repeats
-    return replace(given, mean=mean, variance=given.variance if known else None)
+    return given if known else replace(given, variance=None)
+
+
+def sums_of(setting: Setting, reference: Mapping[str, Array], redraw: frozenset[str]) -> Moments:
+    """Sums for blocks of a rule's draws, less companions where it has one."""
+    companion = companion_of(setting, redraw)
+    constant = setting.objective.penalty_gradient(setting.network.parameters)
+    return Moments(setting.network, setting.clean, reference, companion, constant)
 
 
 def draw_block(setting: Setting, index: int, redraw: frozenset[str]) -> Estimates:
@@ -147,8 +153,7 @@ def draw_block(setting: Setting, index: int, redraw: frozenset[str]) -> Estimate
 def draw_pair(setting: Setting, index: int, companion: Companion) -> tuple[Estimates, Estimates]:
     """Draw a block of samples as :func:`draw_block`, less their companions, and these.
 
-    What the objective asks of parameters alone is left out of both: the mean of the companion
-    has it.
+    What the objective asks of parameters alone is left out of both.
     """
     noise = Shared(setting.seed, _numbers(index), setting.batch.keys, setting.network.dtype)
     # The companion comes first: the rule may write to its noise.

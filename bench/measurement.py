@@ -14,11 +14,11 @@ from plausibench.architectures.network import Activity, Network
 from plausibench.bench.draws import (
     WITHIN,
     Setting,
-    companion_of,
     formed_blocks,
     prepare,
     reference_of,
     sum_block,
+    sums_of,
 )
 from plausibench.bench.exact import Exact, closed_form, exact, unavailable
 from plausibench.bench.moments import BLOCK, BlockSums, Moments, largest
@@ -183,7 +183,7 @@ def measure(
             "redrawn": "+".join(sorted(rule.randomness() & sources)) or "nothing",
             "reference": name,
         }
-        answer = companion = None
+        answer = None
         if method != "sampled":
             answer = exact(setting, sources)
             if answer is None and method == "exact":
@@ -200,8 +200,9 @@ def measure(
         if answer is not None:
             return from_exact(answer, g, about, flags)
         if method == "auto":
-            companion = companion_of(setting, sources)
-        moments = Moments(setting.network, setting.clean, g, companion)
+            moments = sums_of(setting, g, sources)
+        else:
+            moments = Moments(setting.network, setting.clean, g)
         for block in _blocks(setting, moments, samples, sources, threads):
             moments.add(block)
         return from_moments(moments, g, samples, about, flags)

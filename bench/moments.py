@@ -308,6 +308,8 @@ class Moments:
         Reference gradient per parameter.
     companion
         Companion that is subtracted from the estimates, if there is one.
+    constant
+        What is to be added to estimates from which companions are subtracted, per parameter.
     """
 
     def __init__(
@@ -316,8 +318,10 @@ class Moments:
         clean: Activity,
         reference: Mapping[str, Array],
         companion: Companion | None = None,
+        constant: Mapping[str, Array] | None = None,
     ) -> None:
         self.companion = companion
+        self.constant = constant or {}
         self.beside = None
         if companion is not None and companion.variance is None:
             self.beside = Moments(network, clean, companion.mean)
@@ -480,12 +484,16 @@ class Moments:
             )
             centre = g
             if self.companion is not None:
-                centre = np.ldexp(self.companion.mean[name].reshape(-1), -factors.exponent)
+                beside = np.ldexp(self.companion.mean[name].reshape(-1), -factors.exponent)
                 parts[name] = replace(
                     parts[name],
-                    shared=2 * (self.products[used, place] - along(centre)),
+                    shared=2 * (self.products[used, place] - along(beside)),
                     companion=np.ldexp(known[name], -2 * factors.exponent),
                 )
+                centre = beside
+                if name in self.constant:
+                    added = np.asarray(self.constant[name], np.float64).reshape(-1)
+                    centre = beside + np.ldexp(added, -factors.exponent)
                 shift = g - centre
                 shifts[name] = Shift(along(shift), float(shift @ g), float(shift @ shift))
             flat = np.ldexp(centre + sum_of_all / count.sum(), factors.exponent)

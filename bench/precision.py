@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from plausibench.bench.cell import Cell, cells
-from plausibench.bench.draws import WITHIN, companion_of, prepare, reference_of, sum_block
+from plausibench.bench.draws import WITHIN, prepare, reference_of, sum_block, sums_of
 from plausibench.bench.exact import is_exact
-from plausibench.bench.moments import BLOCK, RUN, Moments
+from plausibench.bench.moments import BLOCK, RUN
 from plausibench.bench.selectors import select
 from plausibench.bench.spec import Spec
 from plausibench.bench.statistics import (
@@ -231,7 +231,7 @@ def pilot(cell: Cell, samples: int = PILOT) -> Pilot:
         stream(cell.unit.seed, "pilot"),
     )
     _, reference = reference_of(setting)
-    moments = Moments(setting.network, setting.clean, reference, companion_of(setting, WITHIN))
+    moments = sums_of(setting, reference, WITHIN)
     times = []
     for index in range(-(-samples // BLOCK)):
         started = time.perf_counter()

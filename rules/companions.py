@@ -58,10 +58,11 @@ def along_gradient(
         slope = slope + even(xi)
         return {name: Directional(slope, drawn) for name, drawn in xi.items()}
 
-    floor = {}
+    total = sum(float((g**2).sum()) for g in exact.values())
+    square = rounding_of_slope(network, total)
     if sigma is not None:
-        floor = dict.fromkeys(exact, rounding(network, objective, batch, clean) / sigma**2)
-    return Companion(estimate, exact, known.variance, floor)
+        square += rounding_of_loss(network, objective, batch, clean) / sigma**2
+    return Companion(estimate, exact, known.variance, dict.fromkeys(exact, square))
 
 
 def along_signals(
@@ -87,7 +88,7 @@ def along_signals(
         return outers(network, clean, {name: scaled(slope, drawn) for name, drawn in xi.items()})
 
     mean = in_float64(form(network, outers(network, clean, signals)))
-    floor = {} if sigma is None else floors(network, objective, batch, clean, sigma)
+    floor = floors(network, objective, batch, clean, signals, sigma)
     return Companion(estimate, mean, variance, floor)
 
 
@@ -138,7 +139,7 @@ def along_moved(
         lambda noise: formed(posts(noise)),
         in_float64(form(network, formed(mean))),
         variance,
-        floors(network, objective, batch, clean, sigma),
+        floors(network, objective, batch, clean, signals, sigma),
     )
 
 
@@ -169,23 +170,44 @@ def in_float64(arrays: Arrays) -> dict[str, Array]:
 
 
 def floors(
-    network: Network, objective: Objective, batch: Batch, clean: Activity, sigma: float
+    network: Network,
+    objective: Objective,
+    batch: Batch,
+    clean: Activity,
+    signals: Arrays,
+    sigma: float | None,
 ) -> dict[str, float]:
-    """Squared bias of each parameter that rounding of the losses may make.
+    """Squared bias of each parameter that rounding may make, from noise on the drives.
 
     Noise of every unit is orthogonal to that of the others, so that the mean of ``eta xi`` is no
-    longer than the root mean square of eta, the rounding of the loss over sigma.
+    longer than the root mean square of eta, the rounding of an example's slope. That of different
+    examples is independent.
     """
-    size = rounding(network, objective, batch, clean) / sigma**2 / batch.size
+    square = rounding_of_slope(network, sum(float((s**2).sum()) for s in signals.values()))
+    if sigma is not None:
+        loss = rounding_of_loss(network, objective, batch, clean)
+        square += loss / (sigma * batch.size) ** 2
     return {
-        p.name: size * float((in_float64({"": clean.presynaptic(p)})[""] ** 2).sum())
+        p.name: square * float((clean.presynaptic(p).astype(np.float64) ** 2).sum())
         for p in network.projections
     }
 
 
-def rounding(network: Network, objective: Objective, batch: Batch, clean: Activity) -> float:
+def rounding_of_slope(network: Network, square: float) -> float:
+    """Square of the rounding of a slope of this mean square, in order of magnitude."""
+    return (8 * unit_roundoff(network)) ** 2 * square
+
+
+def rounding_of_loss(
+    network: Network, objective: Objective, batch: Batch, clean: Activity
+) -> float:
     """Square of the rounding of a batch's loss, in order of magnitude: of itself and the output."""
     error = objective.batch_error(clean.output, batch)
     output = float(np.abs(error * clean.output).sum(dtype=np.float64))
     loss = abs(float(objective.batch_loss(clean.output, batch)))
-    return (float(np.finfo(network.dtype).eps) * (loss + output)) ** 2
+    return (unit_roundoff(network) * (loss + output)) ** 2
+
+
+def unit_roundoff(network: Network) -> float:
+    """Largest relative error of a rounded number."""
+    return float(np.finfo(network.dtype).eps) / 2

@@ -182,7 +182,7 @@ class ThreeFactor(Rule):
         else:
             signals = double.credit(passed, {double.output.name: error})
         mean = in_float64(form(network, outers(network, clean, signals)))
-        floor = floors(network, objective, batch, clean, self.sigma)
+        floor = floors(network, objective, batch, clean, signals, self.sigma)
         return Companion(estimate, mean, floor=floor)
 
     def _traced(self, network: Network, batch: Batch, scalar: Array) -> Array:
