@@ -10,37 +10,37 @@ if not __name__.startswith("plausibench."):
     raise ImportError(f"import plausibench.{__name__}: {__name__} would be a second copy of it")
 
 if TYPE_CHECKING:
-    from plausibench.bench.adapter import measure_function
-    from plausibench.bench.averaging import averaging_curve
-    from plausibench.bench.combinations import compatibility
-    from plausibench.bench.feedback_learning import advance
-    from plausibench.bench.measurement import Measurement, estimates, measure
-    from plausibench.bench.quick import gradient, initial_state, loss
-    from plausibench.bench.registry import load_plugin, make
-    from plausibench.bench.step import progress
-    from plausibench.bench.training import train
-    from plausibench.bench.variance_budget import budget
+    from plausibench.bench.components.combinations import compatibility
+    from plausibench.bench.components.registry import load_plugin, make
+    from plausibench.bench.measuring.adapter import measure_function
+    from plausibench.bench.measuring.averaging import averaging_curve
+    from plausibench.bench.measuring.measurement import Measurement, estimates, measure
+    from plausibench.bench.measuring.quick import gradient, initial_state, loss
+    from plausibench.bench.measuring.step import progress
+    from plausibench.bench.measuring.variance_budget import budget
+    from plausibench.bench.training.feedback_learning import advance
+    from plausibench.bench.training.training import train
     from plausibench.kernels.errors import InputError
     from plausibench.objectives.batch import Batch
 
 _PUBLIC = {
     "Batch": "plausibench.objectives.batch",
     "InputError": "plausibench.kernels.errors",
-    "Measurement": "plausibench.bench.measurement",
-    "advance": "plausibench.bench.feedback_learning",
-    "averaging_curve": "plausibench.bench.averaging",
-    "budget": "plausibench.bench.variance_budget",
-    "compatibility": "plausibench.bench.combinations",
-    "estimates": "plausibench.bench.measurement",
-    "gradient": "plausibench.bench.quick",
-    "initial_state": "plausibench.bench.quick",
-    "load_plugin": "plausibench.bench.registry",
-    "loss": "plausibench.bench.quick",
-    "make": "plausibench.bench.registry",
-    "measure": "plausibench.bench.measurement",
-    "measure_function": "plausibench.bench.adapter",
-    "progress": "plausibench.bench.step",
-    "train": "plausibench.bench.training",
+    "Measurement": "plausibench.bench.measuring.measurement",
+    "advance": "plausibench.bench.training.feedback_learning",
+    "averaging_curve": "plausibench.bench.measuring.averaging",
+    "budget": "plausibench.bench.measuring.variance_budget",
+    "compatibility": "plausibench.bench.components.combinations",
+    "estimates": "plausibench.bench.measuring.measurement",
+    "gradient": "plausibench.bench.measuring.quick",
+    "initial_state": "plausibench.bench.measuring.quick",
+    "load_plugin": "plausibench.bench.components.registry",
+    "loss": "plausibench.bench.measuring.quick",
+    "make": "plausibench.bench.components.registry",
+    "measure": "plausibench.bench.measuring.measurement",
+    "measure_function": "plausibench.bench.measuring.adapter",
+    "progress": "plausibench.bench.measuring.step",
+    "train": "plausibench.bench.training.training",
 }
 
 __all__ = [

@@ -12,11 +12,11 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from plausibench.bench import registry
-from plausibench.bench.citations import works
 from plausibench.bench.cli.components import described
+from plausibench.bench.components import registry
+from plausibench.bench.components.citations import works
 from plausibench.bench.report import notation
-from plausibench.bench.starts import start
+from plausibench.bench.studies.benchmark.starts import start
 from plausibench.bench.studies.study import find, names
 
 HERE = Path(__file__).parent

@@ -7,18 +7,17 @@ stale. A change elsewhere, in a report say, compiles nothing anew.
 """
 
 import os
-import re
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 
+from plausibench.kernels import sources
+
 VARIABLE = "NUMBA_CACHE_DIR"
 MARK = b"plausibench.kernels.compiled import"
 """What every file with compiled functions says."""
-IMPORT = re.compile(r"^\s*from plausibench\.([\w.]+) import (\([^)]*\)|[^\n]*)", re.MULTILINE)
 
 
 def prepare() -> None:
@@ -59,7 +58,7 @@ def home() -> Path:
     return Path(base) / "plausibench"
 
 
-def digest(root: Path | None = None) -> str:
+def digest(root: Path = sources.ROOT) -> str:
     """Digest of what compiled code depends on: its sources and the versions that compile them.
 
     Parameters
@@ -72,37 +71,15 @@ def digest(root: Path | None = None) -> str:
     str
         32 hexadecimal digits.
     """
-    root = root or Path(__file__).parent.parent
     total = blake2b(digest_size=16)
     total.update(f"{version('numba')} {sys.version}".encode())
-    for source, content in sorted(sources(root).items()):
+    for source, content in sorted(compiled_sources(root).items()):
         total.update(f"\n{source} {len(content)}\n".encode())
         total.update(content)
     return total.hexdigest()
 
 
-def sources(root: Path) -> dict[str, bytes]:
+def compiled_sources(root: Path) -> dict[str, bytes]:
     """Files with compiled functions and all that they import, by name: what a kernel can call."""
-    files = {
-        file.relative_to(root).as_posix(): file.read_bytes()
-        for package in root.glob("*/__init__.py")
-        for file in package.parent.rglob("*.py")
-    }
-    reached: dict[str, bytes] = {}
-    waiting = [name for name, content in files.items() if MARK in content]
-    while waiting:
-        name = waiting.pop()
-        if name not in reached:
-            reached[name] = files[name]
-            waiting += _imported(files[name].decode("utf-8"), files)
-    return reached
-
-
-def _imported(text: str, files: Mapping[str, bytes]) -> list[str]:
-    """Files that are imported from this package."""
-    found = []
-    for module, names in IMPORT.findall(text):
-        place = module.replace(".", "/")
-        inside = re.findall(r"\w+", names)
-        found += [f"{place}.py", f"{place}/__init__.py", *(f"{place}/{n}.py" for n in inside)]
-    return [name for name in found if name in files]
+    content = sources.files(root)
+    return sources.reached([name for name, text in content.items() if MARK in text], content)

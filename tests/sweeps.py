@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from plausibench.bench.running.executor import IN_PROCESS
-from plausibench.bench.shards import EVERYTHING
-from plausibench.bench.spec import Spec
-from plausibench.bench.studies.benchmark import BENCHMARK
+from plausibench.bench.running.shards import EVERYTHING
+from plausibench.bench.studies.benchmark.spec import Spec
+from plausibench.bench.studies.benchmark.study import BENCHMARK
 from plausibench.bench.studies.run import run as run_study
 
 TINY = Spec(

@@ -6,9 +6,9 @@ from click.testing import CliRunner
 
 from plausibench import bench
 from plausibench.bench.cli import main
-from plausibench.bench.studies.altered import Altered
-from plausibench.bench.studies.tuning import Held
-from plausibench.bench.training import accuracy, constant_accuracy, evaluate
+from plausibench.bench.studies.shared.altered import Altered
+from plausibench.bench.studies.tuning.study import Held
+from plausibench.bench.training.training import accuracy, constant_accuracy, evaluate
 from plausibench.objectives.batch import Batch
 
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from generated import NAN, generate, values
+from plausibench.bench.measuring.seed_intervals import KINDS, SIGNED, average
 from plausibench.bench.report.aggregate import aggregate, settings
-from plausibench.bench.seed_intervals import KINDS, SIGNED, average
 
 
 @pytest.fixture(scope="module")

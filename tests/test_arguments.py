@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from plausibench import bench
-from plausibench.bench import registry
+from plausibench.bench.components import registry
 from plausibench.bench.conformance.case import case_for
 from plausibench.kernels.errors import Divergence, InputError
 

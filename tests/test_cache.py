@@ -179,7 +179,7 @@ def test_a_word_elsewhere_compiles_nothing_anew(change, tmp_path):
 def test_every_file_with_kernels_is_marked():
     """Whoever compiles does so by the decorator of the project, imported in this one way."""
     root = Path(cache.__file__).parent.parent
-    reached = cache.sources(root)
+    reached = cache.compiled_sources(root)
     for folder in ("kernels", "objectives", "architectures", "rules", "bench"):
         for file in (root / folder).rglob("*.py"):
             if re.search(r"^@(kernel|njit|jit|numba)\b", file.read_text("utf-8"), re.MULTILINE):

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from plausibench.bench import registry
 from plausibench.bench.certificate import certify, page, suite_page
 from plausibench.bench.certificate.claims import measure_claim
 from plausibench.bench.certificate.closed import mean_z, measure_closed_form, variance_z
+from plausibench.bench.components import registry
+from plausibench.bench.components.selectors import select
 from plausibench.bench.conformance.case import case_for, cases_for
-from plausibench.bench.selectors import select
 from plausibench.kernels.errors import InputError
 from plausibench.rules.backprop import Backprop
 from plausibench.rules.estimate import Dense

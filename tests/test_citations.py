@@ -5,9 +5,9 @@ import re
 import pytest
 from click.testing import CliRunner
 
-from plausibench.bench import registry
-from plausibench.bench.citations import bibliography, bibtex, cited, works
 from plausibench.bench.cli import main
+from plausibench.bench.components import registry
+from plausibench.bench.components.citations import bibliography, bibtex, cited, works
 from sweeps import TINY, run
 
 COMPONENTS = [(kind, name) for kind in registry.KINDS for name in registry.entries(kind)]

@@ -16,10 +16,10 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
-from plausibench.bench import folders, registry
 from plausibench.bench.cli import main
 from plausibench.bench.cli.progress import progress
-from plausibench.bench.provenance import engine_digest
+from plausibench.bench.components import registry
+from plausibench.bench.running import folders
 from plausibench.bench.running.store import Run
 from plausibench.kernels import cache
 
@@ -143,13 +143,7 @@ def test_check_writes_a_page():
     assert "central differences of the loss" in text
 
 
-@pytest.fixture
-def digested():
-    """Digests of sources are kept for the process: they are not to be of a registry of few."""
-    engine_digest()
-
-
-def test_check_of_all_rules(monkeypatch, digested):
+def test_check_of_all_rules(monkeypatch):
     few = {name: registry.entries("rule")[name] for name in ("backprop", "feedback_alignment")}
     known = registry.entries
     monkeypatch.setattr(registry, "entries", lambda kind: few if kind == "rule" else known(kind))
@@ -161,7 +155,7 @@ def test_check_of_all_rules(monkeypatch, digested):
     assert "| feedback\\_alignment | passed |" in text
 
 
-def test_check_of_all_rules_ends_with_1_if_one_fails(monkeypatch, digested):
+def test_check_of_all_rules_ends_with_1_if_one_fails(monkeypatch):
     write_plugin("estimates = {}")
     known = registry.entries
 
@@ -175,7 +169,7 @@ def test_check_of_all_rules_ends_with_1_if_one_fails(monkeypatch, digested):
     assert "my_rule: shapes: refused" in printed
 
 
-def test_check_of_all_rules_goes_on_after_one_that_cannot_run(monkeypatch, digested):
+def test_check_of_all_rules_goes_on_after_one_that_cannot_run(monkeypatch):
     write_plugin("return {}")
     text = Path("my_rule.py").read_text(encoding="utf-8")
     refusing = "    def unsupported(self, network, objective):\n        return 'it likes none'\n"

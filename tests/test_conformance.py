@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from plausibench import bench
-from plausibench.bench import registry
+from plausibench.bench.components import registry
+from plausibench.bench.components.selectors import select
 from plausibench.bench.conformance import NAMES, case_for, checks, run_checks
 from plausibench.bench.conformance.case import teacher_batch
 from plausibench.bench.conformance.theory import split
-from plausibench.bench.selectors import select
 from plausibench.kernels.errors import Divergence, InputError
 from plausibench.rules.attention_gated import AttentionGated
 from plausibench.rules.backprop import Backprop

@@ -18,11 +18,11 @@ from plausibench.architectures.convolution import (
 )
 from plausibench.architectures.synapses import BiasSynapse, DenseSynapse, OneToOneSynapse
 from plausibench.architectures.what_where import FixedMaskSynapse, WhereSynapse
-from plausibench.bench import registry
+from plausibench.bench.components import registry
+from plausibench.bench.components.networks import build_network
+from plausibench.bench.components.selectors import select
 from plausibench.bench.conformance.case import Case
 from plausibench.bench.conformance.suite import run_checks
-from plausibench.bench.selectors import select
-from plausibench.bench.unit import build_network
 from plausibench.kernels.errors import InputError
 from plausibench.rules.estimate import form
 from plausibench.rules.node_perturbation import NodePerturbation

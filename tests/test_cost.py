@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from plausibench import bench
-from plausibench.bench.cell import measured
-from plausibench.bench.cost import passes
-from plausibench.bench.spec import Spec
-from plausibench.bench.sweep import units
+from plausibench.bench.studies.benchmark.cell import measured
+from plausibench.bench.studies.benchmark.cost import passes
+from plausibench.bench.studies.benchmark.spec import Spec
+from plausibench.bench.studies.benchmark.units import units
 
 SPEC = Spec(
     tasks=("digits",),

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from plausibench import bench
-from plausibench.bench import registry
+from plausibench.bench.components import registry
+from plausibench.bench.components.selectors import select
 from plausibench.bench.conformance.case import SIZES, networks, objectives, teacher_batch
-from plausibench.bench.draws import prepare
-from plausibench.bench.selectors import select
+from plausibench.bench.measuring.draws import prepare
 from plausibench.kernels.errors import Divergence, InputError
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, Step

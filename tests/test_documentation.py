@@ -19,10 +19,11 @@ from plausibench import bench
 from plausibench.architectures.architecture import Architecture
 from plausibench.architectures.network import Network
 from plausibench.architectures.synapses import Synapse
-from plausibench.bench import registry, sweep
 from plausibench.bench.cli import main
-from plausibench.bench.registry import snake
-from plausibench.bench.spec import Spec
+from plausibench.bench.components import registry
+from plausibench.bench.components.registry import snake
+from plausibench.bench.studies.benchmark import units as sweep
+from plausibench.bench.studies.benchmark.spec import Spec
 from plausibench.bench.studies.study import names
 from plausibench.bench.tasks.task import Task
 from plausibench.objectives.batch import Batch
@@ -162,7 +163,11 @@ def run_toml(block, monkeypatch):
     information = Path("my_package-1.0.dist-info")
     information.mkdir()
     (information / "METADATA").write_text("Name: my_package\nVersion: 1.0\n")
-    code = "import sys; sys.path.insert(0, '')\nfrom plausibench.bench import make, registry\n"
+    code = (
+        "import sys; sys.path.insert(0, '')\n"
+        "from plausibench.bench import make\n"
+        "from plausibench.bench.components import registry\n"
+    )
     points = ""
     for group, named in tomllib.loads(block.text)["project"]["entry-points"].items():
         kind = group.removeprefix("plausibench.").removesuffix("s")

@@ -18,9 +18,9 @@ from plausibench.architectures.mlp import Mlp
 from plausibench.architectures.network import Network, Projection
 from plausibench.architectures.settling import settle
 from plausibench.architectures.synapses import DenseSynapse
-from plausibench.bench import registry
+from plausibench.bench.components import registry
+from plausibench.bench.components.selectors import select
 from plausibench.bench.conformance import checks
-from plausibench.bench.selectors import select
 from plausibench.kernels.errors import Divergence, InputError
 from plausibench.rules import predictive_coding
 from plausibench.rules.fixed_point import fixed_point

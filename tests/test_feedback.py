@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 import naive_feedback
 from plausibench import bench
+from plausibench.bench.components.selectors import select
 from plausibench.bench.conformance.suite import checks
-from plausibench.bench.optimisers import make_optimiser
-from plausibench.bench.selectors import select
-from plausibench.bench.spec import Spec
+from plausibench.bench.studies.benchmark.spec import Spec
+from plausibench.bench.training.optimisers import make_optimiser
 from plausibench.kernels.errors import InputError
 from plausibench.rules.estimate import form
 from plausibench.rules.noise import Noise

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from plausibench import bench
-from plausibench.bench.selectors import select
+from plausibench.bench.components.selectors import select
 
 SIDES = (8, 14, 28, 56)
 """Pixels of the images."""

@@ -6,18 +6,19 @@ import pytest
 from click.testing import CliRunner
 
 from plausibench import bench
-from plausibench.bench import registry
 from plausibench.bench.cli import main
-from plausibench.bench.report.sensitivity import sensitivity, sensitivity_picture
+from plausibench.bench.components import registry
+from plausibench.bench.components.selectors import select
 from plausibench.bench.running.executor import Processes
 from plausibench.bench.running.store import Run
-from plausibench.bench.selectors import select
-from plausibench.bench.spec import Spec
-from plausibench.bench.studies import figure2, tuning
-from plausibench.bench.studies.figure2 import FIGURE2
+from plausibench.bench.studies.benchmark.spec import Spec
+from plausibench.bench.studies.benchmark.units import units
+from plausibench.bench.studies.figure2 import study as figure2
+from plausibench.bench.studies.figure2.study import FIGURE2
 from plausibench.bench.studies.run import run
-from plausibench.bench.studies.tuning import TUNING
-from plausibench.bench.sweep import units
+from plausibench.bench.studies.tuning import study as tuning
+from plausibench.bench.studies.tuning.report import sensitivity, sensitivity_picture
+from plausibench.bench.studies.tuning.study import TUNING
 from plausibench.kernels.errors import InputError
 from plausibench.rules.theory import Limit
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from plausibench import bench
-from plausibench.bench.optimisers import Sgd
-from plausibench.bench.training import trajectory
+from plausibench.bench.training.optimisers import Sgd
+from plausibench.bench.training.training import trajectory
 
 
 class TestDraws:

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plausibench import bench
-from plausibench.bench import registry
 from plausibench.bench.cli import main
-from plausibench.bench.spec import Spec
+from plausibench.bench.components import registry
+from plausibench.bench.studies.benchmark.spec import Spec
 from plausibench.bench.studies.study import names
 from plausibench.kernels.errors import Divergence, InputError
 from sweeps import TINY, run

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from plausibench import bench
 from plausibench.architectures.attention_gated_network import PartialSynapse
-from plausibench.bench import registry
-from plausibench.bench.penalties import obstacle
+from plausibench.bench.components import registry
+from plausibench.bench.components.support import obstacle
 from plausibench.kernels.errors import InputError
 
 RUNS = {

@@ -7,7 +7,7 @@ import pytest
 
 import naive
 from plausibench import bench
-from plausibench.bench import registry
+from plausibench.bench.components import registry
 from plausibench.kernels.errors import InputError
 
 ACTIVATIONS = ["identity", "tanh", "sigmoid", "relu", "softplus"]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from plausibench.bench import certificate, registry
-from plausibench.bench.starts import start
+from plausibench.bench import certificate
+from plausibench.bench.components import registry
+from plausibench.bench.studies.benchmark.starts import start
 from plausibench.bench.studies.study import names
 
 ROOT = Path(__file__).parent.parent

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from plausibench.bench import registry
+from plausibench.bench.components import registry
+from plausibench.bench.components.selectors import select
 from plausibench.bench.conformance.case import SIZES, Case, case_for, small_network
 from plausibench.bench.conformance.locality import (
     SPECIFIC,
@@ -14,7 +15,6 @@ from plausibench.bench.conformance.locality import (
     specificity,
     transport,
 )
-from plausibench.bench.selectors import select
 from plausibench.rules.backprop import Backprop
 from plausibench.rules.dendritic_error import DendriticError
 from plausibench.rules.estimate import Dense, form, outers

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from plausibench.bench.measuring.seed_intervals import POSITIVE, SHARE, SIGNED
 from plausibench.bench.report import means
 from plausibench.bench.report.render import plain
-from plausibench.bench.seed_intervals import POSITIVE, SHARE, SIGNED
 
 
 def test_interval_of_a_mean():

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import naive
 from plausibench import bench
-from plausibench.bench.deviations import deviations, sum_posts
-from plausibench.bench.moments import RUN, Moments
-from plausibench.bench.statistics import GROUPS, QUANTITIES
+from plausibench.bench.measuring.deviations import deviations, sum_posts
+from plausibench.bench.measuring.moments import RUN, Moments
+from plausibench.bench.measuring.statistics import GROUPS, QUANTITIES
 from plausibench.rules.estimate import Outer
 
 CROSS_ENTROPY = bench.make("objective", "cross_entropy")

@@ -13,7 +13,7 @@ import naive_time
 from plausibench import bench
 from plausibench.architectures.integrate_and_fire import Surrogate
 from plausibench.architectures.low_rank import Modes, ModeSynapse, truncated
-from plausibench.bench.optimisers import make_optimiser
+from plausibench.bench.training.optimisers import make_optimiser
 from plausibench.kernels.errors import InputError
 from plausibench.rules.noise import Noise
 

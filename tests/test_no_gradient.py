@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plausibench import bench
-from plausibench.bench.moments import Moments
+from plausibench.bench.measuring.moments import Moments
+from plausibench.bench.measuring.statistics import QUANTITIES, RELATIVE, quantities
 from plausibench.bench.running.job import compute
-from plausibench.bench.spec import Spec
-from plausibench.bench.statistics import QUANTITIES, RELATIVE, quantities
-from plausibench.bench.studies.benchmark import jobs
+from plausibench.bench.studies.benchmark.spec import Spec
+from plausibench.bench.studies.benchmark.study import jobs
 from plausibench.rules.estimate import Outer
 
 CROSS_ENTROPY = bench.make("objective", "cross_entropy")

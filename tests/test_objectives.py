@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from plausibench import bench
-from plausibench.bench import registry
+from plausibench.bench.components import registry
 from plausibench.bench.conformance.case import Case
 from plausibench.bench.conformance.suite import run_checks
 from plausibench.kernels.errors import Divergence, InputError

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plausibench import bench
-from plausibench.bench.statistics import RELATIVE
+from plausibench.bench.measuring.statistics import RELATIVE
 from plausibench.kernels.errors import InputError
 
 CROSS_ENTROPY = bench.make("objective", "cross_entropy")

@@ -18,13 +18,13 @@ from PIL import Image
 
 from generated import HOSTILE, RULES, generate
 from plausibench.bench.cli import main
-from plausibench.bench.report.page import page
-from plausibench.bench.report.page.charts import MOST as MOST_IN_CHART
-from plausibench.bench.report.page.charts import SHAPES, charts, thinned
-from plausibench.bench.report.page.page import _compared, _drawn
+from plausibench.bench.page import page
+from plausibench.bench.page.charts import MOST as MOST_IN_CHART
+from plausibench.bench.page.charts import SHAPES, charts, thinned
+from plausibench.bench.page.page import _compared, _drawn
 from plausibench.bench.report.style import BUILTIN, SPARE_MARKERS, Picture, label
 from plausibench.bench.running.store import plain_options
-from plausibench.bench.spec import Spec
+from plausibench.bench.studies.benchmark.spec import Spec
 from sweeps import TINY, run
 
 MOST = 6_000_000

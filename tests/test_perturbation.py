@@ -12,9 +12,9 @@ import naive
 import naive_perturbation as twin
 from plausibench import bench
 from plausibench.architectures.network import Network
+from plausibench.bench.components.selectors import select
 from plausibench.bench.conformance import Case, checks
 from plausibench.bench.conformance.case import teacher_batch
-from plausibench.bench.selectors import select
 from plausibench.objectives.objective import Objective, softmax
 from plausibench.rules.noise import Noise
 from plausibench.rules.theory import Law, Limit, Situation

@@ -12,7 +12,7 @@ from matplotlib.legend import Legend
 from matplotlib.text import Annotation, Text
 
 from generated import HOSTILE, NAN, RULES, generate, values
-from plausibench.bench import registry
+from plausibench.bench.components import registry
 from plausibench.bench.report import panels, sketch, style
 from plausibench.bench.report.aggregate import aggregate
 from plausibench.bench.report.along import along_training

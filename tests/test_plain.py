@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plausibench import bench
-from plausibench.bench import registry
-from plausibench.bench.optimisers import Adam, Sgd
+from plausibench.bench.components import registry
+from plausibench.bench.training.optimisers import Adam, Sgd
 from plausibench.kernels.errors import InputError, flag, integer, number, sizes
 from plausibench.kernels.plain import plain
 from plausibench.rules.rule import Rule

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from plausibench.bench.cli import main
 from plausibench.bench.identification.surface import COLUMNS, STORED, read_surface
-from plausibench.bench.studies import identification as study
+from plausibench.bench.studies.identification import study
 from plausibench.kernels.errors import InputError
 
 

@@ -7,11 +7,25 @@ import pytest
 from click.testing import CliRunner
 
 from plausibench.bench import estimates, measure
-from plausibench.bench.cell import cells
 from plausibench.bench.cli import main
-from plausibench.bench.draws import WITHIN, companion_of, prepare, reference_of, sum_block
-from plausibench.bench.moments import BLOCK, Moments
-from plausibench.bench.precision import (
+from plausibench.bench.measuring.draws import (
+    WITHIN,
+    companion_of,
+    prepare,
+    reference_of,
+    sum_block,
+)
+from plausibench.bench.measuring.moments import BLOCK, Moments
+from plausibench.bench.measuring.statistics import (
+    GROUPS,
+    GroupSums,
+    interval,
+    quantities,
+    student_quantile,
+)
+from plausibench.bench.running.store import Run
+from plausibench.bench.studies.benchmark.cell import cells
+from plausibench.bench.studies.benchmark.precision import (
     FEWEST,
     JACKKNIFE,
     STEP,
@@ -22,10 +36,8 @@ from plausibench.bench.precision import (
     seconds,
     variance_along,
 )
-from plausibench.bench.running.store import Run
-from plausibench.bench.spec import Spec
-from plausibench.bench.statistics import GROUPS, GroupSums, interval, quantities, student_quantile
-from plausibench.bench.sweep import units
+from plausibench.bench.studies.benchmark.spec import Spec
+from plausibench.bench.studies.benchmark.units import units
 from plausibench.kernels.errors import InputError
 from plausibench.kernels.streams import stream
 from sweeps import run

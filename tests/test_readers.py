@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from plausibench.bench import registry
-from plausibench.bench.citations import cited
 from plausibench.bench.cli import main
+from plausibench.bench.components import registry
+from plausibench.bench.components.citations import cited
 from plausibench.bench.running.merging import merge
+from plausibench.bench.running.shards import Shard
 from plausibench.bench.running.store import Run, signed
-from plausibench.bench.shards import Shard
-from plausibench.bench.spec import Spec
-from plausibench.bench.sweep import units
+from plausibench.bench.studies.benchmark.spec import Spec
+from plausibench.bench.studies.benchmark.units import units
 from plausibench.kernels.errors import InputError
 from sweeps import IDLE, TINY, run
 from toy_jobs import files

@@ -11,9 +11,12 @@ from click.testing import CliRunner
 
 from plausibench.architectures.linear import Linear
 from plausibench.architectures.mlp import Mlp
-from plausibench.bench.citations import works
 from plausibench.bench.cli import main
-from plausibench.bench.replications import (
+from plausibench.bench.components.citations import works
+from plausibench.bench.running.store import Run as Directory
+from plausibench.bench.studies.identification import study as identification
+from plausibench.bench.studies.modes import study as modes
+from plausibench.bench.studies.replications import (
     REPLICATIONS,
     akrout2019,
     bartunov2018,
@@ -25,11 +28,12 @@ from plausibench.bench.replications import (
     murray2019,
     werfel2005,
 )
-from plausibench.bench.replications import run as running
-from plausibench.bench.replications.benchmark import Run
-from plausibench.bench.replications.feedback import angle
-from plausibench.bench.replications.mnist import FILES
-from plausibench.bench.replications.recipe import (
+from plausibench.bench.studies.replications import run as running
+from plausibench.bench.studies.replications import study as replications
+from plausibench.bench.studies.replications.benchmark import Run
+from plausibench.bench.studies.replications.feedback import angle
+from plausibench.bench.studies.replications.mnist import FILES
+from plausibench.bench.studies.replications.recipe import (
     DIFFERS,
     NEEDS,
     REPORTED,
@@ -40,9 +44,7 @@ from plausibench.bench.replications.recipe import (
     Target,
     overall,
 )
-from plausibench.bench.report.replications import figures, report, summary
-from plausibench.bench.running.store import Run as Directory
-from plausibench.bench.studies import identification, modes, replications
+from plausibench.bench.studies.replications.report import figures, report, summary
 from plausibench.bench.studies.run import run
 from plausibench.bench.tasks.digits import Digits
 from plausibench.kernels.errors import Divergence, InputError

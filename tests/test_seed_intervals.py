@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plausibench.bench import measure, selectors
-from plausibench.bench.optimisers import make_optimiser
-from plausibench.bench.seed_intervals import (
+from plausibench.bench import measure
+from plausibench.bench.components import selectors
+from plausibench.bench.components.networks import build_network
+from plausibench.bench.measuring.seed_intervals import (
     COSINE,
     GEOMETRIC,
     KINDS,
@@ -23,8 +24,8 @@ from plausibench.bench.seed_intervals import (
     averages,
     noisy,
 )
-from plausibench.bench.training import trajectory
-from plausibench.bench.unit import build_network
+from plausibench.bench.training.optimisers import make_optimiser
+from plausibench.bench.training.training import trajectory
 from plausibench.kernels.streams import stream
 from plausibench.kernels.threads import one_blas_thread
 

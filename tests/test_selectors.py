@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plausibench.bench import make, registry
-from plausibench.bench.selectors import Selector, select
+from plausibench.bench import make
+from plausibench.bench.components import registry
+from plausibench.bench.components.selectors import Selector, select
 from plausibench.kernels.errors import InputError
 from plausibench.objectives.cross_entropy import CrossEntropy
 from plausibench.objectives.objective import Objective

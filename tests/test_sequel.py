@@ -12,9 +12,9 @@ import naive
 import naive_sequel
 from claims import check, situation
 from plausibench import bench
+from plausibench.bench.components.selectors import select
 from plausibench.bench.conformance import Case, checks
 from plausibench.bench.conformance.case import teacher_batch
-from plausibench.bench.selectors import select
 from plausibench.kernels.errors import InputError
 from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import learned

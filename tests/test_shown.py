@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from plausibench import bench
-from plausibench.bench import registry
-from plausibench.bench.statistics import RELATIVE
+from plausibench.bench.components import registry
+from plausibench.bench.measuring.statistics import RELATIVE
 
 RNG = np.random.default_rng(0)
 BATCH = bench.Batch(RNG.standard_normal((8, 6)), RNG.integers(0, 3, 8))

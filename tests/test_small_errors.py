@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from plausibench import bench
 from plausibench.architectures.neurons import Pointwise
 from plausibench.architectures.settling import ROUNDING, settle
-from plausibench.bench import registry
-from plausibench.bench.cell import Cell, _remarks
+from plausibench.bench.components import registry
+from plausibench.bench.components.selectors import select
 from plausibench.bench.conformance.case import networks
-from plausibench.bench.draws import WITHIN, prepare
-from plausibench.bench.selectors import select
+from plausibench.bench.measuring.draws import WITHIN, prepare
+from plausibench.bench.studies.benchmark.cell import Cell, _remarks
 from plausibench.rules.contrastive_hebbian import ContrastiveHebbian
 from plausibench.rules.estimate import by_example
 from plausibench.rules.logistic import activity_change

@@ -9,11 +9,11 @@ import naive_space as naive
 from plausibench import bench
 from plausibench.architectures.permutation import parameter_axes, permuted, permuted_network
 from plausibench.architectures.spatial import Wire
-from plausibench.bench import registry
-from plausibench.bench.optimisers import make_optimiser
-from plausibench.bench.penalties import obstacle
-from plausibench.bench.structure import Reordering
-from plausibench.bench.training import trajectory
+from plausibench.bench.components import registry
+from plausibench.bench.components.support import obstacle
+from plausibench.bench.training.optimisers import make_optimiser
+from plausibench.bench.training.reordering import Reordering
+from plausibench.bench.training.training import trajectory
 from plausibench.kernels.errors import InputError
 from plausibench.kernels.places import distances, grid
 from plausibench.objectives.weight_decay import WeightDecay

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plausibench.bench import load_plugin, make, registry
-from plausibench.bench.selectors import select
-from plausibench.bench.spec import Spec, default_spec
+from plausibench.bench import load_plugin, make
+from plausibench.bench.components import registry
+from plausibench.bench.components.selectors import select
+from plausibench.bench.studies.benchmark.spec import Spec, default_spec
 from plausibench.kernels.errors import InputError
 
 RULE = """
@@ -208,7 +209,7 @@ class TestRegistry:
 
     def test_listing_imports_no_component(self):
         code = (
-            "import sys; from plausibench.bench import registry\n"
+            "import sys; from plausibench.bench.components import registry\n"
             "for kind in registry.KINDS: registry.entries(kind)\n"
             "print([n for n in sys.modules if n.endswith(('backprop', 'mlp', 'digits'))])"
         )
@@ -332,7 +333,8 @@ class TestInstalled:
     def test_components_are_found_made_and_digested_with_their_package(self, tmp_path):
         code = """
             from pathlib import Path
-            from plausibench.bench import make, registry
+            from plausibench.bench import make
+            from plausibench.bench.components import registry
             entry = registry.entries("rule")["installed_rule"]
             print(entry.origin, "my_package" in sys.modules)
             print(make("rule", "installed_rule", rate=3.0).rate)
@@ -361,7 +363,7 @@ class TestInstalled:
     def test_broken_components_name_their_distribution(self, tmp_path, source, said):
         code = """
             from plausibench.bench import make
-            from plausibench.bench.selectors import select
+            from plausibench.bench.components.selectors import select
             make("rule", "backprop")  # the others work
             try:
                 select("rule", "installed_rule")

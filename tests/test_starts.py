@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from plausibench.bench import registry, starts, sweep
 from plausibench.bench.cli import main
 from plausibench.bench.cli.planning import read_spec
+from plausibench.bench.components import registry
+from plausibench.bench.components.networks import build_network
+from plausibench.bench.components.selectors import select
 from plausibench.bench.report import curves
 from plausibench.bench.running.store import Run
-from plausibench.bench.selectors import select
-from plausibench.bench.spec import Spec, default_spec
-from plausibench.bench.unit import build_network
+from plausibench.bench.studies.benchmark import starts
+from plausibench.bench.studies.benchmark import units as sweep
+from plausibench.bench.studies.benchmark.spec import Spec, default_spec
 from plausibench.kernels.errors import InputError
 
 RULES = list(registry.entries("rule"))

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from plausibench.bench import registry
 from plausibench.bench.cli import main
 from plausibench.bench.cli.running import workers
-from plausibench.bench.folders import check_folder
-from plausibench.bench.registry import load_plugin
+from plausibench.bench.components import registry
+from plausibench.bench.components.registry import load_plugin
+from plausibench.bench.running.folders import check_folder
+from plausibench.bench.running.shards import Shard, shard_of_array
 from plausibench.bench.running.store import Run
-from plausibench.bench.shards import Shard, shard_of_array
 from plausibench.kernels.cores import cores
 from plausibench.kernels.errors import InputError
 from sweeps import TINY

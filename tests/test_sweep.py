@@ -5,11 +5,12 @@ import os
 import numpy as np
 import pytest
 
-from plausibench.bench import cell, registry
+from plausibench.bench.components import registry
 from plausibench.bench.running.executor import Processes
-from plausibench.bench.spec import Spec
-from plausibench.bench.studies.benchmark import jobs
-from plausibench.bench.sweep import units
+from plausibench.bench.studies.benchmark import cell
+from plausibench.bench.studies.benchmark.spec import Spec
+from plausibench.bench.studies.benchmark.study import jobs
+from plausibench.bench.studies.benchmark.units import units
 from plausibench.kernels.errors import InputError
 from sweeps import IDLE, run
 

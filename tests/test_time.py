@@ -15,7 +15,7 @@ from plausibench.architectures.integrate_and_fire import IntegrateAndFire, Surro
 from plausibench.bench.conformance.case import Case
 from plausibench.bench.conformance.suite import checks
 from plausibench.bench.report.table import comparison
-from plausibench.bench.studies.benchmark import frame_of
+from plausibench.bench.studies.benchmark.study import frame_of
 from plausibench.kernels.errors import Divergence, InputError
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Step

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from plausibench import bench
-from plausibench.bench.draws import prepare
-from plausibench.bench.exact import is_exact
-from plausibench.bench.optimisers import Adam, Sgd, make_optimiser
-from plausibench.bench.statistics import student_quantile
-from plausibench.bench.step import curvature, decrease
-from plausibench.bench.training import alignment, evaluate, trajectory
-from plausibench.bench.variance_budget import budget_rows
+from plausibench.bench.measuring.draws import prepare
+from plausibench.bench.measuring.exact import is_exact
+from plausibench.bench.measuring.statistics import student_quantile
+from plausibench.bench.measuring.step import curvature, decrease
+from plausibench.bench.measuring.variance_budget import budget_rows
+from plausibench.bench.training.optimisers import Adam, Sgd, make_optimiser
+from plausibench.bench.training.training import alignment, evaluate, trajectory
 from plausibench.kernels.errors import InputError
 from plausibench.kernels.streams import generator, stream
 from plausibench.objectives.objective import Objective

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import naive_trials
 from plausibench import bench
 from plausibench.bench.cli import main
-from plausibench.bench.selectors import select
+from plausibench.bench.components.selectors import select
 from plausibench.bench.tasks.contextual_integration import ContextualIntegration
 from plausibench.bench.tasks.delayed_match import DelayedMatch
 from plausibench.bench.tasks.digits import Digits

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from plausibench import bench
-from plausibench.bench.step import progress_rows
+from plausibench.bench.measuring.step import progress_rows
 from plausibench.rules.estimate import outers
 from plausibench.rules.rule import Rule, RuleCard
 

@@ -5,8 +5,8 @@ import numpy as np
 from plausibench.bench.certificate.line import Line
 from plausibench.bench.conformance.case import Case, small_parameter, with_option
 from plausibench.bench.conformance.noise import DRAWS, THRESHOLD, mean_z, variance_z
-from plausibench.bench.draws import WITHIN, formed_blocks
-from plausibench.bench.exact import closed_form, exact
+from plausibench.bench.measuring.draws import WITHIN, formed_blocks
+from plausibench.bench.measuring.exact import closed_form, exact
 from plausibench.rules.rule import Rule, SampledAction
 
 REDRAWN = 2048

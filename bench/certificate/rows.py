@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from plausibench.bench.certificate.certify import Certificate
 from plausibench.bench.certificate.line import Line
+from plausibench.bench.components.selectors import select
 from plausibench.bench.conformance.locality import Fact
-from plausibench.bench.selectors import select
 from plausibench.kernels.errors import InputError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from plausibench.bench.certificate import Certificate
     from plausibench.bench.running.executor import Executor
     from plausibench.bench.running.store import Run
-    from plausibench.bench.studies.certificates import Options
+    from plausibench.bench.studies.certificates.study import Options
 
 MARKS = {"passed": "passed", "failed": "FAILED", "not applicable": "-"}
 
@@ -51,7 +51,7 @@ def check(
     RULE is a selector. If it is no known rule and RULE.py is a file here, that is its plug-in.
     What --all has done is kept: the same command goes on with it.
     """
-    from plausibench.bench.folders import check_folder, write_text
+    from plausibench.bench.running.folders import check_folder, write_text
     from plausibench.kernels.errors import InputError, show
 
     if every == (rule is not None):
@@ -81,9 +81,9 @@ def check(
 
 
 def _one(rule: str, plugins: tuple[str, ...]) -> "Certificate":
-    from plausibench.bench import registry
     from plausibench.bench.certificate import certify
-    from plausibench.bench.selectors import select
+    from plausibench.bench.components import registry
+    from plausibench.bench.components.selectors import select
 
     name = rule.partition("[")[0]
     beside = Path(f"{name}.py")
@@ -102,7 +102,7 @@ def _every(
     from plausibench.bench.certificate.rows import certificates
     from plausibench.bench.cli.planning import run_folder
     from plausibench.bench.cli.running import executor
-    from plausibench.bench.studies.certificates import Options
+    from plausibench.bench.studies.certificates.study import Options
 
     options = Options()
     with executor(scheduler, jobs) as computing:
@@ -140,7 +140,7 @@ def certificates_of(
     """
     from plausibench.bench.certificate.rows import certificates
     from plausibench.bench.cli.running import executor
-    from plausibench.bench.studies.certificates import UNKNOWN, Options, is_known
+    from plausibench.bench.studies.certificates.study import UNKNOWN, Options, is_known
 
     options = Options(tuple(dict.fromkeys(rules)))
     if not any(map(is_known, options.rules)):
@@ -170,8 +170,8 @@ def _certified(
     options: "Options", folder: Path, computing: "Executor", plugins: Sequence[str]
 ) -> "Run":
     from plausibench.bench.cli.running import perform
-    from plausibench.bench.shards import EVERYTHING
-    from plausibench.bench.studies.certificates import CERTIFICATES
+    from plausibench.bench.running.shards import EVERYTHING
+    from plausibench.bench.studies.certificates.study import CERTIFICATES
 
     (run,) = perform(
         CERTIFICATES, options, folder, computing, EVERYTHING, plugins, what="certifying"
@@ -218,7 +218,7 @@ _FORCE = click.option("--force", is_flag=True, help="Replace a file that is ther
 @_FORCE
 def new_rule(name: str, out: Path, force: bool) -> None:
     """Write a commented plug-in with a rule NAME that runs at once."""
-    from plausibench.bench.template import write_template
+    from plausibench.bench.cli.template import write_template
 
     path = write_template(name, out, force=force)
     click.echo(f"Wrote {path}. Next:")
@@ -233,7 +233,7 @@ def new_rule(name: str, out: Path, force: bool) -> None:
 @_FORCE
 def new_study(name: str, out: Path, force: bool) -> None:
     """Write a commented plug-in with a study NAME that runs at once."""
-    from plausibench.bench.template_study import write_study
+    from plausibench.bench.cli.template_study import write_study
 
     path = write_study(name, out, force=force)
     file = shlex.quote(str(path))

@@ -11,7 +11,7 @@ from plausibench.bench.cli.manners import columns, complete
 from plausibench.bench.cli.running import plugin_option
 
 if TYPE_CHECKING:
-    from plausibench.bench.registry import Entry
+    from plausibench.bench.components.registry import Entry
 
 KINDS = ("rules", "architectures", "objectives", "tasks")
 WIDTH = 100
@@ -30,7 +30,7 @@ def list_components(kind: str | None, plugins: tuple[str, ...]) -> None:
 
     Without KIND, all are listed. KIND studies lists the studies that run can do.
     """
-    from plausibench.bench import registry
+    from plausibench.bench.components import registry
     from plausibench.kernels.errors import choose
 
     chosen = KINDS if kind is None else (choose("kind", kind, (*KINDS, "studies")),)
@@ -52,7 +52,7 @@ def show(name: str, plugins: tuple[str, ...]) -> None:
 
     NAME may be a selector such as node_perturbation[sigma=0.01].
     """
-    from plausibench.bench import registry
+    from plausibench.bench.components import registry
     from plausibench.kernels.errors import choose
 
     bare = name.partition("[")[0].strip()
@@ -89,8 +89,8 @@ def _summary(entry: "Entry") -> str:
 
 
 def _card(kind: str, text: str) -> str:
-    from plausibench.bench import registry
-    from plausibench.bench.selectors import select
+    from plausibench.bench.components import registry
+    from plausibench.bench.components.selectors import select
 
     name, bracket, _ = text.partition("[")
     # Without options it is not made: some must be given.
@@ -107,8 +107,8 @@ def _card(kind: str, text: str) -> str:
 
 def _start(kind: str, text: str) -> str:
     """Where it runs when only its name is given; nothing of what needs options, or runs nowhere."""
-    from plausibench.bench.selectors import select
-    from plausibench.bench.starts import start
+    from plausibench.bench.components.selectors import select
+    from plausibench.bench.studies.benchmark.starts import start
 
     try:
         asked: dict[str, Any] = {f"{kind}s": [str(select(kind, text))]}
@@ -122,8 +122,8 @@ def _start(kind: str, text: str) -> str:
 
 def _plausibility(text: str) -> list[str]:
     """What the locality audit finds; a rule that cannot be run has a card all the same."""
+    from plausibench.bench.components.selectors import select
     from plausibench.bench.conformance.locality import audit
-    from plausibench.bench.selectors import select
 
     try:
         facts = audit(select("rule", text).make())

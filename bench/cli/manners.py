@@ -138,7 +138,7 @@ def complete(*kinds: str) -> Callable[[click.Context, click.Parameter, str], lis
     """Shell completion by the registry names of these kinds."""
 
     def names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-        from plausibench.bench import registry
+        from plausibench.bench.components import registry
 
         known = sorted({name for kind in kinds for name in registry.entries(kind)})
         return [name for name in known if name.startswith(incomplete)]

@@ -44,7 +44,7 @@ def plan(
     other neurons need a surface of their own.
     """
     from plausibench.bench.identification.surface import STORED, read_surface
-    from plausibench.bench.precision import seconds
+    from plausibench.bench.studies.benchmark.precision import seconds
     from plausibench.kernels.errors import InputError, number, positive
 
     goal = number("goal", goal, above=0, below=1)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from plausibench.bench.running.store import Run, plain_options
-from plausibench.bench.spec import Spec, default_spec, read_values
-from plausibench.bench.starts import Start, completed, start
+from plausibench.bench.studies.benchmark.spec import Spec, default_spec, read_values
+from plausibench.bench.studies.benchmark.starts import Start, completed, start
+from plausibench.bench.studies.benchmark.units import Unit
 from plausibench.bench.studies.study import Study, find, load_plugins, names
-from plausibench.bench.unit import Unit
 from plausibench.kernels.errors import InputError, refusal
 
 BENCHMARK = "benchmark"

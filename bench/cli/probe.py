@@ -4,11 +4,12 @@ import numpy as np
 
 from plausibench.architectures.network import Network
 from plausibench.bench.cli.manners import tell_compiling
-from plausibench.bench.measurement import estimates
-from plausibench.bench.quick import gradient, loss
-from plausibench.bench.selectors import select
-from plausibench.bench.spec import Spec
-from plausibench.bench.unit import Unit, build_network
+from plausibench.bench.components.networks import build_network
+from plausibench.bench.components.selectors import select
+from plausibench.bench.measuring.measurement import estimates
+from plausibench.bench.measuring.quick import gradient, loss
+from plausibench.bench.studies.benchmark.spec import Spec
+from plausibench.bench.studies.benchmark.units import Unit
 from plausibench.kernels.errors import Divergence, InputError
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective

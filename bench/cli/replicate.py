@@ -16,11 +16,11 @@ from plausibench.bench.cli.running import (
 
 if TYPE_CHECKING:
     from plausibench.bench.running.store import Run
-    from plausibench.bench.studies.replications import Options
+    from plausibench.bench.studies.replications.study import Options
 
 
 def _names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    from plausibench.bench.replications import REPLICATIONS
+    from plausibench.bench.studies.replications import REPLICATIONS
 
     return [name for name in REPLICATIONS if name.startswith(incomplete)]
 
@@ -70,9 +70,9 @@ def replicate(
     """
     from plausibench.bench.cli.planning import run_folder
     from plausibench.bench.cli.running import executor, perform, share, tell_failures
-    from plausibench.bench.folders import check_folder
-    from plausibench.bench.replications import REPLICATIONS as RECIPES
-    from plausibench.bench.studies.replications import REPLICATIONS, Options
+    from plausibench.bench.running.folders import check_folder
+    from plausibench.bench.studies.replications import REPLICATIONS as RECIPES
+    from plausibench.bench.studies.replications.study import REPLICATIONS, Options
     from plausibench.kernels.errors import InputError, choose
 
     if everything == bool(names):
@@ -100,9 +100,9 @@ def replicate(
 
 
 def _plan(options: "Options", folder: Path) -> str:
-    from plausibench.bench.replications.run import find
-    from plausibench.bench.report.replications import missing
-    from plausibench.bench.studies.replications import jobs
+    from plausibench.bench.studies.replications.report import missing
+    from plausibench.bench.studies.replications.run import find
+    from plausibench.bench.studies.replications.study import jobs
 
     recipes = {name: find(name) for name in options.names}
     settings = {name: one.setting(data=options.data is not None) for name, one in recipes.items()}
@@ -116,9 +116,9 @@ def _plan(options: "Options", folder: Path) -> str:
 
 def _write(run: "Run", form: str) -> None:
     """Print and keep the verdicts; of a recipe of which a seed failed there is none."""
-    from plausibench.bench.folders import write_text
-    from plausibench.bench.replications.run import judged
-    from plausibench.bench.report.replications import figures, summary
+    from plausibench.bench.running.folders import write_text
+    from plausibench.bench.studies.replications.report import figures, summary
+    from plausibench.bench.studies.replications.run import judged
 
     jobs = run.jobs
     failed = set(jobs.loc[jobs["status"] == "failed", "recipe"])

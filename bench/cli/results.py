@@ -63,7 +63,7 @@ def table(
     from plausibench.bench.cli.run import noted
     from plausibench.bench.report.table import comparison
     from plausibench.bench.running.store import Run
-    from plausibench.bench.studies.benchmark import frame_of
+    from plausibench.bench.studies.benchmark.study import frame_of
     from plausibench.bench.studies.reading import reported
 
     found = Run.open(run)
@@ -102,7 +102,7 @@ def plot(run: Path, out: Path | None, formats: tuple[str, ...], plugins: tuple[s
     from plausibench.bench.report.figures import save_all
     from plausibench.bench.report.style import FORMATS
     from plausibench.bench.running.store import Run
-    from plausibench.bench.studies.benchmark import frame_of
+    from plausibench.bench.studies.benchmark.study import frame_of
     from plausibench.bench.studies.reading import reported
     from plausibench.kernels.errors import choose
 
@@ -140,13 +140,13 @@ def report(
     Certificates are kept in the run directory, and made once.
     """
     from plausibench.bench.cli.check import certificates_of
-    from plausibench.bench.folders import write_text
+    from plausibench.bench.running.folders import write_text
     from plausibench.bench.running.store import Run
     from plausibench.kernels.errors import InputError
 
     found = Run.open(run)
     try:
-        from plausibench.bench.report.page import page
+        from plausibench.bench.page import page
     except ImportError as error:
         raise InputError(
             f"report: {error.name} is not installed; pip install 'plausibench[report]'"
@@ -164,7 +164,7 @@ def report(
 @_OUT
 def cite(run: Path, out: Path | None) -> None:
     """Print the BibTeX of the rules, architectures, objectives and tasks of a RUN directory."""
-    from plausibench.bench.citations import bibtex
+    from plausibench.bench.components.citations import bibtex
     from plausibench.bench.running.store import Run
 
     found = Run.open(run)
@@ -205,7 +205,7 @@ def compare(
     from plausibench.bench.report.compare import difference_table
     from plausibench.bench.report.differences import differences, table_of
     from plausibench.bench.running.store import Run, same_data
-    from plausibench.bench.studies.benchmark import frame_of
+    from plausibench.bench.studies.benchmark.study import frame_of
     from plausibench.bench.studies.reading import study_of
     from plausibench.kernels.errors import InputError
 
@@ -283,7 +283,7 @@ def _table(table: "Table", form: str, out: Path | None) -> None:
 
 
 def _print(text: str, out: Path | None) -> None:
-    from plausibench.bench.folders import write_text
+    from plausibench.bench.running.folders import write_text
 
     if out is None:
         click.echo(text, nl=False)

@@ -27,11 +27,11 @@ from plausibench.bench.cli.running import (
 if TYPE_CHECKING:
     from plausibench.bench.cli.planning import Asked
     from plausibench.bench.report.render import Table
+    from plausibench.bench.running.shards import Shard
     from plausibench.bench.running.store import Run
-    from plausibench.bench.shards import Shard
-    from plausibench.bench.spec import Spec
+    from plausibench.bench.studies.benchmark.spec import Spec
+    from plausibench.bench.studies.benchmark.units import Unit
     from plausibench.bench.studies.study import Study
-    from plausibench.bench.unit import Unit
 
 
 SUMMARY = ("bias_squared", "variance", "scale_free_bias", "progress", "test_accuracy", "redrawn")
@@ -173,7 +173,7 @@ def _run_study(
 ) -> None:
     """Run any study but the benchmark, and report each of its runs."""
     from plausibench.bench.cli.planning import options_of, run_folder
-    from plausibench.bench.folders import check_folder
+    from plausibench.bench.running.folders import check_folder
     from plausibench.bench.studies.study import find
 
     study = find(asked.study)
@@ -221,12 +221,12 @@ def report_runs(runs: "list[Run]", how: How) -> None:
 def _run_benchmark(
     named: str | None, given: dict[str, Any], resume: Path | None, out: Path | None, how: How
 ) -> None:
-    from plausibench.bench import sweep
     from plausibench.bench.cli.planning import BENCHMARK, read_spec, refuse_idle, run_folder
     from plausibench.bench.cli.probe import probe_units
-    from plausibench.bench.folders import check_folder
-    from plausibench.bench.precision import seconds
-    from plausibench.bench.spec import FINEST
+    from plausibench.bench.running.folders import check_folder
+    from plausibench.bench.studies.benchmark.precision import seconds
+    from plausibench.bench.studies.benchmark.spec import FINEST
+    from plausibench.bench.studies.benchmark.units import units as units_of
     from plausibench.bench.studies.study import find
     from plausibench.kernels.errors import InputError, number
 
@@ -235,7 +235,7 @@ def _run_benchmark(
     budget = given.pop("budget")
     spec = read_spec(named, resume, given, how.plugins)
     limit = None if budget is None else seconds(budget)
-    units = sweep.units(spec)
+    units = units_of(spec)
     refuse_idle(units, spec)
     # Draws that were chosen are chosen: they are not replaced by those of a precision.
     asked = given["precision"] is not None or limit is not None
@@ -272,8 +272,8 @@ def _resolved(spec: "Spec", limit: float | None, folder: Path, how: How) -> "Spe
     The pilot is kept in the folder of the run, but where nothing is to be written. None if other
     shares have not finished it.
     """
-    from plausibench.bench.precision import resolve, resolved
-    from plausibench.bench.studies.pilot import PILOT, Options, pilots_of
+    from plausibench.bench.studies.benchmark.precision import resolve, resolved
+    from plausibench.bench.studies.pilot.study import PILOT, Options, pilots_of
 
     if how.dry_run:
         found = resolve(spec, spec.precision, limit)
@@ -305,7 +305,7 @@ def _formats(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _plan(units: "list[Unit]", spec: "Spec", folder: Path) -> str:
     """Table of what would run, with its cost."""
-    from plausibench.bench.cost import passes, seconds
+    from plausibench.bench.studies.benchmark.cost import passes, seconds
 
     seeds: Counter[tuple[str, ...]] = Counter()
     cost: Counter[tuple[str, ...]] = Counter()
@@ -361,7 +361,7 @@ def report(run: "Run", formats: tuple[str, ...]) -> bool:
 def _report_benchmark(run: "Run", formats: tuple[str, ...]) -> None:
     from plausibench.bench.report.figures import save_all
     from plausibench.bench.report.table import comparison
-    from plausibench.bench.studies.benchmark import frame_of
+    from plausibench.bench.studies.benchmark.study import frame_of
 
     frame = frame_of(run)
     # The last checkpoint that any trajectory reached; none did where the frame is empty.
@@ -378,7 +378,7 @@ def _report_benchmark(run: "Run", formats: tuple[str, ...]) -> None:
 
 def _report_study(run: "Run", formats: tuple[str, ...]) -> None:
     """Print the tables of a study, and keep them and its values beside the results."""
-    from plausibench.bench.folders import write_text
+    from plausibench.bench.running.folders import write_text
     from plausibench.bench.studies.reading import reported
     from plausibench.kernels.errors import InputError
 

@@ -12,8 +12,8 @@ from plausibench.bench.cli.manners import Interrupted, Place
 
 if TYPE_CHECKING:
     from plausibench.bench.running.executor import Executor
+    from plausibench.bench.running.shards import Shard
     from plausibench.bench.running.store import Run
-    from plausibench.bench.shards import Shard
     from plausibench.bench.studies.study import Study
 
 Option = Callable[[Any], Any]
@@ -112,7 +112,7 @@ def share(text: str | None) -> "Shard":
     """
     import os
 
-    from plausibench.bench.shards import Shard, shard_of_array
+    from plausibench.bench.running.shards import Shard, shard_of_array
 
     return shard_of_array(os.environ) if text is None else Shard.parse(text)
 

@@ -94,12 +94,12 @@ def train(
     that fails or diverges does not stop the others. What is done is kept: the same command goes
     on with it.
     """
-    from plausibench.bench import sweep
     from plausibench.bench.cli.planning import hidden_sizes, refuse_idle, run_folder
     from plausibench.bench.cli.probe import probe_units
     from plausibench.bench.cli.running import executor, perform, share
-    from plausibench.bench.folders import check_folder
-    from plausibench.bench.studies.train import TRAIN, Options
+    from plausibench.bench.running.folders import check_folder
+    from plausibench.bench.studies.benchmark.units import units as units_of
+    from plausibench.bench.studies.train.study import TRAIN, Options
 
     options = Options(
         rules=rules,
@@ -118,7 +118,7 @@ def train(
     part = share(shard)
     folder = run_folder(None, out, "train", options)
     check_folder(folder, tried=True)
-    units = sweep.units(options.spec)
+    units = units_of(options.spec)
     refuse_idle(units, options.spec)
     probe_units(units, options.spec)
     if len(units) == 1 and scheduler is None:
@@ -136,8 +136,8 @@ def train(
 
 def _tell(run: "Run") -> None:
     """Print how each rule ends, and write the curves as a tidy table and as a picture."""
-    from plausibench.bench.folders import write_text
     from plausibench.bench.report import curves
+    from plausibench.bench.running.folders import write_text
 
     frame, jobs = run.frame, run.jobs
     if len(frame):
@@ -166,8 +166,8 @@ def _last(frame: "pd.DataFrame") -> list[tuple[str, ...]]:
 
 def _tell_constant_answers(tasks: Set[str]) -> None:
     """Print the accuracy of the best constant answer to each task, which networks must beat."""
-    from plausibench.bench.selectors import select
-    from plausibench.bench.training import constant_accuracy
+    from plausibench.bench.components.selectors import select
+    from plausibench.bench.training.training import constant_accuracy
 
     for name in sorted(tasks):
         task = select("task", name).make()

@@ -6,10 +6,11 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from plausibench.architectures.network import Network
-from plausibench.bench import registry
-from plausibench.bench.draws import Setting, prepare
-from plausibench.bench.measurement import estimates
-from plausibench.bench.penalties import obstacle, with_penalty
+from plausibench.bench.components import registry
+from plausibench.bench.components.penalties import with_penalty
+from plausibench.bench.components.support import obstacle
+from plausibench.bench.measuring.draws import Setting, prepare
+from plausibench.bench.measuring.measurement import estimates
 from plausibench.kernels.errors import InputError
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch

@@ -17,9 +17,9 @@ from plausibench.bench.conformance.case import (
     unsupported,
 )
 from plausibench.bench.conformance.outcome import Outcome, judge
-from plausibench.bench.draws import WITHIN, Setting, reference_of
-from plausibench.bench.measurement import measure
-from plausibench.bench.moments import BLOCK
+from plausibench.bench.measuring.draws import WITHIN, Setting, reference_of
+from plausibench.bench.measuring.measurement import measure
+from plausibench.bench.measuring.moments import BLOCK
 from plausibench.kernels.errors import InputError
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch

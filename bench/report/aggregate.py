@@ -3,8 +3,16 @@
 import numpy as np
 import pandas as pd
 
-from plausibench.bench.seed_intervals import ENDS, KINDS, POSITIVE, SIGNED, Kind, averages, noisy
-from plausibench.bench.statistics import SAMPLED
+from plausibench.bench.measuring.seed_intervals import (
+    ENDS,
+    KINDS,
+    POSITIVE,
+    SIGNED,
+    Kind,
+    averages,
+    noisy,
+)
+from plausibench.bench.measuring.statistics import SAMPLED
 
 CELL = ("task", "architecture", "objective", "rule", "protocol", "step")
 """What tells one measured cell from another, the seed apart."""

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from plausibench.bench.folders import make_folder
 from plausibench.bench.report import style
 from plausibench.bench.report.aggregate import settings
 from plausibench.bench.report.along import along_training
@@ -17,6 +16,7 @@ from plausibench.bench.report.curves import learning_curves
 from plausibench.bench.report.families import MANY, families
 from plausibench.bench.report.plane import AXES, plane
 from plausibench.bench.report.style import Picture
+from plausibench.bench.running.folders import make_folder
 from plausibench.kernels.errors import choose
 
 

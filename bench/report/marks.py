@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import digamma, gammaincinv, polygamma, stdtr, stdtrit
 
+from plausibench.bench.measuring.seed_intervals import GEOMETRIC, KINDS, SIGNED
 from plausibench.bench.report.aggregate import CELL, NONNEGATIVE, ROUNDING, least
 from plausibench.bench.report.columns import LESS, MORE, UNIT_OF_LOSS, Column
-from plausibench.bench.seed_intervals import GEOMETRIC, KINDS, SIGNED
 
 Array = np.ndarray
 

@@ -7,9 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from plausibench.bench.report import notation
-from plausibench.bench.report.render import Table, plain
-from plausibench.bench.seed_intervals import (
+from plausibench.bench.measuring.seed_intervals import (
     ENDS,
     KINDS,
     SHARE,
@@ -19,6 +17,8 @@ from plausibench.bench.seed_intervals import (
     average,
     averages,
 )
+from plausibench.bench.report import notation
+from plausibench.bench.report.render import Table, plain
 
 __all__ = ["ENDS", "Ends", "band", "bars", "columns", "interval", "over_seeds", "share", "table"]
 

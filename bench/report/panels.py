@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from plausibench.bench.measuring.seed_intervals import GEOMETRIC, LOGIT, MEAN
 from plausibench.bench.report.aggregate import aggregate, settings
 from plausibench.bench.report.columns import FLAWS
 from plausibench.bench.report.scale import Scale
 from plausibench.bench.report.style import LINES, SIZES, Style, label
-from plausibench.bench.seed_intervals import GEOMETRIC, LOGIT, MEAN
 from plausibench.kernels.errors import InputError, choose, show
 
 AVERAGES = {

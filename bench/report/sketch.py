@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
-from plausibench.bench import registry
+from plausibench.bench.components import registry
 from plausibench.bench.report.scale import Scale
 from plausibench.bench.report.style import SMALL, Style
 from plausibench.kernels.errors import choose

@@ -19,7 +19,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextToPath
 
-from plausibench.bench.folders import make_folder, writing
+from plausibench.bench.running.folders import make_folder, writing
 from plausibench.kernels.errors import choose
 
 COLUMN = 3.4
@@ -300,7 +300,8 @@ def finished(name: str, figure: Figure, caption: str) -> Picture:
         axes.set_position(np.round(axes.get_position(original=True).bounds, 6))
         axes.set_in_layout(True)
     for text in [text for part in (figure, *figure.subfigs) for text in part.texts]:
-        text.set_position(np.round(text.get_position(), 6))
+        x, y = text.get_position()
+        text.set_position((round(x, 6), round(y, 6)))
     return Picture(name, figure, caption)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from plausibench.bench.measuring.seed_intervals import GEOMETRIC, KINDS, LOGIT, MEAN
 from plausibench.bench.report import marks, notation
 from plausibench.bench.report.aggregate import CELL, aggregate, least, settings
 from plausibench.bench.report.columns import (
@@ -18,7 +19,6 @@ from plausibench.bench.report.columns import (
     Column,
 )
 from plausibench.bench.report.render import Table
-from plausibench.bench.seed_intervals import GEOMETRIC, KINDS, LOGIT, MEAN
 from plausibench.kernels.errors import InputError, choose, show
 
 OBJECTIVE = "gradient of the objective"

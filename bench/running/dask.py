@@ -10,9 +10,9 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from plausibench.bench.provenance import NUMERIC
 from plausibench.bench.running.executor import KILLED, Outcomes, load
 from plausibench.bench.running.job import Job, Outcome, compute, origin
+from plausibench.bench.running.provenance import NUMERIC
 from plausibench.kernels.errors import InputError, refusal, show
 
 if TYPE_CHECKING:

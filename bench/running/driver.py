@@ -7,8 +7,8 @@ from typing import Any
 
 from plausibench.bench.running.executor import IN_PROCESS, Executor
 from plausibench.bench.running.job import Job, Outcome, Row
+from plausibench.bench.running.shards import EVERYTHING, Shard
 from plausibench.bench.running.store import Run
-from plausibench.bench.shards import EVERYTHING, Shard
 from plausibench.kernels.errors import InputError, show
 
 OnDone = Callable[[Job, Outcome, int, int], None]

@@ -15,7 +15,7 @@ from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Protocol
 
-from plausibench.bench import registry
+from plausibench.bench.components import registry
 from plausibench.bench.running.job import Job, Outcome, compute
 from plausibench.kernels.errors import InputError, integer
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from plausibench.bench import registry
-from plausibench.bench.provenance import NUMERIC, libraries, provenance, source_digest
+from plausibench.bench.components import registry
+from plausibench.bench.running.provenance import NUMERIC, digest, libraries, provenance
 from plausibench.kernels.errors import Divergence, InputError, show
 from plausibench.kernels.threads import one_blas_thread
 
@@ -42,8 +42,8 @@ class Job:
         dataclasses, functions, and collections of them; of a path, on the content.
     depends
         Everything else that the rows depend on, besides the versions of numerical libraries: a
-        digest of sources, the identity of data. By default all sources of the package and those
-        of the function.
+        digest of sources, the identity of data. By default the sources of the function, what they
+        import, and all components with what these import.
     cost
         In any unit; jobs that cost more are computed first.
     reason
@@ -85,7 +85,7 @@ class Job:
             "schema": SCHEMA,
             "work": _told(self.work),
             "called": _told(self.stands_for or (self.about, self.arguments)),
-            "depends": self.depends or [source_digest(), _sources(self.work)],
+            "depends": self.depends or _sources(self.work),
             "libraries": [libraries()[name] for name in NUMERIC],
             "reason": self.reason,
         }
@@ -190,10 +190,10 @@ def origin() -> dict[str, Any]:
     return {name: value for name, value in provenance([]).items() if name != "command"}
 
 
-def _sources(work: Any) -> str:
+def _sources(work: Any) -> list[str]:
     try:
-        return registry.digest(work)
-    except (AttributeError, OSError) as error:
+        return [registry.digest(work), digest(work.__module__, components=True)]
+    except (AttributeError, KeyError, OSError) as error:
         raise InputError(
             f"job: the sources of {work.__qualname__} cannot be read; say by depends what its "
             "rows depend on"

@@ -21,8 +21,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plausibench.bench.folders import writing
 from plausibench.bench.running.files import decoded, encode, publish
+from plausibench.bench.running.folders import writing
 from plausibench.bench.running.job import SCHEMA, STATUSES, Job, Outcome, Row
 from plausibench.kernels.errors import InputError, show
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from plausibench.bench import registry
-from plausibench.bench.citations import cited
+from plausibench.bench.components import registry
+from plausibench.bench.components.citations import cited
+from plausibench.bench.components.selectors import select
 from plausibench.bench.running import driver
 from plausibench.bench.running.job import Row
 from plausibench.bench.running.store import Run
-from plausibench.bench.selectors import select
 from plausibench.bench.studies.study import Stages, Study
 from plausibench.kernels.errors import InputError
 

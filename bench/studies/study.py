@@ -9,7 +9,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
-from plausibench.bench import registry, studies
+from plausibench.bench import studies
+from plausibench.bench.components import registry
 from plausibench.bench.running.job import Job
 from plausibench.bench.running.store import Run
 from plausibench.kernels.errors import InputError, choose, integer, refusal, show

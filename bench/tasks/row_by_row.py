@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from plausibench.bench.selectors import select
+from plausibench.bench.components.selectors import select
 from plausibench.bench.tasks.task import Task
 from plausibench.kernels.errors import InputError, integer
 from plausibench.objectives.batch import Batch

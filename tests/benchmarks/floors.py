@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from plausibench.bench.deviations import deviations
+from plausibench.bench.measuring.deviations import deviations
 from plausibench.kernels import elementwise, noise
 from plausibench.kernels.buffers import empty
 from plausibench.kernels.threads import one_blas_thread

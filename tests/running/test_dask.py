@@ -10,7 +10,7 @@ import pytest
 from distributed import LocalCluster
 
 import toy_jobs
-from plausibench.bench import registry
+from plausibench.bench.components import registry
 from plausibench.bench.running import dask, driver
 from plausibench.bench.running.dask import connected
 from plausibench.bench.running.store import Run

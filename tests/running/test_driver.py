@@ -12,8 +12,8 @@ import pytest
 import toy_jobs
 from plausibench.bench.running import driver, executor, store
 from plausibench.bench.running.executor import InProcess, Processes
+from plausibench.bench.running.shards import Shard
 from plausibench.bench.running.store import Run
-from plausibench.bench.shards import Shard
 from plausibench.kernels.errors import InputError
 from toy_jobs import files, job, jobs
 

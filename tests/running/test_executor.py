@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import toy_jobs
-from plausibench.bench import registry
+from plausibench.bench.components import registry
 from plausibench.bench.running import driver, executor
 from plausibench.bench.running.executor import KILLED, Processes
 from plausibench.bench.running.store import Run

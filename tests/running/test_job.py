@@ -75,9 +75,9 @@ class TestKey:
         monkeypatch.setattr(module, "libraries", lambda: other)
         assert key(1) != before
 
-    def test_depends_on_all_sources_unless_it_is_said_on_which(self, monkeypatch):
+    def test_depends_on_what_it_computes_by_unless_that_is_said(self, monkeypatch):
         before, said = key(1, depends=""), key(1)
-        monkeypatch.setattr(module, "source_digest", lambda: "edited")
+        monkeypatch.setattr(module, "digest", lambda *modules, components: "edited")
         assert key(1, depends="") != before
         assert key(1) == said
 

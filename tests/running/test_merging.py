@@ -9,8 +9,8 @@ import pytest
 import toy_jobs
 from plausibench.bench.running import driver
 from plausibench.bench.running.merging import merge
+from plausibench.bench.running.shards import Shard
 from plausibench.bench.running.store import Run, signed
-from plausibench.bench.shards import Shard
 from plausibench.kernels.errors import InputError
 from toy_jobs import files, job, jobs
 

@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from plausibench.bench.cli import main
+from plausibench.bench.running.shards import Shard, shard_of_array
 from plausibench.bench.running.store import Run
-from plausibench.bench.shards import Shard, shard_of_array
-from plausibench.bench.sweep import units
+from plausibench.bench.studies.benchmark.units import units
 from plausibench.kernels.errors import InputError
 from sweeps import TINY, run
 

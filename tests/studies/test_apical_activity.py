@@ -6,11 +6,16 @@ import pytest
 
 import studied
 from plausibench.architectures.mlp import Mlp
-from plausibench.bench import registry
-from plausibench.bench.report.apical_activity import KEYS, by_condition, changes, predictions
-from plausibench.bench.report.apical_activity import apical_activity as picture
-from plausibench.bench.selectors import select
-from plausibench.bench.studies import apical_activity as study
+from plausibench.bench.components import registry
+from plausibench.bench.components.selectors import select
+from plausibench.bench.studies.apical_activity import study
+from plausibench.bench.studies.apical_activity.report import (
+    KEYS,
+    by_condition,
+    changes,
+    predictions,
+)
+from plausibench.bench.studies.apical_activity.report import apical_activity as picture
 from plausibench.kernels.errors import InputError
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.expected_reward import ExpectedReward

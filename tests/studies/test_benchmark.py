@@ -2,13 +2,15 @@
 
 import pytest
 
-from plausibench.bench import cell, registry, sweep
+from plausibench.bench.components import registry
 from plausibench.bench.running.executor import Processes
+from plausibench.bench.running.shards import Shard
 from plausibench.bench.running.store import Run
-from plausibench.bench.shards import Shard
-from plausibench.bench.spec import default_spec
-from plausibench.bench.studies import benchmark
-from plausibench.bench.studies.benchmark import BENCHMARK, COLUMNS, frame_of, jobs
+from plausibench.bench.studies.benchmark import cell
+from plausibench.bench.studies.benchmark import study as benchmark
+from plausibench.bench.studies.benchmark import units as sweep
+from plausibench.bench.studies.benchmark.spec import default_spec
+from plausibench.bench.studies.benchmark.study import BENCHMARK, COLUMNS, frame_of, jobs
 from sweeps import TINY, run
 from toy_jobs import files
 
@@ -112,7 +114,7 @@ class TestKeys:
             after = self.keys()
         changed = {label for label in before if before[label] != after[label]}
         assert changed == {label for label in before if "feedback_alignment" in label}
-        monkeypatch.setattr(benchmark, "engine_digest", lambda: "edited")
+        monkeypatch.setattr(benchmark, "digest", lambda *modules: "edited")
         assert not set(before.values()) & set(self.keys().values())
 
 

@@ -6,8 +6,8 @@ import pytest
 
 import studied
 from plausibench import bench
-from plausibench.bench.studies import brain_set as study
-from plausibench.bench.studies.altered import Altered
+from plausibench.bench.studies.brain_set import study
+from plausibench.bench.studies.shared.altered import Altered
 from plausibench.kernels.errors import InputError
 
 

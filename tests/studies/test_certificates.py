@@ -6,18 +6,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from plausibench.bench import registry
 from plausibench.bench.certificate import Certificate, Line, certify, suite_page
 from plausibench.bench.certificate.page import suite_row
 from plausibench.bench.certificate.rows import certificates, rows
 from plausibench.bench.cli import main
 from plausibench.bench.cli.check import certificates_of
-from plausibench.bench.provenance import engine_digest
-from plausibench.bench.report.certificates import report
+from plausibench.bench.components import registry
+from plausibench.bench.components.selectors import select
 from plausibench.bench.running.executor import Processes
 from plausibench.bench.running.store import Run, _frame
-from plausibench.bench.selectors import select
-from plausibench.bench.studies.certificates import CERTIFICATES, UNKNOWN, Options
+from plausibench.bench.studies.certificates.report import report
+from plausibench.bench.studies.certificates.study import CERTIFICATES, UNKNOWN, Options
 from plausibench.bench.studies.run import run
 from plausibench.kernels.errors import InputError
 from plausibench.rules.backprop import Backprop
@@ -85,7 +84,6 @@ def test_of_a_run_they_are_kept_in_it(tmp_path, capsys):
 
 def test_all_are_kept_and_made_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    engine_digest()  # it is kept for the process: not of these few
     known = registry.entries
     few = {name: known("rule")[name] for name in ("backprop", "feedback_alignment")}
     monkeypatch.setattr(registry, "entries", lambda kind: few if kind == "rule" else known(kind))

@@ -6,7 +6,9 @@ import pytest
 
 import studied
 from plausibench import bench
-from plausibench.bench.report.dose_response import (
+from plausibench.bench.measuring.statistics import interval
+from plausibench.bench.studies.dose_response import study
+from plausibench.bench.studies.dose_response.report import (
     CEILING,
     SPREAD,
     distance,
@@ -14,9 +16,7 @@ from plausibench.bench.report.dose_response import (
     own_loss,
     paired,
 )
-from plausibench.bench.statistics import interval
-from plausibench.bench.studies import dose_response as study
-from plausibench.bench.studies.dose_response import AGAIN, ANOTHER, KINDS, Dose, Dosed
+from plausibench.bench.studies.dose_response.study import AGAIN, ANOTHER, KINDS, Dose, Dosed
 from plausibench.kernels.errors import InputError
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from plausibench.bench import registry
 from plausibench.bench.cli import main
+from plausibench.bench.cli.template_study import write_study
+from plausibench.bench.components import registry
 from plausibench.bench.running.store import Run, signed
 from plausibench.bench.studies import BUILTIN, study
-from plausibench.bench.template_study import write_study
 from toy_jobs import files
 
 OWN = "my_study"

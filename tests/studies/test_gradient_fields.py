@@ -5,9 +5,9 @@ import pytest
 
 import studied
 from plausibench.architectures.linear import Linear
-from plausibench.bench.report.gradient_fields import drifts, fields, rules
-from plausibench.bench.report.gradient_fields import gradient_fields as picture
-from plausibench.bench.studies import gradient_fields as study
+from plausibench.bench.studies.gradient_fields import study
+from plausibench.bench.studies.gradient_fields.report import drifts, fields, rules
+from plausibench.bench.studies.gradient_fields.report import gradient_fields as picture
 from plausibench.kernels.errors import InputError
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.mean_squared_error import MeanSquaredError

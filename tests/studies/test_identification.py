@@ -7,10 +7,10 @@ import pytest
 import studied
 from plausibench import bench
 from plausibench.bench.identification.surface import read_surface
-from plausibench.bench.report.identification import models as models_table
-from plausibench.bench.report.identification import rules as rules_table
-from plausibench.bench.report.identification import surface as surface_table
-from plausibench.bench.studies import identification as study
+from plausibench.bench.studies.identification import study
+from plausibench.bench.studies.identification.report import models as models_table
+from plausibench.bench.studies.identification.report import rules as rules_table
+from plausibench.bench.studies.identification.report import surface as surface_table
 from plausibench.kernels.errors import Divergence, InputError
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import studied
-from plausibench.bench.studies import identify_rule as study
+from plausibench.bench.studies.identify_rule import study
 from plausibench.kernels.errors import InputError
 
 
@@ -74,7 +74,7 @@ def test_signals_that_are_observed(observed):
 
 
 def test_report_of_identification(observed, monkeypatch):
-    from plausibench.bench.report import identify_rule as page
+    from plausibench.bench.studies.identify_rule.report import report as page
 
     monkeypatch.setattr(page, "NULLS", 2)
     monkeypatch.setattr(page, "FEW", 2)

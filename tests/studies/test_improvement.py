@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import studied
-from plausibench.bench.report.improvement import directions, remainder, steps
-from plausibench.bench.report.improvement import improvement as picture
-from plausibench.bench.studies import improvement as study
-from plausibench.bench.vectors import vector
+from plausibench.bench.measuring.vectors import vector
+from plausibench.bench.studies.improvement import study
+from plausibench.bench.studies.improvement.report import directions, remainder, steps
+from plausibench.bench.studies.improvement.report import improvement as picture
 from plausibench.kernels.errors import InputError
 
 FEW = ("backprop", "node_perturbation", "weight_perturbation", "hebb")

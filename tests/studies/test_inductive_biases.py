@@ -8,10 +8,10 @@ import pytest
 
 import studied
 from plausibench import bench
-from plausibench.bench.report.inductive_biases import biases
-from plausibench.bench.studies import inductive_biases
-from plausibench.bench.studies.dictionary import learned, recovered
-from plausibench.bench.studies.worlds import Cued, Field, Movie, Sources
+from plausibench.bench.studies.inductive_biases import study as inductive_biases
+from plausibench.bench.studies.inductive_biases.dictionary import learned, recovered
+from plausibench.bench.studies.inductive_biases.report import biases
+from plausibench.bench.studies.shared.worlds import Cued, Field, Movie, Sources
 from plausibench.kernels.errors import InputError
 
 

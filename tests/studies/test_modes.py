@@ -6,10 +6,10 @@ import pytest
 
 import studied
 from plausibench.architectures.low_rank import Modes
-from plausibench.bench.report.modes import trained
 from plausibench.bench.running.executor import Processes
-from plausibench.bench.studies import modes
-from plausibench.bench.studies.modes import MODES, Arm
+from plausibench.bench.studies.modes import study as modes
+from plausibench.bench.studies.modes.report import trained
+from plausibench.bench.studies.modes.study import MODES, Arm
 from plausibench.kernels.errors import InputError
 
 ARMS = (

@@ -8,14 +8,13 @@ from hypothesis import strategies as st
 
 import naive_space as naive
 import studied
-from plausibench.bench import modules
-from plausibench.bench.report.modularity import crossing, fronts, pictures
-from plausibench.bench.report.modularity import modules as modules_table
-from plausibench.bench.report.modularity import sequence as sequence_table
 from plausibench.bench.running.executor import Processes
 from plausibench.bench.running.job import compute
-from plausibench.bench.studies import modularity as study
-from plausibench.bench.studies.modularity import MODULARITY
+from plausibench.bench.studies.modularity import modules, study
+from plausibench.bench.studies.modularity.report import crossing, fronts, pictures
+from plausibench.bench.studies.modularity.report import modules as modules_table
+from plausibench.bench.studies.modularity.report import sequence as sequence_table
+from plausibench.bench.studies.modularity.study import MODULARITY
 from plausibench.kernels.errors import Divergence, InputError
 from plausibench.kernels.places import distances, grid
 

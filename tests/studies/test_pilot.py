@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from plausibench.bench.precision import resolve, resolved
-from plausibench.bench.report.pilot import PRECISIONS, report
 from plausibench.bench.running.executor import Processes
 from plausibench.bench.running.store import Run
-from plausibench.bench.spec import Spec
-from plausibench.bench.studies.pilot import PILOT, Options, jobs, pilots_of
+from plausibench.bench.studies.benchmark.precision import resolve, resolved
+from plausibench.bench.studies.benchmark.spec import Spec
+from plausibench.bench.studies.pilot.report import PRECISIONS, report
+from plausibench.bench.studies.pilot.study import PILOT, Options, jobs, pilots_of
 from plausibench.bench.studies.run import run
 from plausibench.kernels.errors import InputError
 

@@ -6,10 +6,10 @@ import pytest
 
 import studied
 from plausibench.bench.report.means import over_seeds
-from plausibench.bench.report.representation_change import changes, profiles
-from plausibench.bench.report.representation_change import representation_change as picture
 from plausibench.bench.running.executor import Processes
-from plausibench.bench.studies import representation_change as study
+from plausibench.bench.studies.representation_change import study
+from plausibench.bench.studies.representation_change.report import changes, profiles
+from plausibench.bench.studies.representation_change.report import representation_change as picture
 from plausibench.bench.tasks.gratings import grating
 from plausibench.kernels.errors import InputError
 

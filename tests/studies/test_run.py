@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pytest
 
 from plausibench.bench.running.job import Job
+from plausibench.bench.running.shards import Shard
 from plausibench.bench.running.store import Run
-from plausibench.bench.shards import Shard
 from plausibench.bench.studies.run import run
 from plausibench.bench.studies.study import Stage, Study
 from plausibench.kernels.errors import InputError

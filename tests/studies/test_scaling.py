@@ -6,11 +6,11 @@ import pytest
 
 import studied
 from plausibench.bench import estimates, gradient
-from plausibench.bench.exponents import exponent
-from plausibench.bench.report.scaling import LAWS, exponents, fit, points
-from plausibench.bench.report.scaling import scaling as picture
+from plausibench.bench.measuring.exponents import exponent
 from plausibench.bench.running.executor import Processes
-from plausibench.bench.studies import scaling
+from plausibench.bench.studies.scaling import study as scaling
+from plausibench.bench.studies.scaling.report import LAWS, exponents, fit, points
+from plausibench.bench.studies.scaling.report import scaling as picture
 from plausibench.kernels.errors import InputError
 from plausibench.objectives.mean_squared_error import MeanSquaredError
 from plausibench.rules.weight_perturbation import WeightPerturbation

@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from plausibench.bench import registry
+from plausibench.bench.components import registry
 from plausibench.bench.running import driver
 from plausibench.bench.running.executor import Processes
 from plausibench.bench.running.store import Run, plain_options
@@ -262,7 +262,9 @@ def test_jobs_that_cannot_be_made_are_told_in_one_sentence(jobs, said):
         broken.work(None)
 
 
-@pytest.mark.parametrize("report", ["nowhere:report", "plausibench.bench.studies.tags:nothing"])
+@pytest.mark.parametrize(
+    "report", ["nowhere:report", "plausibench.bench.studies.tags.study:nothing"]
+)
 def test_a_report_that_cannot_be_imported_is_told(report):
     broken = Study("broken", "", Study, (), list, report)
     with pytest.raises(InputError, match=f"^study broken: its report {report} cannot be imported"):

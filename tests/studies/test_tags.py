@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import studied
-from plausibench.bench.report.tags import predictions
-from plausibench.bench.report.tags import tags as picture
 from plausibench.bench.running.executor import Processes
-from plausibench.bench.studies import tags as study
+from plausibench.bench.studies.tags import study
+from plausibench.bench.studies.tags.report import predictions
+from plausibench.bench.studies.tags.report import tags as picture
 from plausibench.kernels.errors import InputError
 from toy_jobs import files
 

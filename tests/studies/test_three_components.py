@@ -6,10 +6,15 @@ import pytest
 
 import studied
 from plausibench import bench
-from plausibench.bench.report.three_components import components, levels_left_out, terms, without
-from plausibench.bench.studies import three_components
-from plausibench.bench.studies.altered import Altered, answered
-from plausibench.bench.unit import build_network
+from plausibench.bench.components.networks import build_network
+from plausibench.bench.studies.shared.altered import Altered, answered
+from plausibench.bench.studies.three_components import study as three_components
+from plausibench.bench.studies.three_components.report import (
+    components,
+    levels_left_out,
+    terms,
+    without,
+)
 from plausibench.kernels.errors import InputError
 
 

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 import studied
-from plausibench.bench.report.scaling import fit, points
-from plausibench.bench.report.time import exponents, lengths
-from plausibench.bench.report.time import time as picture
 from plausibench.bench.running.executor import Processes
-from plausibench.bench.studies import time
+from plausibench.bench.studies.scaling.report import fit, points
+from plausibench.bench.studies.time import study as time
+from plausibench.bench.studies.time.report import exponents, lengths
+from plausibench.bench.studies.time.report import time as picture
 from plausibench.kernels.errors import InputError
 
 SMALL = tuple(

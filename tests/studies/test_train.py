@@ -8,12 +8,12 @@ from click.testing import CliRunner
 
 from plausibench import bench
 from plausibench.bench.cli import main
+from plausibench.bench.components.networks import build_network
 from plausibench.bench.report.curves import report
 from plausibench.bench.running.store import Run
 from plausibench.bench.studies.run import run
-from plausibench.bench.studies.train import TRAIN, Options
-from plausibench.bench.training import train
-from plausibench.bench.unit import build_network
+from plausibench.bench.studies.train.study import TRAIN, Options
+from plausibench.bench.training.training import train
 from plausibench.kernels.errors import InputError
 
 SMALL = Options(

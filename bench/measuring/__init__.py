@@ -1,0 +1,1 @@
+"""What is measured of a rule at fixed weights: bias, variance, progress, with intervals."""

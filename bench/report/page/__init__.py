@@ -1,5 +1,0 @@
-"""One self-contained page about a run: what ``plausibench report`` writes."""
-
-from plausibench.bench.report.page.page import page
-
-__all__ = ["page"]

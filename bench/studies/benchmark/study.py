@@ -1,0 +1,104 @@
+"""The benchmark: rules measured along trajectories; its options are the specification."""
+
+import json
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from plausibench.bench.components import registry
+from plausibench.bench.components.selectors import select
+from plausibench.bench.running.job import Job
+from plausibench.bench.running.provenance import digest
+from plausibench.bench.running.store import Run
+from plausibench.bench.studies.benchmark.cell import ROW, measured
+from plausibench.bench.studies.benchmark.cost import passes
+from plausibench.bench.studies.benchmark.spec import Spec
+from plausibench.bench.studies.benchmark.units import Unit, units
+from plausibench.bench.studies.study import Study
+from plausibench.bench.tasks.task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (*(field.name for field in fields(Unit) if field.name != "reason"), *ROW)
+"""Of the table of results."""
+
+
+def jobs(spec: Spec) -> list[Job]:
+    """A job for each trajectory with all its checkpoints."""
+    return [
+        Job(
+            about=unit.identity(),
+            work=measured,
+            arguments=(unit, alone(unit, spec)),
+            depends=sources(unit, measured),
+            cost=passes(unit, spec),
+            reason=unit.reason or "",
+            stands_for=_named(unit, alone(unit, spec)),
+        )
+        for unit in units(spec)
+    ]
+
+
+def frame_of(run: Run) -> "pd.DataFrame":
+    """Table of a run with all columns, though nothing may be measured yet; values are floats."""
+    import pandas as pd
+
+    frame = run.frame if len(run.frame) else pd.DataFrame(columns=list(COLUMNS))
+    floats = ("value", "low", "high", "effective_dimension")
+    return frame.astype(dict.fromkeys(floats, "float64"))
+
+
+def alone(unit: Unit, spec: Spec) -> Spec:
+    """The specification of one trajectory, whatever others there are beside it."""
+    return replace(
+        spec,
+        tasks=(unit.task,),
+        tasks_of={},
+        architectures=(unit.architecture,),
+        objectives=(unit.objective,),
+        rules=(unit.rule,),
+        pairing="first",
+        hidden=spec.hidden_for(unit.architecture),
+        hidden_of={},
+        protocols=(unit.protocol,),
+        seeds=1,
+        seed=unit.seed,
+        samples=spec.samples_for(unit.rule),
+        samples_of={},
+        learning_rate=spec.rate_for(unit.trainer, unit.protocol),
+        learning_rates={},
+        shared_learning_rate=0.0,
+        plugins=(),
+        components=False,
+    )
+
+
+def _named(unit: Unit, spec: Spec) -> dict[str, Any]:
+    """What is measured, with the bare name of its task: which data it has, its sources say."""
+    name = select("task", unit.task).name
+    return {
+        "unit": {**unit.identity(), "task": name},
+        "settings": {**spec.as_dict(), "tasks": [name]},
+    }
+
+
+def sources(unit: Unit, work: Callable[..., Any]) -> str:
+    """Digest of what works on a unit and of its components, and the identity of its data."""
+    names = [(kind, select(kind, getattr(unit, kind)).name) for kind in registry.KINDS]
+    names.append(("rule", select("rule", unit.trainer).name))
+    components = [registry.find(kind, name) for kind, name in names]
+    computing = digest(work.__module__, *(component.__module__ for component in components))
+    task: Task = select("task", unit.task).make()
+    written = [registry.digest(component) for component in components]
+    return json.dumps([computing, written, task.identity], default=str)
+
+
+BENCHMARK = Study(
+    name="benchmark",
+    summary="bias, variance and progress of learning rules",
+    options=Spec,
+    keys=tuple(name for name in COLUMNS if name not in ("value", "low", "high")),
+    jobs=jobs,
+    report="plausibench.bench.report.table:comparison",
+)

@@ -1,0 +1,1 @@
+"""Tasks that more than one study makes."""

@@ -1,0 +1,178 @@
+"""Training: learning curves of rules, each where it starts or where it is asked to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from plausibench.bench.components.networks import build_network
+from plausibench.bench.components.selectors import select
+from plausibench.bench.running.job import Job
+from plausibench.bench.studies.benchmark.spec import Spec, default_spec
+from plausibench.bench.studies.benchmark.starts import completed
+from plausibench.bench.studies.benchmark.study import sources
+from plausibench.bench.studies.benchmark.units import Unit, units
+from plausibench.bench.studies.study import Study
+from plausibench.bench.training.training import train
+from plausibench.kernels.errors import Divergence, integer
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to train, and how.
+
+    Parameters
+    ----------
+    rules
+        Selectors.
+    tasks, architectures, objectives, hidden
+        As of the benchmark; what is not chosen is where each rule starts.
+    steps
+        Number of updates.
+    batch_size, optimiser, weight_decay
+        Of the updates.
+    learning_rate
+        By default that of the benchmark.
+    evaluate_every
+        Updates between evaluations.
+    seeds, seed
+        Number of seeds, and the first: of weights, data and noise.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown or a value is not allowed.
+    """
+
+    rules: tuple[str, ...] = ("backprop",)
+    tasks: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    objectives: tuple[str, ...] = ()
+    hidden: tuple[int, ...] | None = None
+    steps: int = 1000
+    batch_size: int = 32
+    optimiser: str = "sgd"
+    learning_rate: float | None = None
+    weight_decay: float = 0.0
+    evaluate_every: int = 100
+    seeds: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        integer("steps", self.steps, least=0)
+        integer("evaluate_every", self.evaluate_every, least=1)
+        _ = self.spec  # checks all else
+
+    @cached_property
+    def spec(self) -> Spec:
+        """The specification with the same components."""
+        asked = {
+            "rules": self.rules,
+            "tasks": self.tasks,
+            "architectures": self.architectures,
+            "objectives": self.objectives,
+            "hidden": self.hidden,
+            "protocols": ("own",),
+            "seeds": self.seeds,
+            "seed": self.seed,
+            "batch_size": self.batch_size,
+            "training_batch_size": self.batch_size,
+            "optimiser": self.optimiser,
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay,
+        }
+        # No hidden layer is a choice; no task is none.
+        given = {
+            name: value
+            for name, value in asked.items()
+            if value is not None and (value != () or name == "hidden")
+        }
+        spec = completed(default_spec().with_values(**given), set(given))
+        return spec if self.learning_rate is None else spec.with_values(learning_rates={})
+
+
+def jobs(options: Options) -> list[Job]:
+    """A job for each rule and seed."""
+    spec = options.spec
+    return [
+        Job(
+            about=unit.identity(),
+            work=curve,
+            arguments=(
+                unit,
+                spec.hidden_for(unit.architecture),
+                {
+                    "steps": options.steps,
+                    "batch_size": spec.training_batch_size,
+                    "optimiser": spec.optimiser,
+                    "learning_rate": spec.rate(unit.rule),
+                    "weight_decay": spec.weight_decay,
+                    "evaluate_every": options.evaluate_every,
+                },
+            ),
+            depends=sources(unit, curve),
+            cost=options.steps * select("rule", unit.rule).make().card.forward_passes,
+            reason=unit.reason or "",
+        )
+        for unit in units(spec)
+    ]
+
+
+def curve(unit: Unit, hidden: tuple[int, ...], how: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Train a rule; yield its learning curve, in the columns of the benchmark.
+
+    Parameters
+    ----------
+    unit
+        What to train.
+    hidden
+        Hidden layers.
+    how
+        Arguments of :func:`plausibench.bench.training.training.train`.
+
+    Raises
+    ------
+    Divergence
+        If it diverged, after what came before.
+    """
+    task = select("task", unit.task).make()
+    training = train(
+        select("rule", unit.rule).make(),
+        task,
+        build_network(unit.architecture, task, hidden, unit.seed),
+        select("objective", unit.objective).make(),
+        seed=unit.seed,
+        **how,
+    )
+    nan = float("nan")
+    for row in training.rows:
+        yield {
+            "step": row["step"],
+            "kind": "training",
+            "projection": "all",
+            "quantity": row["quantity"],
+            "value": row["value"],
+            "low": nan,
+            "high": nan,
+            "samples": 0,
+            "redrawn": "nothing",
+            "reference": "",
+            "method": "exact",
+            "effective_dimension": nan,
+            "flag": "",
+        }
+    if training.diverged:
+        raise Divergence(training.diverged)
+
+
+TRAIN = Study(
+    name="train",
+    summary="learning curves: loss, accuracy and alignment along training",
+    options=Options,
+    keys=(
+        *("task", "architecture", "objective", "rule", "seed", "protocol"),
+        *("step", "kind", "projection", "quantity"),
+    ),
+    jobs=jobs,
+    report="plausibench.bench.report.curves:report",
+)

@@ -1,0 +1,78 @@
+"""How much a rule's training depends on what was searched."""
+
+import pandas as pd
+import seaborn as sns
+
+from plausibench.bench.report import style
+from plausibench.bench.report.render import Table, plain
+from plausibench.bench.report.style import Picture
+from plausibench.bench.studies.tuning.study import best
+
+TABLES = ("tuning",)
+"""Names of the tables of the report."""
+NEAR = 0.05
+"""Accuracy that a trial may be below the best one and still count as good."""
+
+
+def report(rows: pd.DataFrame) -> tuple[dict[str, Table], tuple[Picture, ...]]:
+    """Tables by name, and pictures."""
+    pictures = () if rows.empty else (sensitivity_picture(rows),)
+    return {"tuning": sensitivity(rows)}, pictures
+
+
+def sensitivity(rows: pd.DataFrame) -> Table:
+    """Best trial of each rule, and how many others come near it.
+
+    Parameters
+    ----------
+    rows
+        Of the study tuning, in classification.
+    """
+    lines = []
+    for rule, group in rows.groupby("rule", sort=False):
+        accuracy = group["accuracy"].fillna(0.0)
+        chosen = best(group)
+        near = accuracy >= accuracy.max() - NEAR
+        lines.append(
+            {
+                "rule": str(rule),
+                "best trial": chosen["tried"],
+                "learning rate": f"{chosen['learning_rate']:.2g}",
+                "loss": f"{chosen['loss']:.3g}" if pd.notna(chosen["loss"]) else "-",
+                "accuracy": f"{chosen['accuracy']:.3f}" if pd.notna(chosen["accuracy"]) else "-",
+                "median accuracy": f"{accuracy.median():.3f}",
+                "trials near the best": f"{near.sum()} of {len(group)}",
+                "diverged": str((group["diverged"] != "").sum()),
+            }
+        )
+    title = "Search on a quarter of the training set that was held out"
+    note = f"near the best: accuracy at most {NEAR:g} below that of the best trial"
+    return plain(title, lines, rows, 1, (note,))
+
+
+def sensitivity_picture(rows: pd.DataFrame) -> Picture:
+    """Accuracy of every rule against its learning rate, best option of its own at each."""
+    grid = rows.groupby(["rule", "learning_rate"])["accuracy"].max().unstack()
+    grid = grid.loc[list(dict.fromkeys(rows["rule"]))]
+    grid.index = [style.label(str(rule)) for rule in grid.index]
+    grid.columns = [f"{rate:.2g}" for rate in grid.columns]
+    with style.theme():
+        figure, part = style.canvas(style.PAGE, 0.7 + 0.145 * len(grid), [], [])
+        axes = part.subplots()
+        sns.heatmap(
+            grid,
+            ax=axes,
+            vmin=0,
+            vmax=1,
+            cmap="viridis",
+            linewidths=0.3,
+            cbar_kws={"label": "accuracy on examples held out", "shrink": 0.6},
+        )
+        axes.set_xlabel("learning rate (blank: not tried, or diverged)")
+        axes.set_ylabel("")
+        axes.tick_params(length=0)
+    return style.finished(
+        "sensitivity",
+        figure,
+        "Accuracy on held-out training examples after the search's training, by learning rate.",
+    )

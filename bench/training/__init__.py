@@ -1,0 +1,1 @@
+"""Training a network with a learning rule, up to checkpoints."""
