@@ -9,7 +9,8 @@ from plausibench.architectures.network import Activity, Network, Projection
 from plausibench.bench.components.arguments import check_fit, check_parts, given_state
 from plausibench.bench.components.penalties import with_penalty
 from plausibench.bench.components.support import obstacle
-from plausibench.bench.measuring.moments import BLOCK, BlockSums, Moments
+from plausibench.bench.measuring.moments import BLOCK, BlockSums, Moments, largest
+from plausibench.bench.measuring.statistics import unit
 from plausibench.kernels.errors import InputError, refusal
 from plausibench.kernels.streams import stream
 from plausibench.objectives.batch import Batch
@@ -119,6 +120,8 @@ def companion_of(setting: Setting, redraw: frozenset[str]) -> Companion | None:
     # The forms multiply inner products of post factors with those of pre factors, and take the
     # noise of different examples to be independent.
     known = all(p.synapse.separable for p in network.projections) and not setting.batch.repeats
+    # Squares of numbers far from 1 are no numbers.
+    known &= not any(unit(largest(array)) for array in given.mean.values())
     return given if known else replace(given, variance=None)
 
 

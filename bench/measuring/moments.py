@@ -488,7 +488,7 @@ class Moments:
                 parts[name] = replace(
                     parts[name],
                     shared=2 * (self.products[used, place] - along(beside)),
-                    companion=np.ldexp(known[name], -2 * factors.exponent),
+                    companion=np.ldexp(known[name][0], 2 * (known[name][1] - factors.exponent)),
                 )
                 centre = beside
                 if name in self.constant:
@@ -505,12 +505,15 @@ class Moments:
             parts = {name: moved(part, shifts[name]) for name, part in parts.items()}
         return {**parts, "all": everything}, mean
 
-    def _known(self) -> dict[str, Array]:
-        """Variance of the companion, known or from its own sums, ``(1,)`` or ``(1 + G,)``."""
+    def _known(self) -> dict[str, tuple[Array, int]]:
+        """Variance of the companion, ``(1,)`` or from its sums ``(1 + G,)``, and its unit."""
         if self.companion is None:
             return {}
         if self.beside is not None:
             sums, _ = self.beside.results()
-            return {name: quantities(part)["absolute_variance"] for name, part in sums.items()}
+            return {
+                name: (quantities(replace(part, exponent=0))["absolute_variance"], part.exponent)
+                for name, part in sums.items()
+            }
         assert self.companion.variance is not None
-        return {name: np.array([value]) for name, value in self.companion.variance.items()}
+        return {name: (np.array([value]), 0) for name, value in self.companion.variance.items()}
