@@ -98,38 +98,35 @@ class Factors:
                 origin=origin,
             )
 
-    def sums(self, estimate: Estimate, valid: int) -> tuple[Array, Array, "Total"]:
+    def sums(
+        self, estimate: Estimate, valid: int, other: Estimate | None = None
+    ) -> tuple[Array, Array, "Total", Array | None]:
         """``|d|^2``, ``d . g`` and sums of d = estimate - origin * g, formed.
 
-        They are of the first ``valid`` samples of a block.
+        They are of the first ``valid`` samples of a block, and so are the inner products with
+        another estimate, if there is one.
         """
         total = empty((RUNS, self.reference.size), float)
         squares, cross = np.empty((2, valid))
         flat = self.reference.reshape(-1)
+        coefficients, directions = self._rows(estimate, valid)
+        deviations(coefficients, directions, flat, self.origin, RUN, total, squares, cross)
+        products = None
+        if other is not None:
+            by, along = self._rows(other, valid)
+            lengths = np.einsum("sp,sp->s", directions, along, dtype=np.float64)
+            products = coefficients[:valid] * by[:valid] * lengths
+        return squares, cross, Total((self.projection.name,), total, False), products
+
+    def _rows(self, estimate: Estimate, valid: int) -> tuple[Array, Array]:
+        """Samples ``coefficient_k * direction_k``, ``(S,)`` and ``(valid, P)``."""
         if isinstance(estimate, Directional):
             directions = estimate.direction[:valid].reshape(valid, -1)
-            coefficients = np.asarray(estimate.coefficient, dtype=np.float64)
-        else:
-            # Formed for the whole block, padding included, so that the products' bits do not
-            # depend on how many samples were asked for.
-            formed = form_one(self.projection.synapse, estimate)[:valid].reshape(valid, -1)
-            directions, coefficients = np.ascontiguousarray(formed), np.ones(valid)
-        deviations(coefficients, directions, flat, self.origin, RUN, total, squares, cross)
-        return squares, cross, Total((self.projection.name,), total, False)
-
-    def products(self, estimate: Estimate, other: Estimate, valid: int) -> Array:
-        """Inner products of two estimates of each sample, ``(valid,)``, formed."""
-        if isinstance(estimate, Directional) and isinstance(other, Directional):
-            # They have one direction, or their difference would have none.
-            rows = estimate.direction[:valid].reshape(valid, -1)
-            lengths = np.einsum("sp,sp->s", rows, rows, dtype=np.float64)
-            both = np.asarray(estimate.coefficient, np.float64) * other.coefficient
-            return both[:valid] * lengths
-        one, two = (
-            np.asarray(form_one(self.projection.synapse, each), np.float64)[:valid]
-            for each in (estimate, other)
-        )
-        return np.einsum("sp,sp->s", one.reshape(valid, -1), two.reshape(valid, -1))
+            return np.asarray(estimate.coefficient, dtype=np.float64), directions
+        # Formed for the whole block, padding included, so that the products' bits do not depend
+        # on how many samples were asked for.
+        formed = form_one(self.projection.synapse, estimate)[:valid].reshape(valid, -1)
+        return np.ones(valid), np.ascontiguousarray(formed)
 
     def in_unit(self, estimate: Estimate) -> Estimate:
         """The estimate in the unit of the sums, formed."""
@@ -391,12 +388,13 @@ class Moments:
             place = self._place[name]
             factors = self.factors[name]
             estimate = factors.in_unit(estimates[name]) if factors.exponent else estimates[name]
-            squares[:, place], cross[:, place], total = factors.sums(estimate, valid)
+            beside = None if companions is None else companions[name]
+            if beside is not None and factors.exponent:
+                beside = factors.in_unit(beside)
+            squares[:, place], cross[:, place], total, own = factors.sums(estimate, valid, beside)
             totals.append(total)
-            if companions is not None and products is not None:
-                other = companions[name]
-                other = factors.in_unit(other) if factors.exponent else other
-                products[:, place] = factors.products(estimate, other, valid)
+            if products is not None:
+                products[:, place] = own
         common = np.ldexp(cross, 2 * (self._exponents - self.exponent))
         crosses = np.concatenate([cross, common.sum(axis=1, keepdims=True)], axis=1) ** 2
         starts = np.arange(0, valid, RUN)
