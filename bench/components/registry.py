@@ -67,6 +67,7 @@ class Entry:
 
 _PLUGINS: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
 _DIGESTS: dict[str, str] = {}
+_TEXTS: dict[str, str] = {}
 
 
 def entries(kind: str) -> dict[str, Entry]:
@@ -255,7 +256,7 @@ def _import_file(file: Path) -> ModuleType:
         return sys.modules[name]
     module = ModuleType(name)
     module.__file__ = str(file.resolve())
-    _DIGESTS[name] = digest
+    _DIGESTS[name], _TEXTS[name] = digest, source.decode("utf-8", "replace")
     sys.modules[name] = module
     try:
         # Compiled from the bytes that were digested: cached bytecode is taken for current if a
@@ -293,6 +294,19 @@ def _unpickled(file: str, module: str, name: str, made: Any, *arguments: Any) ->
     for part in name.split("."):
         kind = getattr(kind, part)
     return made(kind, *arguments)
+
+
+def text_of(module: str) -> str:
+    """Source of a module that is imported, as it was loaded if that is a plug-in.
+
+    Raises
+    ------
+    AttributeError, OSError
+        If it has no file that can be read.
+    """
+    if module in _TEXTS:
+        return _TEXTS[module]
+    return Path(str(sys.modules[module].__file__)).read_text(encoding="utf-8")
 
 
 def digest(component: type) -> str:

@@ -2,13 +2,13 @@
 
 import hashlib
 import platform
-import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from plausibench.bench.components import registry
 from plausibench.kernels import sources
 from plausibench.kernels.cores import cores
 
@@ -55,8 +55,7 @@ def _starts(module: str, content: Mapping[str, bytes]) -> list[str]:
     if package == "plausibench":
         place = inner.replace(".", "/")
         return [f"{place}.py", f"{place}/__init__.py"]
-    text = Path(str(sys.modules[module].__file__)).read_text(encoding="utf-8")
-    return sources.imported(text, content)
+    return sources.imported(registry.text_of(module), content)
 
 
 @cache

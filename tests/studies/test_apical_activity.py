@@ -8,7 +8,7 @@ import studied
 from plausibench.architectures.mlp import Mlp
 from plausibench.bench.components import registry
 from plausibench.bench.components.selectors import select
-from plausibench.bench.studies.apical_activity import study
+from plausibench.bench.studies.apical_activity import report, study
 from plausibench.bench.studies.apical_activity.report import (
     KEYS,
     by_condition,
@@ -158,8 +158,8 @@ def test_driver(tmp_path, monkeypatch):
     assert len(found.jobs) == 2 * len(study.CONDITIONS) * 2
     # Changes, time courses of 3 blocks and licks.
     assert len(found.frame) == len(found.jobs) * (2 * 3 + 2 * 3 + 2)
-    tables, pictures = study.report(found.frame)
-    assert tuple(tables) == study.TABLES
+    tables, pictures = report.report(found.frame)
+    assert tuple(tables) == report.TABLES
     assert [picture.name for picture in pictures] == ["apical_activity"]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import studied
 from plausibench import bench
-from plausibench.bench.studies.brain_set import study
+from plausibench.bench.studies.brain_set import report, study
 from plausibench.bench.studies.shared.altered import Altered
 from plausibench.kernels.errors import InputError
 
@@ -47,7 +47,7 @@ def test_driver(tmp_path):
     assert rows["skill"].max() <= 1
     for _, part in rows.groupby("domain"):
         assert part["parameters"].max() < 1.1 * part["parameters"].min()
-    tables, pictures = study.report(rows)
+    tables, pictures = report.report(rows)
     assert len(tables["skills"].cells) == 18
     assert pictures[0].name == "brain_set"
 
@@ -79,7 +79,7 @@ def test_networks_of_the_brain_set_that_diverged_are_counted():
             for seed in range(3)
         ]
     )
-    tables, pictures = study.report(rows)
+    tables, pictures = report.report(rows)
     raw = tables["skills"].raw.set_index(["domain", "control"])
     assert raw.loc["value", ["with_bias", "benefit"]].isna().all(axis=None)
     assert raw.loc[("memory", "task"), "with_bias"] == pytest.approx(0.05)

@@ -7,7 +7,7 @@ import pytest
 import studied
 from plausibench import bench
 from plausibench.bench.measuring.statistics import interval
-from plausibench.bench.studies.dose_response import study
+from plausibench.bench.studies.dose_response import report, study
 from plausibench.bench.studies.dose_response.report import (
     CEILING,
     SPREAD,
@@ -113,7 +113,7 @@ def test_doses_of_a_rule_are_measured_and_its_curves_compared(doses):
         index="kind", columns="seed", values="distance"
     )
     assert np.allclose(unbiased.loc["redrawn"], unbiased.loc["fixed"])
-    tables, pictures = study.report(doses)
+    tables, pictures = report.report(doses)
     assert tables["doses"].cells["rule"].tolist() == ["node perturbation", "feedback alignment"]
     assert pictures[0].name == "dose_response"
 

@@ -5,7 +5,7 @@ import pytest
 
 import studied
 from plausibench.architectures.linear import Linear
-from plausibench.bench.studies.gradient_fields import study
+from plausibench.bench.studies.gradient_fields import report, study
 from plausibench.bench.studies.gradient_fields.report import drifts, fields, rules
 from plausibench.bench.studies.gradient_fields.report import gradient_fields as picture
 from plausibench.kernels.errors import InputError
@@ -164,8 +164,8 @@ def test_driver(found):
         (True, True, False, False): len(study.EULER),
         (False, False, True, True): 2 * len(FEW),
     }
-    tables, pictures = study.report(found.frame)
-    assert tuple(tables) == study.TABLES
+    tables, pictures = report.report(found.frame)
+    assert tuple(tables) == report.TABLES
     assert [picture.name for picture in pictures] == ["gradient_fields"]
 
 

@@ -7,7 +7,7 @@ import pytest
 import studied
 from plausibench import bench
 from plausibench.bench.identification.surface import read_surface
-from plausibench.bench.studies.identification import study
+from plausibench.bench.studies.identification import report, study
 from plausibench.bench.studies.identification.report import models as models_table
 from plausibench.bench.studies.identification.report import rules as rules_table
 from plausibench.bench.studies.identification.report import surface as surface_table
@@ -41,8 +41,8 @@ class TestStudy:
         assert set(rows.loc[rows["axis"] == "rules", "model"]) == {"backprop", "none"}
         # Regression treats neurons one by one.
         assert set(rows.loc[rows["model"] == "ridge", "neurons"]) == {1}
-        tables, pictures = study.report(rows)
-        assert tuple(tables) == study.TABLES
+        tables, pictures = report.report(rows)
+        assert tuple(tables) == report.TABLES
         assert [picture.name for picture in pictures] == ["identification"]
         tables["surface"].raw.to_csv(tmp_path / "surface.csv", index=False)
         assert read_surface(tmp_path / "surface.csv").values.shape == (2, 2)

@@ -74,7 +74,7 @@ def test_signals_that_are_observed(observed):
 
 
 def test_report_of_identification(observed, monkeypatch):
-    from plausibench.bench.studies.identify_rule.report import report as page
+    from plausibench.bench.studies.identify_rule import report as page
 
     monkeypatch.setattr(page, "NULLS", 2)
     monkeypatch.setattr(page, "FEW", 2)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import studied
 from plausibench.bench.measuring.vectors import vector
-from plausibench.bench.studies.improvement import study
+from plausibench.bench.studies.improvement import report, study
 from plausibench.bench.studies.improvement.report import directions, remainder, steps
 from plausibench.bench.studies.improvement.report import improvement as picture
 from plausibench.kernels.errors import InputError
@@ -99,8 +99,8 @@ def test_driver(tmp_path, monkeypatch):
     found = studied.run("improvement", tmp_path, rules=("backprop",), seeds=2, samples=10)
     assert set(found.jobs["status"]) == {"done"}
     assert found.jobs["rule"].tolist() == ["", "", study.NULL, study.NULL, "backprop", "backprop"]
-    tables, pictures = study.report(found.frame)
-    assert tuple(tables) == study.TABLES
+    tables, pictures = report.report(found.frame)
+    assert tuple(tables) == report.TABLES
     assert [picture.name for picture in pictures] == ["improvement"]
 
 

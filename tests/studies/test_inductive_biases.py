@@ -8,6 +8,7 @@ import pytest
 
 import studied
 from plausibench import bench
+from plausibench.bench.studies.inductive_biases import report
 from plausibench.bench.studies.inductive_biases import study as inductive_biases
 from plausibench.bench.studies.inductive_biases.dictionary import learned, recovered
 from plausibench.bench.studies.inductive_biases.report import biases
@@ -105,8 +106,8 @@ def test_biases_in_a_small_version(smallest, tmp_path):
     rows = run.frame
     assert set(rows["bias"]) == set(inductive_biases.SETTINGS)
     assert len(rows) == 2 * 2 * len(inductive_biases.VARIANTS)
-    tables, pictures = inductive_biases.report(rows)
-    assert tuple(tables) == inductive_biases.TABLES
+    tables, pictures = report.report(rows)
+    assert tuple(tables) == report.TABLES
     assert len(tables["biases"].cells) == len(inductive_biases.VARIANTS)
     raw = tables["biases"].raw
     assert (raw[["score_low", "null_low"]] >= 0).all(axis=None)

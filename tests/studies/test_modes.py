@@ -7,6 +7,7 @@ import pytest
 import studied
 from plausibench.architectures.low_rank import Modes
 from plausibench.bench.running.executor import Processes
+from plausibench.bench.studies.modes import report
 from plausibench.bench.studies.modes import study as modes
 from plausibench.bench.studies.modes.report import trained
 from plausibench.bench.studies.modes.study import MODES, Arm
@@ -60,8 +61,8 @@ def test_few_modes_have_fewer_weights_to_perturb(rows):
 
 
 def test_report(rows):
-    tables, (picture,) = modes.report(rows)
-    assert tuple(tables) == modes.TABLES
+    tables, (picture,) = report.report(rows)
+    assert tuple(tables) == report.TABLES
     assert "recurrence cut" in tables["contextual_integration"].render("markdown")
     assert "whole response" not in tables["digits"].cells
     assert len(tables["rules"].cells) == len((*modes.PERTURBING, *modes.DIRECTED))

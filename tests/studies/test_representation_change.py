@@ -7,7 +7,7 @@ import pytest
 import studied
 from plausibench.bench.report.means import over_seeds
 from plausibench.bench.running.executor import Processes
-from plausibench.bench.studies.representation_change import study
+from plausibench.bench.studies.representation_change import report, study
 from plausibench.bench.studies.representation_change.report import changes, profiles
 from plausibench.bench.studies.representation_change.report import representation_change as picture
 from plausibench.bench.tasks.gratings import grating
@@ -111,7 +111,7 @@ def test_diverged_networks_have_not_learned(tmp_path):
     assert len(found.frame) == 2 * 2
     assert set(found.frame["quantity"]) == {"accuracy"}
     assert found.frame["value"].isna().all()
-    tables, (drawn,) = study.report(found.frame)
+    tables, (drawn,) = report.report(found.frame)
     table = tables["representation_change"]
     assert table.notes[-1] == "Diverged and left out: 4 networks."
     assert drawn.figure.axes[0].get_title(loc="left").endswith("0 of 2 learned")

@@ -8,6 +8,7 @@ import studied
 from plausibench import bench
 from plausibench.bench.components.networks import build_network
 from plausibench.bench.studies.shared.altered import Altered, answered
+from plausibench.bench.studies.three_components import report
 from plausibench.bench.studies.three_components import study as three_components
 from plausibench.bench.studies.three_components.report import (
     components,
@@ -93,8 +94,8 @@ def test_components_of_a_small_grid(tmp_path):
     assert len(rows) == 2 * 2 * 2 * 2 * 3
     assert rows["accuracy"].between(0, 1).all()
     assert not rows["diverged"].any()
-    tables, pictures = three_components.report(rows)
-    assert tuple(tables) == three_components.TABLES
+    tables, pictures = report.report(rows)
+    assert tuple(tables) == report.TABLES
     assert len(tables["cells"].cells) == 8
     assert pictures[0].name == "three_components"
     assert "0 of 24 networks diverged" in tables["components"].notes[-1]
