@@ -114,10 +114,13 @@ class Noise:
 class Shared(Noise):
     """The same draws for two estimates: what the first asked for is not drawn again.
 
-    Both get the same arrays, so that only the last one may write to them.
+    Both get the same arrays, so that only the last one may write to them. Noise that is replaced by
+    one of another seed, or of other keys, is drawn anew.
     """
 
-    drawn: dict[tuple[str, str, str], Array] = field(default_factory=dict, compare=False)
+    drawn: dict[tuple[str, str, str], Array] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def examples(self, arrays: Mapping[str, Array], law: str = "gaussian") -> dict[str, Array]:
         return self._once(super().examples, arrays, law)

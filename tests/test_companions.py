@@ -500,6 +500,8 @@ class TestShared:
             for name, array in getattr(plain, draw)(arrays, law).items():
                 np.testing.assert_array_equal(first[name], array)
                 assert again[name] is first[name]
+        other = replace(shared, seed=1).examples(arrays)
+        assert not np.array_equal(other["a"], shared.examples(arrays)["a"])
         # Another law is another noise.
         other = shared.examples(arrays, "rademacher")
         assert not np.array_equal(other["a"], shared.examples(arrays)["a"])
