@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from plausibench.bench.measuring.quick import gradient, initial_state, loss
     from plausibench.bench.measuring.step import progress
     from plausibench.bench.measuring.variance_budget import budget
+    from plausibench.bench.tasks.arrays import task_from_arrays
     from plausibench.bench.training.feedback_learning import advance
     from plausibench.bench.training.training import train
     from plausibench.kernels.errors import InputError
@@ -40,6 +41,7 @@ _PUBLIC = {
     "measure": "plausibench.bench.measuring.measurement",
     "measure_function": "plausibench.bench.measuring.adapter",
     "progress": "plausibench.bench.measuring.step",
+    "task_from_arrays": "plausibench.bench.tasks.arrays",
     "train": "plausibench.bench.training.training",
 }
 
@@ -60,6 +62,7 @@ __all__ = [
     "measure",
     "measure_function",
     "progress",
+    "task_from_arrays",
     "train",
 ]
 

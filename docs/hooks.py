@@ -17,6 +17,7 @@ from plausibench.bench.components import registry
 from plausibench.bench.components.citations import works
 from plausibench.bench.report import notation
 from plausibench.bench.studies.benchmark.starts import start
+from plausibench.bench.studies.figure2.study import EQUAL
 from plausibench.bench.studies.study import find, names
 
 HERE = Path(__file__).parent
@@ -113,7 +114,9 @@ def page(kind: str, name: str) -> str:
         bias = "unbiased" if card.unbiased else "biased"
         order = "" if card.bias_order is None else f", of order {card.bias_order} in its parameter"
         rows = [
+            ("family", card.family),
             ("mean", bias + order),
+            ("without an error", "learns all the same" if card.learns_without_error else ""),
             ("randomness", ", ".join(sorted(made.randomness())) or "none"),
             ("networks", ", ".join(sorted(component.dynamics))),
             ("cost", f"{card.forward_passes:g} forward passes"),
@@ -149,8 +152,12 @@ def options(component: Any) -> list[tuple[str, str, str]]:
 def place(name: str) -> list[str]:
     """Where a rule and its variants lie in the plane, measured on digits."""
     rows = [row for row in plane() if row["rule"].partition("[")[0] == name]
+    heading = "## Measured place"
+    if name in EQUAL:
+        other = EQUAL[name]
+        return [heading, f"That of [{other}]({other}.md), whose estimate is the same."]
     if not rows:
-        return []
+        return [heading, f"Not measured yet: `plausibench run figure2 --rules {name}` does it."]
     shown = [
         (
             f"`{row['rule']}`",
@@ -168,7 +175,7 @@ def place(name: str) -> list[str]:
         "says how it was measured."
     )
     head = ("rule", "where", *PLACED.values(), "seeds", "status")
-    return ["## Measured place", about, table(head, shown)]
+    return [heading, about, table(head, shown)]
 
 
 @cache
@@ -188,7 +195,8 @@ def certificate(name: str) -> list[str]:
     """What a rule claims and what was measured, as kept in the page of all certificates."""
     kept = certificates().get(name)
     if kept is None:
-        return []
+        said = f"Not certified yet: `plausibench check {name}` measures what the rule claims."
+        return ["## Certificate", said]
     about = (
         f"What `plausibench check {name}` measured; [all certificates](../certificates.md) are on "
         "one page."

@@ -41,6 +41,11 @@ def refusal(field: str, value: object, allowed: str) -> InputError:
     return InputError(f"{field}: {show(value)} is not {allowed}")
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 seed``, ``5 seeds``."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def show(value: object, width: int = 80) -> str:
     """One-line text of ``value`` with at most ``width`` characters."""
     # str, because numpy numbers have the representation np.float64(0.1).

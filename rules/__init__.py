@@ -4,70 +4,74 @@ if not __name__.startswith("plausibench."):
     raise ImportError(f"import plausibench.{__name__}: {__name__} would be a second copy of it")
 
 BUILTIN = {
-    "activity_node_perturbation": (
-        "plausibench.rules.activity_node_perturbation:ActivityNodePerturbation"
-    ),
-    "attention_gated": "plausibench.rules.attention_gated:AttentionGated",
-    "augment": "plausibench.rules.augment:Augment",
     "backprop": "plausibench.rules.backprop:Backprop",
-    "backpropagation_through_time": (
-        "plausibench.rules.backpropagation_through_time:BackpropagationThroughTime"
-    ),
-    "brainprop": "plausibench.rules.brainprop:Brainprop",
-    "burstprop": "plausibench.rules.burstprop:Burstprop",
-    "contrastive_hebbian": "plausibench.rules.contrastive_hebbian:ContrastiveHebbian",
-    "decorrelated_node_perturbation": (
-        "plausibench.rules.decorrelated_node_perturbation:DecorrelatedNodePerturbation"
-    ),
-    "deep_feedback_control": "plausibench.rules.deep_feedback_control:DeepFeedbackControl",
-    "dendritic_error": "plausibench.rules.dendritic_error:DendriticError",
-    "difference_target_propagation": (
-        "plausibench.rules.difference_target_propagation:DifferenceTargetPropagation"
-    ),
+    "feedback_alignment": "plausibench.rules.feedback_alignment:FeedbackAlignment",
     "direct_feedback_alignment": (
         "plausibench.rules.direct_feedback_alignment:DirectFeedbackAlignment"
+    ),
+    "indirect_feedback_alignment": (
+        "plausibench.rules.indirect_feedback_alignment:IndirectFeedbackAlignment"
     ),
     "direct_random_target_projection": (
         "plausibench.rules.direct_random_target_projection:DirectRandomTargetProjection"
     ),
-    "e_prop": "plausibench.rules.e_prop:EProp",
-    "equilibrium_propagation": "plausibench.rules.equilibrium_propagation:EquilibriumPropagation",
-    "feedback_alignment": "plausibench.rules.feedback_alignment:FeedbackAlignment",
-    "forward_forward": "plausibench.rules.forward_forward:ForwardForward",
-    "forward_gradient": "plausibench.rules.forward_gradient:ForwardGradient",
-    "hebb": "plausibench.rules.hebb:Hebb",
-    "indirect_feedback_alignment": (
-        "plausibench.rules.indirect_feedback_alignment:IndirectFeedbackAlignment"
-    ),
+    "sign_symmetry": "plausibench.rules.sign_symmetry:SignSymmetry",
+    "weight_mirror": "plausibench.rules.weight_mirror:WeightMirror",
     "kolen_pollack": "plausibench.rules.kolen_pollack:KolenPollack",
     "learned_feedback": "plausibench.rules.learned_feedback:LearnedFeedback",
+    "regression_discontinuity_feedback": (
+        "plausibench.rules.regression_discontinuity_feedback:RegressionDiscontinuityFeedback"
+    ),
+    "weight_perturbation": "plausibench.rules.weight_perturbation:WeightPerturbation",
+    "forward_gradient": "plausibench.rules.forward_gradient:ForwardGradient",
     "node_perturbation": "plausibench.rules.node_perturbation:NodePerturbation",
-    "oja": "plausibench.rules.oja:Oja",
-    "pepita": "plausibench.rules.pepita:Pepita",
+    "activity_node_perturbation": (
+        "plausibench.rules.activity_node_perturbation:ActivityNodePerturbation"
+    ),
+    "decorrelated_node_perturbation": (
+        "plausibench.rules.decorrelated_node_perturbation:DecorrelatedNodePerturbation"
+    ),
+    "three_factor": "plausibench.rules.three_factor:ThreeFactor",
+    "regression_discontinuity": (
+        "plausibench.rules.regression_discontinuity:RegressionDiscontinuity"
+    ),
+    "attention_gated": "plausibench.rules.attention_gated:AttentionGated",
+    "brainprop": "plausibench.rules.brainprop:Brainprop",
+    "augment": "plausibench.rules.augment:Augment",
+    "reinforce": "plausibench.rules.reinforce:Reinforce",
+    "straight_through": "plausibench.rules.straight_through:StraightThrough",
+    "surrogate_gradient": "plausibench.rules.surrogate_gradient:SurrogateGradient",
     "predictive_coding": "plausibench.rules.predictive_coding:PredictiveCoding",
-    "random_feedback_through_time": (
-        "plausibench.rules.random_feedback_through_time:RandomFeedbackThroughTime"
+    "equilibrium_propagation": "plausibench.rules.equilibrium_propagation:EquilibriumPropagation",
+    "contrastive_hebbian": "plausibench.rules.contrastive_hebbian:ContrastiveHebbian",
+    "dendritic_error": "plausibench.rules.dendritic_error:DendriticError",
+    "segregated_dendrites": "plausibench.rules.segregated_dendrites:SegregatedDendrites",
+    "burstprop": "plausibench.rules.burstprop:Burstprop",
+    "spiking_burstprop": "plausibench.rules.spiking_burstprop:SpikingBurstprop",
+    "target_propagation": "plausibench.rules.target_propagation:TargetPropagation",
+    "difference_target_propagation": (
+        "plausibench.rules.difference_target_propagation:DifferenceTargetPropagation"
+    ),
+    "deep_feedback_control": "plausibench.rules.deep_feedback_control:DeepFeedbackControl",
+    "backpropagation_through_time": (
+        "plausibench.rules.backpropagation_through_time:BackpropagationThroughTime"
     ),
     "real_time_recurrent_learning": (
         "plausibench.rules.real_time_recurrent_learning:RealTimeRecurrentLearning"
     ),
-    "regression_discontinuity": (
-        "plausibench.rules.regression_discontinuity:RegressionDiscontinuity"
+    "random_feedback_through_time": (
+        "plausibench.rules.random_feedback_through_time:RandomFeedbackThroughTime"
     ),
-    "regression_discontinuity_feedback": (
-        "plausibench.rules.regression_discontinuity_feedback:RegressionDiscontinuityFeedback"
-    ),
-    "reinforce": "plausibench.rules.reinforce:Reinforce",
+    "e_prop": "plausibench.rules.e_prop:EProp",
     "rflo": "plausibench.rules.rflo:Rflo",
-    "segregated_dendrites": "plausibench.rules.segregated_dendrites:SegregatedDendrites",
-    "sign_symmetry": "plausibench.rules.sign_symmetry:SignSymmetry",
-    "spiking_burstprop": "plausibench.rules.spiking_burstprop:SpikingBurstprop",
-    "straight_through": "plausibench.rules.straight_through:StraightThrough",
-    "surrogate_gradient": "plausibench.rules.surrogate_gradient:SurrogateGradient",
-    "target_propagation": "plausibench.rules.target_propagation:TargetPropagation",
-    "three_factor": "plausibench.rules.three_factor:ThreeFactor",
     "uoro": "plausibench.rules.uoro:Uoro",
-    "weight_mirror": "plausibench.rules.weight_mirror:WeightMirror",
-    "weight_perturbation": "plausibench.rules.weight_perturbation:WeightPerturbation",
+    "pepita": "plausibench.rules.pepita:Pepita",
+    "forward_forward": "plausibench.rules.forward_forward:ForwardForward",
+    "hebb": "plausibench.rules.hebb:Hebb",
+    "oja": "plausibench.rules.oja:Oja",
 }
-"""Registry name -> where to find it; nothing is imported before it is asked for."""
+"""Registry name -> where to find it; nothing is imported before it is asked for.
+
+In the order of legends. A rule goes behind the others of its family: its place among them gives it
+its look in pictures, and none may take that of another.
+"""

@@ -31,6 +31,7 @@ class ActivityNodePerturbation(Perturbation):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="the change of a global loss, along the measured change of every neuron's drive",
+        family="perturbation",
         equation="post_l = N (F(+sigma xi) - F(-sigma xi)) dz_l / |dz|^2,  pre_l = a_(l-1)",
         randomness=frozenset({"rule"}),
         unbiased=False,

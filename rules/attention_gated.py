@@ -33,6 +33,7 @@ class AttentionGated(SampledAction):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="feedback from the sampled action gates a global reward-prediction error",
+        family="random units and actions",
         equation="post_L = -f 1_s,  post_l = (W_(l+1)^T post_(l+1)) f_l'(z_l),  pre_l = a_(l-1)",
         randomness=frozenset({"action"}),
         unbiased=True,

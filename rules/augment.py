@@ -55,6 +55,7 @@ class Augment(Rule):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="a temporal-difference error meets decaying tags of the chosen actions",
+        family="random units and actions",
         equation=(
             "-sum_t delta_t e_t / T,  e_t = lambda gamma e_(t-1) + grad q_a(t),  "
             "delta_t = r_t + gamma q_a(t+1) - q_a(t)"

@@ -28,6 +28,7 @@ class Backprop(Rule):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="the exact gradient, by sending errors back through the forward weights",
+        family="backpropagation",
         equation="post_l = delta_l,  delta_l = (W_(l+1)^T delta_(l+1)) f_l'(z_l),  pre_l = a_(l-1)",
         randomness=frozenset(),
         unbiased=True,

@@ -19,6 +19,7 @@ class BackpropagationThroughTime(Rule):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="errors return through transposed weights, and from later steps to earlier ones",
+        family="through time",
         equation=(
             "lambda_t = W_out^T e_t + (1 - k) lambda_(t+1) + W_rec^T post_(t+1),  "
             "post_t = k f'(u_t) lambda_t,  g_rec = sum_t post_t h_(t-1)^T"

@@ -46,6 +46,7 @@ class Brainprop(SampledAction):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="the chosen action's reward-prediction error, sent back from the winner only",
+        family="random units and actions",
         equation="post_L = -(r - q_s) 1_s,  post_l = (W_(l+1)^T post_(l+1)) f_l'(z_l)",
         randomness=frozenset({"action"}),
         unbiased=True,

@@ -61,6 +61,7 @@ class Burstprop(Bursting):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="errors return as changes of the probability that an event is a burst",
+        family="dendrites",
         equation="post_l = -(b^t_l - b_l) 4^(L-l) / (nu p_0),  pre_l = a_(l-1)",
         randomness=frozenset({"feedback"}),
         unbiased=False,

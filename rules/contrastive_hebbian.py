@@ -51,6 +51,7 @@ class ContrastiveHebbian(Rule):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="each synapse compares coincident activity with the output free and clamped",
+        family="energies",
         equation="g_l = -feedback^(l-L) (a_l^c (a_(l-1)^c)^T - a_l^f (a_(l-1)^f)^T)",
         randomness=frozenset(),
         unbiased=True,

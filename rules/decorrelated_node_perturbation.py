@@ -44,6 +44,7 @@ class DecorrelatedNodePerturbation(Perturbation):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="activity-based node perturbation of decorrelated inputs",
+        family="perturbation",
         equation="post_l = N (F(+sigma xi) - F(-sigma xi)) dz_l / |dz|^2,  pre_l = R^T R a_(l-1)",
         randomness=frozenset({"rule"}),
         unbiased=False,

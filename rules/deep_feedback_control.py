@@ -62,6 +62,7 @@ class DeepFeedbackControl(Rule):
     double: ClassVar[bool] = True
     card: ClassVar[RuleCard] = RuleCard(
         summary="neurons learn what a controller of the output makes them do",
+        family="targets",
         equation="u = (J Q + leak)^-1 e,  post_l = -(1 + leak) / target_step "
         "(f_l(z_l^c) - f_l(z_l^c - Q_l u)),  pre_l = a_(l-1)^c",
         randomness=frozenset({"feedback"}),

@@ -142,6 +142,7 @@ class DendriticError(Rule):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="apical dendrites hold what interneurons fail to predict of the top-down input",
+        family="dendrites",
         equation="post_k = -(f_k(u_k) - f_k(c_k vB_k)) c_k ... c_L / s_k,  pre_k = r_(k-1)",
         randomness=frozenset({"feedback"}),
         unbiased=False,

@@ -21,6 +21,7 @@ class DifferenceTargetPropagation(Targets):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="target propagation that cancels the error of reconstruction of the inverse",
+        family="targets",
         equation="t_L = a_L - target_step dF/da_L,  t_l = a_l + g_l(t_(l+1)) - g_l(a_(l+1)),  "
         "post_l = (a_l - t_l) f_l'(z_l) / target_step,  pre_l = a_(l-1)",
         randomness=frozenset({"feedback"}),

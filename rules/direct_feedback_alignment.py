@@ -40,6 +40,7 @@ class DirectFeedbackAlignment(Rule):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="the output error reaches every layer through its own fixed random weights",
+        family="fixed feedback",
         equation="post_L = delta_L,  post_l = (B_l delta_L) f_l'(z_l),  pre_l = a_(l-1)",
         randomness=frozenset({"feedback"}),
         unbiased=False,

@@ -44,6 +44,8 @@ class DirectRandomTargetProjection(Rule):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="a random projection of the target teaches every hidden layer",
+        family="fixed feedback",
+        learns_without_error=True,
         equation="post_L = delta_L,  post_l = (B_l y) f_l'(z_l),  pre_l = a_(l-1)",
         randomness=frozenset({"feedback"}),
         unbiased=False,

@@ -42,6 +42,7 @@ class EProp(LearningSignal):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="errors of the same step meet eligibility traces of the neuron's own past",
+        family="through time",
         equation=(
             "eps_t = (dh_t/dh_(t-1)) eps_(t-1) + dh_t/dw, of one neuron,  g = sum_t (B e_t) eps_t; "
             "as an outer product: post_t is B e_t filtered in reverse time through the neuron"

@@ -23,6 +23,7 @@ Arrays = dict[str, Array]
 
 ONE_SIDED = RuleCard(
     summary="each synapse compares coincident activity at rest and under a nudge",
+    family="energies",
     equation="g_l = -(a_l^nudged (a_(l-1)^nudged)^T - a_l (a_(l-1))^T) / nudging",
     randomness=frozenset(),
     unbiased=True,

@@ -27,6 +27,7 @@ class FeedbackAlignment(LayerwiseFeedback):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="errors return through fixed random weights",
+        family="fixed feedback",
         equation="post_L = delta_L,  post_l = (B_(l+1) post_(l+1)) f_l'(z_l),  pre_l = a_(l-1)",
         randomness=frozenset({"feedback"}),
         unbiased=False,

@@ -47,6 +47,8 @@ class ForwardForward(Rule):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="each layer by itself tells right labels from wrong ones by its activity",
+        family="aims of a layer",
+        learns_without_error=True,
         equation=(
             "post_l = -sigmoid(theta - G_l) 2 a_l f_l'(z_l) with the right label, "
             "+sigmoid(G_l - theta) 2 a_l f_l'(z_l) with a wrong one,  pre_l = a_(l-1) / |a_(l-1)|"

@@ -42,6 +42,7 @@ class ForwardGradient(Rule):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="the derivative of the loss along random noise, times the noise",
+        family="perturbation",
         equation="weights: g = (grad F . xi) xi;  activity: post_l = (sum_m delta_m . xi_m) xi_l",
         randomness=frozenset({"rule"}),
         unbiased=True,

@@ -23,6 +23,8 @@ class Hebb(Rule):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="post times pre, with no word about the objective",
+        family="aims of a layer",
+        learns_without_error=True,
         equation="post_l = -a_l,  pre_l = a_(l-1)",
         randomness=frozenset(),
         unbiased=False,

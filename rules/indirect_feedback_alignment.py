@@ -42,6 +42,7 @@ class IndirectFeedbackAlignment(Rule):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="the output error enters the first layer and travels up the forward weights",
+        family="fixed feedback",
         equation=(
             "post_L = delta_L,  post_1 = (B delta_L) f_1'(z_1),  "
             "post_l = (W_l post_(l-1)) f_l'(z_l),  pre_l = a_(l-1)"

@@ -33,6 +33,7 @@ class KolenPollack(LayerwiseFeedback):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="feedback weights change as the forward weights do, and decay makes them agree",
+        family="learned feedback",
         equation=(
             "post_L = delta_L,  post_l = (B_(l+1) post_(l+1)) f_l'(z_l),  pre_l = a_(l-1);  "
             "B <- (1 - decay) B + (change of W)^T"

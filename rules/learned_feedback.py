@@ -47,6 +47,7 @@ class LearnedFeedback(LayerwiseFeedback):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="feedback weights regress node perturbation's signal on the errors above",
+        family="learned feedback",
         equation=(
             "post_L = delta_L,  post_l = (B_(l+1) post_(l+1)) f_l'(z_l),  pre_l = a_(l-1);  "
             "B_(l+1) minimises sum |B_(l+1) post_(l+1) - xi_l (F(+sigma xi) - F) / sigma|^2"

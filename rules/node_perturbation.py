@@ -29,6 +29,7 @@ class NodePerturbation(Perturbation):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="each neuron correlates its own noise with the change of a global loss",
+        family="perturbation",
         equation="post_l = (F(+sigma xi) - F(-sigma xi)) / (2 sigma) xi_l,  pre_l = a_(l-1)",
         randomness=frozenset({"rule"}),
         unbiased=True,

@@ -43,6 +43,8 @@ class Oja(Rule):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="post times pre, less what the active neurons already predict of pre",
+        family="aims of a layer",
+        learns_without_error=True,
         equation="-(a_l a_(l-1)^T - T(a_l a_l^T) W_l),  T: diagonal, all, or lower triangle",
         randomness=frozenset(),
         unbiased=False,

@@ -45,6 +45,7 @@ class Pepita(Rule):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="the error is added to the input, and neurons compare the two passes",
+        family="aims of a layer",
         equation=(
             "post_L = delta_L,  post_l = a_l - a_l^e,  pre_l = a_(l-1)^e,  "
             "where a^e is the pass on x + F delta_L"

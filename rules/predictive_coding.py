@@ -39,6 +39,7 @@ times the nudge: errors at the output are differences of activity and target."""
 
 STRICT = RuleCard(
     summary="values relax with the output clamped; errors of prediction drive plasticity",
+    family="energies",
     equation="dv_l = -e_l + f'(v_l) (W_(l+1)^T e_(l+1)),  post_l = -e_l,  pre_l = f(v_(l-1))",
     randomness=frozenset(),
     unbiased=False,

@@ -28,6 +28,7 @@ class RandomFeedbackThroughTime(LayerwiseFeedback):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="errors return to neurons and to earlier steps through fixed random weights",
+        family="through time",
         equation="lambda_t = B_out e_t + (1 - k) lambda_(t+1) + B_rec post_(t+1)",
         randomness=frozenset({"feedback"}),
         unbiased=False,

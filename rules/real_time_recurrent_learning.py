@@ -29,6 +29,7 @@ class RealTimeRecurrentLearning(Rule):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="every weight's influence on every neuron goes forwards through time with activity",
+        family="through time",
         equation=(
             "P_t = ((1 - k) I + k diag(f'(u_t)) W_rec) P_(t-1) + dh_t/dw at fixed h_(t-1),  "
             "g = sum_t (W_out^T e_t) . P_t"

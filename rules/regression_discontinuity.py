@@ -61,6 +61,7 @@ class RegressionDiscontinuity(Rule):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="each neuron compares the loss when it barely spiked and when it almost did",
+        family="perturbation",
         equation="post_l = jump of F at v_l = threshold, times density,  pre_l = a_(l-1)",
         randomness=frozenset({"spike"}),
         unbiased=False,

@@ -78,6 +78,7 @@ class RegressionDiscontinuityFeedback(LayerwiseFeedback):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="feedback weights learn how the layer above jumps when a neuron barely spikes",
+        family="learned feedback",
         equation=(
             "post_L = delta_L,  post_l = (B_(l+1) post_(l+1)) f_l'(z_l),  pre_l = a_(l-1);  "
             "B_ik <- (1 - rate) B_ik + rate / amplitude (jump of y_k where v_i reaches threshold)"

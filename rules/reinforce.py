@@ -51,6 +51,7 @@ class Reinforce(Rule):
     dynamics: ClassVar[frozenset[str]] = frozenset({"feedforward", "stochastic"})
     card: ClassVar[RuleCard] = RuleCard(
         summary="the score of what was drawn, times reward minus baseline",
+        family="random units and actions",
         equation=(
             "post_l = -(r - b) (s_l - p_l)  or  -(r - b) xi_l / sigma,  "
             "post_L = -(r - b) (1_s - pi)"

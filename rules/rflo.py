@@ -32,6 +32,7 @@ class Rflo(LearningSignal):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="errors through random weights meet traces that leak as the neuron does",
+        family="through time",
         equation=(
             "p_t = (1 - k) p_(t-1) + k f'(u_t) h_(t-1)^T,  g_rec = sum_t (B e_t) p_t;  as an outer "
             "product: post_t = k f'(u_t) l_t,  l_t = B e_t + (1 - k) l_(t+1)"

@@ -9,6 +9,7 @@ import numpy as np
 
 from plausibench.architectures.network import Activity, Network
 from plausibench.architectures.permutation import Axes
+from plausibench.kernels.errors import choose
 from plausibench.kernels.plain import PlainOptions
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
@@ -22,6 +23,22 @@ if TYPE_CHECKING:
 Array = np.ndarray
 State = dict[str, Array]
 
+OTHERS = "others"
+FAMILIES = (
+    "backpropagation",
+    "fixed feedback",
+    "learned feedback",
+    "perturbation",
+    "random units and actions",
+    "energies",
+    "dendrites",
+    "targets",
+    "through time",
+    "aims of a layer",
+    OTHERS,
+)
+"""What rules can have in common, in the order of pictures and legends."""
+
 
 @dataclass(frozen=True)
 class RuleCard:
@@ -31,6 +48,8 @@ class RuleCard:
     ----------
     summary
         One line.
+    family
+        One of ``FAMILIES``, which pictures draw alike and together.
     equation
         The estimate, in plain text.
     randomness
@@ -68,6 +87,13 @@ class RuleCard:
         Which weights or activities must keep their sign, in plain text.
     unverified
         What of the source is left out, or in the tree without a test of its own, in plain text.
+    learns_without_error
+        Whether weights change where the output has no error.
+
+    Raises
+    ------
+    InputError
+        If there is no such family.
     """
 
     summary: str
@@ -88,6 +114,11 @@ class RuleCard:
     phases: str = ""
     sign_constraints: str = "none"
     unverified: str = ""
+    family: str = OTHERS
+    learns_without_error: bool = False
+
+    def __post_init__(self) -> None:
+        choose("family", self.family, FAMILIES)
 
 
 @dataclass(frozen=True, eq=False)

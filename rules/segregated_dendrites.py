@@ -65,6 +65,7 @@ class SegregatedDendrites(Rule):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="apical plateaus, with and without the target at the output, teach hidden neurons",
+        family="dendrites",
         equation=(
             "post_L = -f_L' (r^t - r^f) / nu,  "
             "post_l = -4 f_l' (sigma(Y_l r^t) - sigma(Y_l r^f)) / nu,  pre_l = a_(l-1)"

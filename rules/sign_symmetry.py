@@ -44,6 +44,7 @@ class SignSymmetry(Rule):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="errors return through weights with the right signs and other magnitudes",
+        family="fixed feedback",
         equation=(
             "post_L = delta_L,  post_l = (M_(l+1) o sign(W_(l+1)^T) post_(l+1)) f_l'(z_l),  "
             "pre_l = a_(l-1)"

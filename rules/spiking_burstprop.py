@@ -54,6 +54,7 @@ class SpikingBurstprop(Bursting):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="errors return as bursts, drawn event by event in ensembles of neurons",
+        family="dendrites",
         equation=(
             "post_l = -<B - p E> 4^(L-l) / (nu p_0),  B ~ Poisson(p^t e),  "
             "E - B ~ Poisson((1 - p^t) e),  pre_l = a_(l-1)"

@@ -25,6 +25,7 @@ class StraightThrough(Rule):
     dynamics: ClassVar[frozenset[str]] = frozenset({"stochastic"})
     card: ClassVar[RuleCard] = RuleCard(
         summary="errors return through spikes with the slope of their probability",
+        family="random units and actions",
         equation="post_l = (W_(l+1)^T post_(l+1)) p_l (1 - p_l),  pre_l = s_(l-1)",
         randomness=frozenset({"spike"}),
         unbiased=False,

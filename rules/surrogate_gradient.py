@@ -58,6 +58,7 @@ class SurrogateGradient(Rule):
     dynamics: ClassVar[frozenset[str]] = frozenset({"stochastic", "recurrent spiking"})
     card: ClassVar[RuleCard] = RuleCard(
         summary="errors return through spikes with a surrogate of their slope",
+        family="random units and actions",
         equation="post_l = (W_(l+1)^T post_(l+1)) psi(v_l), and through time where there is any",
         randomness=frozenset({"spike"}),
         unbiased=False,

@@ -19,6 +19,8 @@ class TargetPropagation(Targets):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="each layer moves towards the target that an approximate inverse sends down",
+        family="targets",
+        learns_without_error=True,
         equation="t_L = a_L - target_step dF/da_L,  t_l = g_l(t_(l+1)),  "
         "post_l = (a_l - t_l) f_l'(z_l) / target_step,  pre_l = a_(l-1)",
         randomness=frozenset({"feedback"}),

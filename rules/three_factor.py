@@ -71,6 +71,7 @@ class ThreeFactor(Rule):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="a delayed global scalar times a decaying trace of noise times pre",
+        family="perturbation",
         equation=(
             "sum_b M_b e_(b+d) / (B gamma^d),  e_t = gamma e_(t-1) + xi_t a_t^T,  "
             "M_b = (F_b(+sigma xi) - baseline) / sigma"

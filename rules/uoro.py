@@ -47,6 +47,7 @@ class Uoro(Rule):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="random signs stand in for the influence of all weights on all neurons",
+        family="through time",
         equation=(
             "s_t = r0 J_t s_(t-1) + r1 nu_t,  th_t = th_(t-1) / r0 + nu_t^T dh_t/dw / r1,  "
             "g = sum_t (dF_t/dh_t . s_t) th_t"

@@ -65,6 +65,7 @@ class WeightMirror(LayerwiseFeedback):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="feedback weights learn by correlating noise with the response to it",
+        family="learned feedback",
         equation=(
             "post_L = delta_L,  post_l = (B_(l+1) post_(l+1)) f_l'(z_l),  pre_l = a_(l-1);  "
             "B <- (1 - rate) B + rate / s^2 <x (y - <y>)^T>,  y = f(W x + b)"

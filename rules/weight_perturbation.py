@@ -28,6 +28,7 @@ class WeightPerturbation(Perturbation):
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="each synapse correlates its own noise with the change of the global loss",
+        family="perturbation",
         equation="g = (F(w + sigma xi) - F(w - sigma xi)) / (2 sigma) xi",
         randomness=frozenset({"rule"}),
         unbiased=True,

@@ -114,3 +114,51 @@ def evidence_accumulation(task, sides, edges, stream):
             inputs[b, step] += task.noise * stream.standard_normal(3)
         classes[b] = sum(sides[b]) > task.cues / 2
     return inputs, classes
+
+
+def copy(lists, symbols, delay):
+    """Inputs and a class for each step of lists of symbols, counted from 1."""
+    size, length = len(lists), len(lists[0])
+    steps = length + delay + length
+    inputs = np.zeros((size, steps, symbols + 2))
+    targets = np.zeros((size, steps), dtype=int)
+    for b in range(size):
+        for step in range(steps):
+            shown = 0
+            if step < length:
+                shown = lists[b][step]
+            if step == length + delay - 1:
+                shown = symbols + 1
+            inputs[b, step, shown] = 1
+            if step >= length + delay:
+                targets[b, step] = lists[b][step - length - delay]
+    return inputs, targets
+
+
+def adding(numbers, marks):
+    """Inputs and sums of numbers, marked at two places each."""
+    size, steps = len(numbers), len(numbers[0])
+    inputs, targets = np.zeros((size, steps, 2)), np.zeros((size, 1))
+    for b in range(size):
+        for step in range(steps):
+            inputs[b, step, 0] = numbers[b][step]
+            if step in marks[b]:
+                inputs[b, step, 1] = 1
+                targets[b, 0] += numbers[b][step]
+    return inputs, targets
+
+
+def delayed_parity(task, bits, stream):
+    """Inputs and classes of ones and minus ones."""
+    size = len(bits)
+    inputs = np.zeros((size, task.steps, 2))
+    classes = []
+    for b in range(size):
+        ones = 0
+        for step, bit in enumerate(bits[b]):
+            inputs[b, step, 0] = bit
+            ones += bit == 1
+        inputs[b, task.steps - 1, 1] = 1
+        inputs[b] += task.noise * stream.standard_normal((task.steps, 2))
+        classes.append(int(ones % 2 == 1))
+    return inputs, classes

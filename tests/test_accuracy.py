@@ -74,7 +74,11 @@ class TestConstant:
         assert constant_accuracy(Batch(np.zeros((5, 2)), targets), 4) == pytest.approx(3 / 5)
 
     @pytest.mark.parametrize(
-        "name", ["delayed_match", "evidence_accumulation", "row_by_row", "yang2019_neurogym"]
+        "name",
+        [
+            *("copy", "delayed_match", "delayed_parity", "evidence_accumulation", "row_by_row"),
+            "yang2019_neurogym",
+        ],
     )
     def test_no_task_in_time_is_solved_by_one_answer(self, name):
         """400 balanced trials of two answers: chance 1/2 with a standard error of 0.025."""

@@ -109,12 +109,15 @@ def test_list_names_the_file_of_a_plugin():
     listed = call("list", "rules", "--plugin", "my_rule.py").splitlines()
     (line,) = [line for line in listed if line.startswith("my_rule ")]
     assert "my_rule.py  each neuron correlates its own noise" in line
+    shown = call("show", "my_rule", "--plugin", "my_rule.py")
+    assert re.search("^family +perturbation$", shown, re.MULTILINE)
 
 
 def test_show_prints_the_card():
     shown = call("show", "node_perturbation[sigma=0.5]")
     for text in ("equation", "randomness", "rule", "exact when", "a synapse knows", "cites"):
         assert f"\n{text} " in shown or text in shown
+    assert re.search("^family +perturbation$", shown, re.MULTILINE)
     assert "bias low, variance high" in shown
     assert "0.5, default 0.001" in shown
     assert "'gaussian'" in shown
@@ -302,6 +305,7 @@ REFUSED = {
     ("rn",): "command: 'rn' is not known; choose one of .*; did you mean 'run'?",
     ("run", "--sampels", "3"): "No such option '--sampels'.*--samples",
     ("run", "nowhere"): "study: 'nowhere' is neither a specification file nor one of .*benchmark",
+    ("run", ""): "study: '' is neither a specification file nor one of .*benchmark",
     ("run", "benchmrk"): "study: 'benchmrk' is neither .*; did you mean 'benchmark'?",
     (
         "run",

@@ -70,8 +70,8 @@ def test_one_seed_says_nothing_and_what_is_in_one_run_is_told(samples):
     assert np.isnan(found["p"]).all()
     assert found["only"].tolist() == ["", "first"]
     notes = " ".join(table_of(found, every=True, names=("a", "b")).notes)
-    assert "1 values could not be tested" in notes
-    assert "Only a has 1 further values" in notes
+    assert "1 value of one seed could not be tested" in notes
+    assert "Only a has 1 further value." in notes
 
 
 def test_every_number_that_is_no_key_is_compared():

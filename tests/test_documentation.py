@@ -121,8 +121,8 @@ def test_readme_has_its_parts():
 
 
 def test_readme_counts_the_rules():
-    (count,) = re.findall(r"shows (\d+) rules", README.read_text(encoding="utf-8"))
-    assert int(count) == len(registry.entries("rule"))
+    (count,) = re.findall(r"shows more than (\d+) rules", README.read_text(encoding="utf-8"))
+    assert int(count) < len(registry.entries("rule"))
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)

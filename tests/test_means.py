@@ -12,20 +12,25 @@ from plausibench.bench.report.render import plain
 
 def test_interval_of_a_mean():
     """Student's t of three values: 4.303 standard errors; what is not finite is left out."""
-    mean, low, high = means.interval([1.0, 2.0, 3.0, np.nan, np.inf])
+    mean, low, high = means.average([1.0, 2.0, 3.0, np.nan, np.inf])
     assert (mean, high - mean) == pytest.approx((2.0, 4.3027 / np.sqrt(3)), rel=1e-4)
     assert mean - low == pytest.approx(high - mean)
-    assert means.interval([1.0, np.nan])[0] == 1.0
-    assert np.isnan([*means.interval([1.0])[1:], *means.interval([])]).all()
+    assert means.average([1.0, np.nan])[0] == 1.0
+    assert np.isnan([*means.average([1.0])[1:], *means.average([])]).all()
 
 
 def test_intervals_of_shares_end_at_0_and_1():
     mean, low, high = means.share([0.9, 1.0, 1.0])
     assert mean == pytest.approx(2.9 / 3)
-    assert low < means.interval([0.9, 1.0, 1.0])[1]  # longer towards the middle
+    assert low < means.average([0.9, 1.0, 1.0])[1]  # longer towards the middle
     assert high == 1.0
     assert means.share([0.0, 0.3])[1:] == (0.0, 1.0)
     assert np.isnan(means.share([0.5])[1:]).all()
+
+
+@pytest.mark.parametrize(("seeds", "said"), [([0, 0], "1 seed"), ([0, 4, 4], "2 seeds")])
+def test_seeds_of_a_table_are_counted_in_words(seeds, said):
+    assert means.seeds(pd.DataFrame({"seed": seeds})) == said
 
 
 def test_groups_over_seeds_are_averaged_by_their_quantity():
@@ -40,7 +45,7 @@ def test_groups_over_seeds_are_averaged_by_their_quantity():
     assert set(found["seeds"]) == {3}
     kinds = {"test_accuracy": SHARE, "variance": POSITIVE, "change": SIGNED}
     for row in found.itertuples():
-        expected = means.interval(numbers, kinds[row.quantity])
+        expected = means.average(numbers, kinds[row.quantity])
         assert (row.value, row.low, row.high) == pytest.approx(expected)
     assert means.over_seeds(rows.iloc[:0], ["rule", "quantity"]).empty
 

@@ -18,11 +18,12 @@ from PIL import Image
 
 from generated import HOSTILE, RULES, generate
 from plausibench.bench.cli import main
+from plausibench.bench.components import registry
 from plausibench.bench.page import page
 from plausibench.bench.page.charts import MOST as MOST_IN_CHART
 from plausibench.bench.page.charts import SHAPES, charts, thinned
 from plausibench.bench.page.page import _compared, _drawn
-from plausibench.bench.report.style import BUILTIN, SPARE_MARKERS, Picture, label
+from plausibench.bench.report.style import MARKERS, SPARE_MARKERS, Picture, label, styles
 from plausibench.bench.running.store import plain_options
 from plausibench.bench.studies.benchmark.spec import Spec
 from sweeps import TINY, run
@@ -196,7 +197,8 @@ def test_a_picture_of_many_marks_is_held_as_png_only():
 
 
 def test_every_marker_has_a_shape():
-    assert {marker for _, marker in BUILTIN.values()} | set(SPARE_MARKERS) <= set(SHAPES)
+    builtin = {look.marker for look in styles(registry.entries("rule")).values()}
+    assert {*builtin, *MARKERS, *SPARE_MARKERS} <= set(SHAPES)
 
 
 def test_charts_need_their_data():

@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+import seaborn as sns
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.legend import Legend
@@ -100,8 +101,78 @@ def test_looks_of_built_in_rules_do_not_depend_on_the_others():
     assert among["node_perturbation[sigma=0.1]"].marker != alone["node_perturbation"].marker
     many = style.styles([f"rule{n}" for n in range(20)])
     assert len({(look.colour, look.marker) for look in many.values()}) == 20
-    assert set(registry.entries("rule")) <= set(style.BUILTIN)
-    assert len(set(style.BUILTIN.values())) == len(style.BUILTIN)
+
+
+def test_built_in_rules_have_a_family_and_a_look_each():
+    looks = style.styles(registry.entries("rule"))
+    assert style.OTHERS not in {style.family(name) for name in looks}
+    assert len({(look.colour, look.marker) for look in looks.values()}) == len(looks)
+
+
+PUBLISHED = """
+    k* backprop
+    0o feedback_alignment 0s sign_symmetry 0^ weight_mirror 0v kolen_pollack 0D learned_feedback
+    0P regression_discontinuity_feedback 9s direct_feedback_alignment 9D indirect_feedback_alignment
+    9X direct_random_target_projection 3^ weight_perturbation 3s forward_gradient 3o reinforce
+    3D straight_through 1v node_perturbation 1D activity_node_perturbation
+    1s decorrelated_node_perturbation 1P three_factor 1o regression_discontinuity 2D attention_gated
+    2P augment 4P brainprop 4o predictive_coding 4s equilibrium_propagation 4^ contrastive_hebbian
+    2^ target_propagation 2v difference_target_propagation 2s deep_feedback_control
+    7p dendritic_error 7s segregated_dendrites 7^ burstprop 7v spiking_burstprop
+    ko backpropagation_through_time ks real_time_recurrent_learning kD surrogate_gradient
+    0X random_feedback_through_time 8o e_prop 8s rflo 8^ uoro
+    6< pepita 6> forward_forward 6h hebb 6d oja
+"""
+
+
+def test_published_rules_keep_their_look():
+    """Whatever is added to the table of rules, and wherever."""
+    palette = sns.color_palette("colorblind").as_hex()
+    looks, names = PUBLISHED.split()[::2], PUBLISHED.split()[1::2]
+    styles = style.styles(names)
+    for (colour, marker), name in zip(looks, names, strict=True):
+        expected = "#1a1a1a" if colour == "k" else palette[int(colour)]
+        assert (styles[name].colour, styles[name].marker) == (expected, marker), name
+
+
+PLUGIN = """
+from dataclasses import dataclass, replace
+from plausibench.rules.oja import Oja
+
+@dataclass(frozen=True)
+class MyRule(Oja):
+    card = replace(Oja.card, family={family!r})
+
+@dataclass(frozen=True)
+class Reflected(Oja):
+    card = replace(Oja.card, family="learned feedback")  # which has the colour of the fixed one
+"""
+
+
+@pytest.mark.parametrize("family", ["targets", "fixed feedback", "others"])
+def test_a_plug_in_is_drawn_with_its_family(tmp_path, monkeypatch, family):
+    monkeypatch.setattr(registry, "_PLUGINS", {kind: {} for kind in registry.KINDS})
+    (tmp_path / "my_rule.py").write_text(PLUGIN.format(family=family))
+    registry.load_plugin(tmp_path / "my_rule.py")
+    rules = [*registry.entries("rule"), "another_rule"]  # which no plug-in defines any more
+    *kin, last = members(rules)[family]
+    assert last == "my_rule"
+    assert members(rules)["others"][0] == "another_rule"
+    looks = style.styles(rules)
+    assert len({(look.colour, look.marker) for look in looks.values()}) == len(rules)
+    alike = looks["my_rule"].colour in {looks[rule].colour for rule in kin}
+    assert alike == (family != "others")
+    legend = style.ordered(rules, looks)
+    assert legend[legend.index(kin[-1]) + 1] == "my_rule"
+
+
+def test_a_plug_in_of_no_such_family_is_refused(tmp_path):
+    (tmp_path / "my_rule.py").write_text(PLUGIN.format(family="target"))
+    with pytest.raises(InputError) as refused:
+        registry.load_plugin(tmp_path / "my_rule.py")
+    assert "family: 'target' is not known; choose one of backpropagation, " in str(refused.value)
+    assert "did you mean 'targets'?" in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 def texts_in(figure):

@@ -93,10 +93,17 @@ class TestIncomplete:
         assert ("4 of 12 jobs" in done.stdout) == (form != "csv")
         assert ("4 of 12 jobs" in done.stderr) == (form == "csv")
 
-    @pytest.mark.parametrize("name", QUICK)
+    @pytest.mark.parametrize("name", [name for name in QUICK if name != "compare"])
     def test_without_results_there_are_none(self, part, name):
         shutil.rmtree(part / "records")
         assert "0 of 12 jobs" in "".join(read(name, part))
+
+    def test_nothing_is_compared_with_no_results(self, part, whole):
+        shutil.rmtree(part / "records")
+        for runs in (("part", str(whole.path)), (str(whole.path), "part")):
+            done = CliRunner().invoke(main, ["compare", *runs])
+            assert (done.exit_code, done.stdout) == (2, "")
+            assert done.stderr == "Error: run: part has no results yet\n"
 
     def test_merged_parts_that_are_not_all(self, whole):
         for index in (1, 3):

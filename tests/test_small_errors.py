@@ -24,14 +24,6 @@ MEAN_SQUARED_ERROR = bench.make("objective", "mean_squared_error")
 DECADES = range(3, 13)
 RESOLVED = 1e-7
 """Relative error of an estimate to which rules settle by default, at least."""
-ERRORLESS = {
-    "direct_random_target_projection": "sends targets, not errors",
-    "forward_forward": "compares goodness with a threshold",
-    "hebb": "reads no target",
-    "oja": "reads no target",
-    "target_propagation": "learns from what its paths back miss, too",
-}
-"""Rules whose estimate does not vanish with the error at the output."""
 OPTIONS = [
     "contrastive_hebbian[feedback=0.01]",
     "contrastive_hebbian[feedback=1.0]",
@@ -55,10 +47,13 @@ def deterministic():
     """Rules, and settings of those that settle, of which one draw is the estimate."""
     for selector in [*registry.entries("rule"), *OPTIONS]:
         rule = select("rule", selector).make()
-        if selector in ERRORLESS:
-            continue
         if not rule.randomness() & WITHIN and first_network(rule) is not None:
             yield selector
+
+
+def with_errors():
+    """Those of them that learn nothing without an error at the output."""
+    return [s for s in deterministic() if not select("rule", s).make().card.learns_without_error]
 
 
 def first_network(rule):
@@ -97,7 +92,15 @@ def estimate(rule, network, inputs, targets, dtype="float64"):
     return np.concatenate([a[0].ravel().astype(float) for a in drawn.values()]), rounding
 
 
-@pytest.mark.parametrize("selector", list(deterministic()))
+@pytest.mark.parametrize("selector", sorted(set(deterministic()) - set(with_errors())))
+def test_rules_that_declare_it_learn_without_an_error(selector):
+    rule, network, inputs, output = situation(selector)
+    small, _ = estimate(rule, network, inputs, output - 1e-3)
+    none, _ = estimate(rule, network, inputs, output)
+    assert np.linalg.norm(none) > 0.1 * np.linalg.norm(small) > 0
+
+
+@pytest.mark.parametrize("selector", with_errors())
 def test_estimate_is_proportional_to_a_small_error(selector, record_figure):
     """From 1e-3 to 1e-12: within the curvature at 1e-3, and what rounding is said to leave."""
     rule, network, inputs, output = situation(selector)
@@ -122,7 +125,7 @@ def test_estimate_is_proportional_to_a_small_error(selector, record_figure):
     record_figure(f"{selector}: distance from proportionality over what is allowed", worst, 0.0)
 
 
-@pytest.mark.parametrize("selector", list(deterministic()))
+@pytest.mark.parametrize("selector", with_errors())
 def test_single_precision_is_that_far_from_double(selector):
     """The same weights and batch in both types: apart by what rounding is said to leave."""
     rule, network, inputs, output = situation(selector, "float32")

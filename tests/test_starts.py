@@ -22,10 +22,10 @@ from plausibench.kernels.errors import InputError
 
 RULES = list(registry.entries("rule"))
 ARCHITECTURES = list(registry.entries("architecture"))
-FILES = {"mnist", "antolik2016"}
+FILES = {"antolik2016", "arrays", "cifar10", "cifar100", "fashion_mnist", "mnist"}
 """Tasks of files that do not ship."""
 TASKS = [name for name in registry.entries("task") if name not in FILES]
-IMAGES = {"digits", "gratings", "mnist_5k", "natural_scenes", "simulated_neurons"}
+IMAGES = {"digits", "gratings", "mnist_1d", "mnist_5k", "natural_scenes", "simulated_neurons"}
 SEEN = {"convolutional", "locally_connected", "what_where"}
 """Architectures that look at images."""
 TINY = (
@@ -186,7 +186,9 @@ class TestArchitectures:
         assert build_network("convolutional", task, (), seed=0).inputs == prod(task.image)
 
     def test_say_which_tasks_have_images(self):
-        with pytest.raises(InputError, match=r"those with images are antolik2016, digits, "):
+        with pytest.raises(
+            InputError, match=r"those with images are antolik2016, arrays, cifar10, "
+        ):
             planned(architectures=("convolutional",), tasks=("linear_regression",))
 
     @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import gzip
 import os
 import pickle
 import pkgutil
+import random
 import struct
 import subprocess
 import sys
@@ -23,8 +24,9 @@ from plausibench.bench.tasks.digits import Digits
 from plausibench.bench.tasks.gratings import Gratings
 from plausibench.bench.tasks.linear_regression import LinearRegression
 from plausibench.bench.tasks.mnist import Mnist
+from plausibench.bench.tasks.mnist_1d import Mnist1d
 from plausibench.bench.tasks.mnist_5k import Mnist5k
-from plausibench.bench.tasks.split import stratified
+from plausibench.bench.tasks.split import shuffled, stratified
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.tasks.teacher_student import TeacherStudent
 from plausibench.kernels.errors import (
@@ -44,6 +46,7 @@ RULES = ["backprop", "node_perturbation", "weight_perturbation", "brainprop"]
 PROVIDED = [
     Digits(),
     Mnist5k(),
+    Mnist1d(),
     LinearRegression(examples=50, noise=0.1),
     TeacherStudent(examples=50, hidden=(7, 6)),
     Gratings(examples=50, pixels=8),
@@ -289,7 +292,7 @@ def test_size_refusal_says_what_there_is():
 @pytest.mark.parametrize("arguments", [{"seed": -1}, {"seed": 0.5}, {"start": -1}])
 def test_seed_and_start_refused_at_the_call(arguments):
     with pytest.raises(InputError, match=rf"^{next(iter(arguments))}: .* of at least 0$"):
-        PROVIDED[2].batches(5, **arguments)
+        LinearRegression().batches(5, **arguments)
 
 
 @each_task
@@ -384,6 +387,26 @@ def test_split_takes_each_row_once_and_each_class_in_proportion(labels, fraction
         assert abs(kept - fraction * members) <= 1
 
 
+@given(st.integers(1, 60), st.floats(0, 1, exclude_min=True, exclude_max=True))
+def test_split_without_classes_takes_each_row_once(size, fraction):
+    train, test = shuffled(size, fraction, "name")
+    assert sorted([*train, *test]) == list(range(size))
+    assert test.size == min(max(round(fraction * size), 1), size - 1)
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        lambda *seed: stratified(np.arange(80) % 4, 0.3, "name", *seed),
+        lambda *seed: shuffled(80, 0.3, "name", *seed),
+    ],
+)
+def test_splits_follow_their_seed(split):
+    default, same, other = split(), split(0), split(1)
+    assert np.array_equal(default[1], same[1])
+    assert set(default[1]) != set(other[1])
+
+
 def test_a_smaller_test_set_is_contained_in_a_larger_one():
     labels = np.arange(200) % 10
     small, large = (set(stratified(labels, fraction, "name")[1]) for fraction in (0.1, 0.3))
@@ -458,6 +481,56 @@ def test_mnist_5k_of_other_content(monkeypatch, tmp_path):
     monkeypatch.setattr("plausibench.bench.tasks.mnist_5k.find_spec", lambda name: Package())
     with pytest.raises(InputError, match=r"^task: .* has sha256 .*, not 846f6cad"):
         Mnist5k().load()
+
+
+class TestMnist1d:
+    def test_is_what_the_package_makes(self):
+        from mnist1d.data import get_dataset_args, make_dataset
+
+        made = make_dataset(get_dataset_args())
+        task = Mnist1d()
+        assert (task.train.size, task.test.size, task.inputs_size) == (4000, 1000, 40)
+        assert np.array_equal(task.train.inputs, made["x"])
+        assert np.array_equal(task.train.targets, made["y"])
+        assert np.array_equal(task.test.inputs, made["x_test"])
+        assert np.array_equal(task.test.targets, made["y_test"])
+
+    def test_is_the_published_set(self):
+        """First numbers of the first examples; last digits may differ between versions of scipy."""
+        task = Mnist1d()
+        expected = [-0.33200566736939013, -0.4719103656557236, -0.778697076293495]
+        assert np.allclose(task.train.inputs[0, :3], expected, rtol=0, atol=1e-9)
+        assert task.train.targets[:8].tolist() == [2, 6, 4, 5, 6, 6, 6, 0]
+        both = np.concatenate([task.train.inputs, task.test.inputs])
+        assert np.allclose((both.mean(), both.std()), (0, 1), rtol=0, atol=1e-12)
+
+    def test_leaves_the_global_streams_as_they_are(self):
+        np.random.seed(7)  # noqa: NPY002
+        random.seed(7)
+        expected = np.random.random(3), random.random()  # noqa: NPY002
+        np.random.seed(7)  # noqa: NPY002
+        random.seed(7)
+        Mnist1d(seed=5).load()
+        drawn = np.random.random(3), random.random()  # noqa: NPY002
+        assert np.array_equal(drawn[0], expected[0])
+        assert drawn[1] == expected[1]
+
+    def test_seeds_differ_and_are_kept(self):
+        first, again = Mnist1d(seed=5).load(), Mnist1d(seed=5).load()
+        assert np.array_equal(first[0].inputs, again[0].inputs)
+        assert not np.array_equal(first[0].inputs, Mnist1d().train.inputs)
+
+    @pytest.mark.parametrize("seed", [-1, 2**32, 0.5, True, "1"])
+    def test_refuses_other_seeds(self, seed):
+        with pytest.raises(InputError, match=r"^seed: .* from 0 to 4294967295$"):
+            Mnist1d(seed=seed)
+
+    def test_says_what_to_install(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "mnist1d.data", None)
+        with pytest.raises(
+            InputError, match=r"^task: .*mnist1d.*pip install 'plausibench\[data\]'$"
+        ):
+            Mnist1d(seed=6).load()
 
 
 # Gaussian tasks

@@ -16,8 +16,11 @@ import naive_trials
 from plausibench import bench
 from plausibench.bench.cli import main
 from plausibench.bench.components.selectors import select
+from plausibench.bench.tasks.adding import Adding
 from plausibench.bench.tasks.contextual_integration import ContextualIntegration
+from plausibench.bench.tasks.copy import Copy
 from plausibench.bench.tasks.delayed_match import DelayedMatch
+from plausibench.bench.tasks.delayed_parity import DelayedParity
 from plausibench.bench.tasks.digits import Digits
 from plausibench.bench.tasks.evidence_accumulation import EvidenceAccumulation
 from plausibench.bench.tasks.linear_regression import LinearRegression
@@ -46,6 +49,9 @@ PROVIDED = [
     DelayedMatch(trials=30, delay=(100, 500)),
     EvidenceAccumulation(trials=30, delay=(100, 500)),
     SineGeneration(trials=30, duration=(500, 1000)),
+    Copy(trials=30, delay=4),
+    Adding(trials=30),
+    DelayedParity(trials=30),
     RowByRow(delay=3),
 ]
 each_task = pytest.mark.parametrize("task", PROVIDED, ids=lambda task: task.name)
@@ -154,6 +160,46 @@ def test_evidence_accumulation_is_its_twin(cues, gap, seed):
     assert np.array_equal(task.train.targets, classes)
 
 
+@settings(max_examples=10, deadline=None)
+@given(st.integers(2, 9), st.integers(1, 6), st.integers(1, 5), st.integers(0, 9))
+def test_copy_is_its_twin(symbols, length, delay, seed):
+    task = Copy(trials=9, symbols=symbols, length=length, delay=delay, seed=seed)
+    draws = task.draws("test")
+    columns = [draws.pick(f"symbol {k}", range(1, symbols + 1)) for k in range(length)]
+    inputs, targets = naive_trials.copy(np.transpose(columns), symbols, delay)
+    assert np.array_equal(task.test.inputs, inputs)
+    assert np.array_equal(task.test.targets, targets)
+    assert (task.test.mask == 1).all()
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(2, 15), st.integers(0, 9))
+def test_adding_is_its_twin(length, seed):
+    task = Adding(trials=9, length=length, seed=seed)
+    draws = task.draws("train")
+    columns = [draws.uniform(f"number {step}") for step in range(length)]
+    first = draws.pick("first mark", range(length // 2))
+    second = draws.pick("second mark", range(length // 2, length))
+    marks = list(zip(first, second, strict=True))
+    inputs, targets = naive_trials.adding(np.transpose(columns), marks)
+    assert np.array_equal(task.train.inputs, inputs)
+    assert np.array_equal(task.train.targets, targets)
+    assert np.array_equal(task.train.mask.sum(axis=0), 9 * (np.arange(length) == length - 1))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 5), st.sampled_from([0.1, 1.0]), st.integers(0, 9))
+def test_delayed_parity_is_its_twin(bits, delay, noise, seed):
+    task = DelayedParity(trials=9, bits=bits, delay=delay, noise=noise, seed=seed)
+    draws = task.draws("train")
+    columns = [draws.sign(f"bit {k}") for k in range(bits)]
+    inputs, classes = naive_trials.delayed_parity(
+        task, np.transpose(columns), generator(seed, "data", task.name, "train", "noise")
+    )
+    assert np.array_equal(task.train.inputs, inputs)
+    assert np.array_equal(task.train.targets, classes)
+
+
 # What holds for every task in time
 
 
@@ -167,11 +213,14 @@ def test_shapes_types_and_padding(task):
             assert batch.targets.shape in ((size,), (size, steps))
             assert batch.targets.max() < task.outputs_size
         else:
-            assert batch.targets.shape == (size, steps, task.outputs_size)
+            assert batch.targets.shape in (
+                (size, task.outputs_size),
+                (size, steps, task.outputs_size),
+            )
         assert (batch.mask > 0).any(axis=1).all()
         for row, last in enumerate(last_steps(batch)):
             assert not batch.inputs[row, last + 1 :].any()
-            if batch.targets.ndim > 1:
+            if batch.targets.shape[1:2] == (steps,):
                 assert not batch.targets[row, last + 1 :].any()
     assert task.train.inputs.shape[1] == task.test.inputs.shape[1]
     assert "\n" not in task.summary
@@ -207,8 +256,8 @@ def test_more_trials_extend_fewer_and_seeds_differ(task):
 @each_task
 def test_ideal_answers_are_right_and_silence_is_not(task):
     batch = task.test
-    if task.name == "sine_generation":
-        with pytest.raises(InputError, match="sine_generation has no right answers"):
+    if task.name in ("sine_generation", "adding"):
+        with pytest.raises(InputError, match=f"{task.name} has no right answers"):
             task.correct(batch.targets, batch)
         return
     outputs = batch.targets
@@ -560,6 +609,43 @@ def test_sine_waves_have_the_frequency_asked_for():
     assert np.allclose(batch.targets[:, :, 0], np.sin(2 * np.pi * np.outer(hertz, seconds)))
 
 
+def test_symbols_bits_and_marks_are_balanced():
+    copy = Copy(trials=4000, length=3)
+    answers = copy.train.targets[:, -3:]
+    for symbol in range(1, 9):
+        assert share(answers == symbol, 1 / 8)
+    assert share(DelayedParity(trials=4000).train.targets == 1, 1 / 2)
+    marks = Adding(trials=4000, length=10).train.inputs[:, :, 1]
+    assert (marks[:, :5].sum(axis=1) == 1).all()
+    assert (marks[:, 5:].sum(axis=1) == 1).all()
+    for step in range(10):
+        assert share(marks[:, step] == 1, 1 / 5)
+
+
+def test_answering_one_to_sums_has_the_error_that_is_said():
+    """1/6 within 5 standard errors: the square of the sum less 1 has a variance of 7/180."""
+    batch = Adding(trials=4000).train
+    error = ((batch.targets - 1) ** 2).mean()
+    assert abs(error - 1 / 6) < 5 * np.sqrt(7 / 180 / 4000)
+    objective = bench.make("objective", "mean_squared_error")
+    assert np.isclose(
+        objective.losses(np.ones_like(batch.targets), batch.targets).mean(), error / 2
+    )
+
+
+@pytest.mark.parametrize("task", [Copy(trials=40), Adding(trials=40), DelayedParity(trials=40)])
+def test_sequences_are_learnt_in_time(task):
+    """An untrained network has a finite loss, and a gradient that reaches the input layer."""
+    network = bench.make(
+        "architecture", "rate_rnn", sizes=[task.inputs_size, 12, task.outputs_size], seed=0
+    )
+    kind = "cross_entropy" if task.kind == "classification" else "mean_squared_error"
+    objective, batch = bench.make("objective", kind), task.batch(20, seed=0)
+    assert np.isfinite(bench.loss(network, objective, batch))
+    first = next(iter(bench.gradient(network, objective, batch).values()))
+    assert np.abs(first).max() > 0
+
+
 @pytest.mark.parametrize(("images", "side"), [("digits", 8), ("mnist_5k", 28)])
 def test_rows_put_together_are_the_images(images, side):
     whole = {"digits": Digits(), "mnist_5k": Mnist5k()}[images]
@@ -649,6 +735,15 @@ def test_ring_tasks_refuse(make, options, message):
         (SineGeneration, {"lowest": 6.0}, r"^highest: 5 Hz is below lowest, 6 Hz"),
         (SineGeneration, {"highest": 30.0}, r"^highest: 30 Hz has fewer than four steps of 10 ms"),
         (SineGeneration, {"duration": ()}, r"^duration: "),
+        (Copy, {"symbols": 1}, r"^symbols: "),
+        (Copy, {"length": 0}, r"^length: "),
+        (Copy, {"delay": 0}, r"^delay: 0 is not a whole number of at least 1"),
+        (Copy, {"noise": -1}, r"^noise: "),
+        (Copy, {"trials": 0}, r"^trials: "),
+        (Adding, {"length": 1}, r"^length: 1 is not a whole number of at least 2"),
+        (Adding, {"seed": -1}, r"^seed: "),
+        (DelayedParity, {"bits": 0}, r"^bits: "),
+        (DelayedParity, {"delay": 0.5}, r"^delay: "),
         (RowByRow, {"images": "digit"}, r"^task: 'digit' is not known.*did you mean 'digits'"),
         (RowByRow, {"images": "mnist"}, r"^task mnist: path: "),
         (RowByRow, {"delay": -1}, r"^delay: "),

@@ -143,9 +143,11 @@ def _theory(rule: Any) -> list[tuple[str, str]]:
         mark = ", with a question mark" if card.questioned else ""
         place = f"bias {card.expected[0]}, variance {card.expected[1]}{mark} (Richards et al. 2019)"
     return [
+        ("family", card.family),
         ("equation", card.equation),
         ("randomness", ", ".join(sorted(card.randomness)) or "none"),
         ("mean", f"{'unbiased' if card.unbiased else 'biased'}{order}"),
+        ("without error", "learns all the same" if card.learns_without_error else ""),
         ("exact when", card.exact_when),
         ("variance", card.variance_law),
         ("reference", card.reference),
@@ -159,10 +161,9 @@ def _theory(rule: Any) -> list[tuple[str, str]]:
 
 
 def _facts(component: Any) -> list[tuple[str, str]]:
-    """What components other than rules say about themselves."""
-    return [
-        (name, str(getattr(component, name, "")).strip()) for name in ("equation", "kind", "cites")
-    ]
+    """What components other than rules say about themselves; nothing of what follows from data."""
+    said = {name: getattr(component, name, "") for name in ("equation", "kind", "cites")}
+    return [(name, text.strip()) for name, text in said.items() if isinstance(text, str)]
 
 
 def _options(component: Any, given: dict[str, Any]) -> list[str]:

@@ -67,7 +67,7 @@ def asked_for(named: str | None, resume: Path | None, plugins: tuple[str, ...]) 
         return Asked(BENCHMARK, {}, plugins)
     if named in names():
         return Asked(named, {}, plugins)
-    if Path(named).is_dir():
+    if named and Path(named).is_dir():
         raise InputError(
             f"study: {named!r} is a folder, not a specification file; to continue the run in it: "
             f"plausibench run --resume {shlex.quote(named)}"

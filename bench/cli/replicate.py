@@ -103,6 +103,7 @@ def _plan(options: "Options", folder: Path) -> str:
     from plausibench.bench.studies.replications.report import missing
     from plausibench.bench.studies.replications.run import find
     from plausibench.bench.studies.replications.study import jobs
+    from plausibench.kernels.errors import counted
 
     recipes = {name: find(name) for name in options.names}
     settings = {name: one.setting(data=options.data is not None) for name, one in recipes.items()}
@@ -110,8 +111,8 @@ def _plan(options: "Options", folder: Path) -> str:
         (name, missing(recipes[name]) if setting is None else setting.description)
         for name, setting in settings.items()
     ]
-    count = sum(not job.reason for job in jobs(options))
-    return f"{columns(rows, text_width())}\n\n{count} jobs. Would write to {folder}."
+    count = counted(sum(not job.reason for job in jobs(options)), "job")
+    return f"{columns(rows, text_width())}\n\n{count}. Would write to {folder}."
 
 
 def _write(run: "Run", form: str) -> None:

@@ -206,7 +206,7 @@ def compare(
     from plausibench.bench.report.differences import differences, table_of
     from plausibench.bench.running.store import Run, same_data
     from plausibench.bench.studies.benchmark.study import frame_of
-    from plausibench.bench.studies.reading import study_of
+    from plausibench.bench.studies.reading import results, study_of
     from plausibench.kernels.errors import InputError
 
     first, second = Run.open(run_a), Run.open(run_b)
@@ -214,6 +214,8 @@ def compare(
         raise InputError(
             f"run: {run_b} is of the study {second.study}, not {first.study} as {run_a} is"
         )
+    for each in (first, second):
+        results(each)
     names = (str(run_a), str(run_b))
     if first.study == BENCHMARK:
         # The same data may lie elsewhere, and have another name.
@@ -244,9 +246,10 @@ def merge(runs: tuple[Path, ...], out: Path) -> None:
     unless processors or versions differ, which is told.
     """
     from plausibench.bench.running.merging import merge as merged
+    from plausibench.kernels.errors import counted
 
     found, notes = merged(runs, out)
-    click.echo(f"{found.finished} jobs: {out}")
+    click.echo(f"{counted(found.finished, 'job')}: {out}")
     for note in (*notes, *found.remarks()):
         click.echo(note, err=True)
 

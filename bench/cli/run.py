@@ -59,6 +59,8 @@ def _studies(context: click.Context, parameter: click.Parameter, incomplete: str
 def _components(kind: str) -> Callable[[Any], Any]:
     return click.option(
         f"--{kind}s",
+        f"--{kind}",
+        f"{kind}s",
         multiple=True,
         metavar="SELECTOR",
         shell_complete=complete(kind),
@@ -183,7 +185,8 @@ def _run_study(
     if how.dry_run:
         click.echo(_outline(study, options, folder))
         return
-    study.reporter()  # what cannot be shown is not computed
+    if study.report:
+        study.reporter()  # what cannot be shown is not computed
     report_runs(_perform(study, options, folder, how), how)
 
 
@@ -191,13 +194,15 @@ def _outline(study: "Study", options: Any, folder: Path) -> str:
     """What a study would do."""
     from collections.abc import Generator
 
+    from plausibench.kernels.errors import counted
+
     work = study.work(options)
     if isinstance(work, Generator):
         stage = next(work)
         said = f"Stages of the study {study.name}, the first in {folder / stage.folder}."
     else:
         idle = Counter(job.reason for job in work if job.reason)
-        said = f"{len(work)} jobs of the study {study.name}."
+        said = f"{counted(len(work), 'job')} of the study {study.name}."
         said += "".join(f"\n{count} cannot run: {why}" for why, count in idle.items())
     return f"{said}\nWould write to {folder}."
 
@@ -340,6 +345,7 @@ def report(run: "Run", formats: tuple[str, ...]) -> bool:
         Whether no job has failed.
     """
     from plausibench.bench.cli.planning import BENCHMARK
+    from plausibench.kernels.errors import counted
 
     if run.study == BENCHMARK:
         _report_benchmark(run, formats)
@@ -354,7 +360,7 @@ def report(run: "Run", formats: tuple[str, ...]) -> bool:
         for (who, reason), count in counts.items():
             every = int((run.jobs["rule"] == who).sum()) if "rule" in these else len(status)
             said = "done, but" if name == "done" else name
-            click.echo(f"{who}: {count} of {every} jobs {said}: {reason}", err=True)
+            click.echo(f"{who}: {count} of {counted(every, 'job')} {said}: {reason}", err=True)
     return not (status == "failed").any()
 
 

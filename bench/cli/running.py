@@ -171,11 +171,12 @@ def perform(
 
 def _how_to_resume(folder: Path) -> str:
     from plausibench.bench.running.store import STUDY, Run
+    from plausibench.kernels.errors import counted
 
     if (folder / STUDY).is_file():
         run = Run.open(folder)
         return (
-            f"Interrupted: {run.finished} of {len(run.due)} jobs are kept in {folder}; "
+            f"Interrupted: {run.finished} of {counted(len(run.due), 'job')} are kept in {folder}; "
             f"resume with: plausibench run --resume {shlex.quote(str(folder))}"
         )
     if not folder.is_dir():

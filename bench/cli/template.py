@@ -38,6 +38,7 @@ class @CLASS@(Rule):
     # what a synapse must see.
     card: ClassVar[RuleCard] = RuleCard(
         summary="each neuron correlates its own noise with the change of the loss",
+        family="perturbation",  # which pictures draw together: of plausibench.rules.rule.FAMILIES
         equation="post_l = (F(sigma xi) - F(0)) / sigma xi_l,  pre_l = a_(l-1)",
         randomness=frozenset({"rule"}),  # of: feedback, rule, action, spike; empty if none
         unbiased=True,  # is the mean estimate the gradient, up to bias_order?

@@ -87,7 +87,8 @@ def _installed(kind: str) -> dict[str, Entry]:
     tables: Mapping[str, Mapping[str, str]] = {
         "architecture": architectures.BUILTIN,
         "objective": objectives.BUILTIN,
-        "rule": rules.BUILTIN,
+        # Whose order is that of legends.
+        "rule": dict(sorted(rules.BUILTIN.items())),
         "task": TASKS,
     }
     found = {name: Entry(kind, name, where, "built in") for name, where in tables[kind].items()}

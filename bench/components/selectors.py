@@ -174,13 +174,13 @@ def _parts(text: str) -> list[str]:
 def _value(text: str, declared: Any) -> Any:
     """Booleans, whole numbers, numbers, lists, components, or text.
 
-    A field that is declared as text stays text, and a whole number in one declared as float
-    becomes a float, so that 1 and 1.0 name the same component.
+    A field that is declared as text or as a path stays text, and a whole number in one declared
+    as float becomes a float, so that 1 and 1.0 name the same component.
     """
     text, kinds = text.strip(), _alternatives(declared)
     if QUOTED.fullmatch(text):
         return text[1:-1].replace(2 * text[0], text[0])
-    if kinds <= {str, Path}:
+    if Path in kinds or kinds <= {str}:
         return text
     for kind, base in registry.bases().items():
         if any(isinstance(one, type) and issubclass(one, base) for one in kinds):

@@ -8,6 +8,7 @@ from plausibench.architectures.synapses import Synapse
 from plausibench.bench.components.penalties import with_penalty
 from plausibench.bench.measuring.draws import WITHIN, Setting, draw_block
 from plausibench.rules.estimate import Outer, form_one
+from plausibench.rules.layers import in_double
 from plausibench.rules.rule import Rule, SampledAction
 
 Array = np.ndarray
@@ -79,7 +80,10 @@ def _enumerated(setting: Setting, rule: SampledAction) -> Exact:
     policy, responses = _responses(setting, rule)
     if not _finite(responses):
         # A signal can be too large for float32 where its action is too rare to be sampled.
-        policy, responses = _responses(widened(setting), rule)
+        network, batch, clean = in_double(setting.network, setting.batch, setting.clean)
+        state = {name: array.astype(np.float64) for name, array in setting.state.items()}
+        wide = replace(setting, network=network, batch=batch, clean=clean, state=state)
+        policy, responses = _responses(wide, rule)
     keys = setting.batch.keys
     groups = [np.flatnonzero(keys == key) for key in np.unique(keys)]
     alone = np.array([rows[0] for rows in groups if rows.size == 1], np.intp)
@@ -119,14 +123,6 @@ def _responses(setting: Setting, rule: SampledAction) -> tuple[Array, dict[str, 
 
 def _finite(responses: dict[str, Outer]) -> bool:
     return all(np.isfinite(response.post).all() for response in responses.values())
-
-
-def widened(setting: Setting) -> Setting:
-    """The same setting in float64."""
-    network, batch = setting.network.astype("float64"), setting.batch.astype("float64")
-    state = {name: array.astype(np.float64) for name, array in setting.state.items()}
-    clean = network.forward(batch.inputs)
-    return replace(setting, network=network, batch=batch, state=state, clean=clean)
 
 
 def _together(policy: Array) -> tuple[Array, Array]:

@@ -27,8 +27,8 @@ from plausibench.bench.report.style import Picture
 from plausibench.bench.report.table import comparison
 from plausibench.bench.running.store import Run
 from plausibench.bench.studies.benchmark.study import BENCHMARK, frame_of
-from plausibench.bench.studies.reading import reported
-from plausibench.kernels.errors import InputError
+from plausibench.bench.studies.reading import reported, results
+from plausibench.kernels.errors import InputError, counted
 
 if TYPE_CHECKING:
     from plausibench.rules.rule import RuleCard
@@ -85,8 +85,7 @@ def page(run: Run, certificates: Sequence[Certificate] = ()) -> str:
     InputError
         If the run has no results yet.
     """
-    if run.frame.empty:
-        raise InputError(f"run: {run.path} has no results yet")
+    results(run)
     jobs = run.jobs
     rules: Sequence[str] = jobs["rule"].dropna().unique().tolist() if "rule" in jobs else []
     cards = {rule: card for rule in rules if (card := _card(rule)) is not None}
@@ -99,7 +98,7 @@ def page(run: Run, certificates: Sequence[Certificate] = ()) -> str:
         shown = []
         tables, drawn = reported(run)
         done = (jobs["status"] == "done").sum()
-        summary = f"Study {run.study}; {done} of {len(jobs)} jobs done."
+        summary = f"Study {run.study}; {done} of {counted(len(jobs), 'job')} done."
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
         FOLDER.joinpath("page.html").read_text(encoding="utf-8")
     )
@@ -212,18 +211,18 @@ def _troubles(units: pd.DataFrame) -> list[str]:
     told = [name for name in ("rule", "architecture", "objective") if name in units]
     groups = bad.groupby([*told, "status", "reason"], sort=False, dropna=False)
     return [
-        f"{', '.join(map(str, [*about, ''])) if about else ''}{len(group)} jobs {status}: {reason}"
+        f"{', '.join(map(str, [*about, counted(len(group), 'job')]))} {status}: {reason}"
         for (*about, status, reason), group in groups
     ]
 
 
 def _summary(frame: pd.DataFrame, units: pd.DataFrame) -> str:
     parts = [
-        f"{units['rule'].nunique()} rules",
+        counted(units["rule"].nunique(), "rule"),
         f"task {', '.join(units['task'].unique())}",
-        f"{units['seed'].nunique()} seeds",
+        counted(units["seed"].nunique(), "seed"),
         f"steps {', '.join(str(step) for step in sorted(frame['step'].unique()))}",
-        f"{(units['status'] == 'done').sum()} of {len(units)} jobs done",
+        f"{(units['status'] == 'done').sum()} of {counted(len(units), 'job')} done",
     ]
     return "; ".join(parts) + "."
 

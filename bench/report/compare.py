@@ -1,11 +1,12 @@
 """Two runs compared: which differences between them the seeds support."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.special import stdtr, stdtrit
+from scipy.stats import false_discovery_control
 
 from plausibench.bench.report import notation
 from plausibench.bench.report.aggregate import (
@@ -19,7 +20,7 @@ from plausibench.bench.report.aggregate import (
 )
 from plausibench.bench.report.columns import COLUMNS, MEASURED, QUANTITIES, RELATIVE, Column
 from plausibench.bench.report.render import Table
-from plausibench.kernels.errors import choose, number
+from plausibench.kernels.errors import choose, counted, number
 
 Array = np.ndarray
 
@@ -35,6 +36,11 @@ DEFAULT = (
     "forward_passes",
 )
 """Columns that are compared by default: each further one makes all others harder to support."""
+NUMBERS = [
+    *("first", "first_low", "first_high", "second", "second_low", "second_high"),
+    *("difference", "low", "high", "test", "p", "adjusted", "flag", "only"),
+]
+"""Columns of a comparison besides those that tell values apart."""
 JACKKNIFE = 19
 """Degrees of freedom of the intervals of one seed."""
 
@@ -108,16 +114,20 @@ def compare(
     )
     found.loc[unknown, ["low", "high", "p"]] = np.nan
     found.loc[unknown, "test"] = ""
-    uncertain = found["p"].where(found["test"] != "exact")
-    found["adjusted"] = found["p"].where(found["test"] == "exact", benjamini_hochberg(uncertain))
+    return flagged(found, VALUE, rate)
+
+
+def flagged(found: pd.DataFrame, keys: Sequence[str], rate: float) -> pd.DataFrame:
+    """Columns of :func:`compare`, of what :func:`with_tests` gives for each of the ``keys``."""
+    flagged = found.assign(adjusted=found["p"], only="")
+    varies = found["p"].notna() & (found["test"] != "exact")
+    if varies.any():
+        flagged.loc[varies, "adjusted"] = false_discovery_control(found.loc[varies, "p"])
     direction = np.where(found["difference"] > 0, "higher", "lower")
-    found["flag"] = np.where(found["adjusted"] <= rate, direction, "")
-    found["only"] = np.select(
-        [found["second"].isna(), found["first"].isna()], ["first", "second"], ""
-    )
-    ends = ["first", "first_low", "first_high", "second", "second_low", "second_high"]
-    tests = ["difference", "low", "high", "test", "p", "adjusted", "flag", "only"]
-    return found[[*VALUE, *ends, *tests]]
+    flagged["flag"] = np.where(flagged["adjusted"] <= rate, direction, "")
+    flagged.loc[found["first"].isna(), "only"] = "second"
+    flagged.loc[found["second"].isna(), "only"] = "first"
+    return flagged[[*keys, *NUMBERS]]
 
 
 def difference_table(
@@ -161,46 +171,64 @@ def difference_table(
         elif len(shown):
             said.append(f"{name} {texts.iloc[0]}")
     cells["quantity"] = shown["quantity"].map(lambda name: QUANTITIES.get(name, (name,))[0])
-    keys = len(cells)
-    for heading, ends in (
-        (names[0], ["first", "first_low", "first_high"]),
-        (names[1], ["second", "second_low", "second_high"]),
-        ("difference", ["difference", "low", "high"]),
-    ):
-        cells[heading] = pd.Series(
-            [notation.number(*row, exact=True) for row in shown[ends].itertuples(index=False)],
-            dtype=object,
-        )
-    cells["test"] = shown["test"]
-    cells["adjusted p"] = shown["adjusted"].map(lambda p: "–" if math.isnan(p) else f"{p:.2g}")
-    cells["flag"] = shown["flag"]
-    laid = pd.DataFrame(cells, dtype=object)
+    return laid_out(cells, shown, found, names, said, _notes(found, rate, names))
+
+
+def laid_out(
+    cells: Mapping[str, pd.Series],
+    shown: pd.DataFrame,
+    found: pd.DataFrame,
+    names: tuple[str, str],
+    said: Sequence[str],
+    notes: Sequence[str],
+) -> Table:
+    """Table of differences.
+
+    Parameters
+    ----------
+    cells
+        What tells rows apart, by heading.
+    shown, found
+        The rows, with the columns of :func:`compare`, and all that there are.
+    names
+        What the runs are called.
+    said, notes
+        What the title says besides, and sentences below.
+    """
+    numbers = {}
+    for heading, first in zip((*names, "difference"), (0, 3, 6), strict=True):
+        ends = shown[NUMBERS[first : first + 3]].itertuples(index=False)
+        texts = [notation.number(*row, exact=True) for row in ends]
+        numbers[heading] = pd.Series(texts, dtype=object)
+    numbers["test"] = shown["test"]
+    numbers["adjusted p"] = shown["adjusted"].map(lambda p: "–" if math.isnan(p) else f"{p:.2g}")
+    numbers["flag"] = shown["flag"]
+    laid = pd.DataFrame({**cells, **numbers}, dtype=object)
     best = pd.DataFrame(False, index=laid.index, columns=laid.columns)
     best["difference"] = shown["flag"] != ""
-    return Table(
-        title="; ".join([f"{names[1]} less {names[0]}", *said]),
-        cells=laid,
-        best=best,
-        raw=found,
-        keys=keys,
-        notes=tuple(_notes(found, rate, names)),
+    title = "; ".join([f"{names[1]} less {names[0]}", *said])
+    return Table(title, laid, best, found, len(cells), tuple(notes))
+
+
+def tally(both: pd.DataFrame, rate: float) -> str:
+    """How many values of two runs were compared, and how many differ."""
+    tested, flags = int(both["p"].notna().sum()), int((both["flag"] != "").sum())
+    return (
+        f"{counted(tested, 'value')} compared; {counted(flags, 'supported difference')}, at most "
+        f"{rate:.0%} of them false in expectation (Benjamini-Hochberg over all that vary)."
     )
 
 
 def _notes(found: pd.DataFrame, rate: float, names: tuple[str, str]) -> list[str]:
     both = found[found["only"] == ""]
-    tested = int(both["p"].notna().sum())
-    flags = int((both["flag"] != "").sum())
     summary = (
-        f"{tested} values compared; {flags} supported differences, at most {rate:.0%} of them "
-        "false in expectation (Benjamini-Hochberg over all that vary). Values are means over "
-        "seeds, whatever their bounds; intervals are 95 % by Student's t, not adjusted; a value "
-        "without one is exact or from one seed."
+        f"{tally(both, rate)} Values are means over seeds, whatever their bounds; intervals are "
+        "95 % by Student's t, not adjusted; a value without one is exact or from one seed."
     )
     said = [summary]
-    if tested < len(both):
+    if untested := int(both["p"].isna().sum()):
         said.append(
-            f"{len(both) - tested} values could not be tested: one seed without an interval, one "
+            f"{counted(untested, 'value')} could not be tested: one seed without an interval, one "
             "seed against several or another, or equal accuracies."
         )
     for side, name in zip(("first", "second"), names, strict=True):
@@ -311,14 +339,3 @@ def _variance_of_mean(half: Array, seeds: Array) -> Array:
     """Square of the standard error behind an interval over seeds."""
     freedom = np.where(seeds > 1, seeds - 1, np.nan)
     return (half / stdtrit(freedom, 0.975)) ** 2
-
-
-def benjamini_hochberg(values: pd.Series) -> Array:
-    """Adjusted p-values; NaN stays NaN and is not counted."""
-    p = values.to_numpy()
-    adjusted = np.full(p.size, np.nan)
-    order = np.argsort(p)[: np.isfinite(p).sum()]
-    if order.size:
-        scaled = p[order] * order.size / np.arange(1, order.size + 1)
-        adjusted[order] = np.minimum.accumulate(scaled[::-1])[::-1].clip(max=1.0)
-    return adjusted

@@ -1,16 +1,14 @@
 """Two runs of one study compared by its keys: which differences the seeds support."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from plausibench.bench.report import notation
-from plausibench.bench.report.compare import benjamini_hochberg, with_tests
+from plausibench.bench.report.compare import flagged, laid_out, tally, with_tests
 from plausibench.bench.report.render import Table
-from plausibench.kernels.errors import InputError, number
+from plausibench.kernels.errors import InputError, counted, number
 
 ENDS = ("low", "high")
 """Columns that say how certain a value is."""
@@ -52,16 +50,7 @@ def differences(
         found.merge(_changes(longs[0], longs[1], cell), on=cell, how="left"), on=cell
     )
     found = with_tests(found.assign(kind=""))
-    uncertain = found["p"].where(found["test"] != "exact")
-    found["adjusted"] = found["p"].where(found["test"] == "exact", benjamini_hochberg(uncertain))
-    direction = np.where(found["difference"] > 0, "higher", "lower")
-    found["flag"] = np.where(found["adjusted"] <= rate, direction, "")
-    found["only"] = np.select(
-        [found["second"].isna(), found["first"].isna()], ["first", "second"], ""
-    )
-    sides = [f"{side}{end}" for side in ("first", "second") for end in ("", "_low", "_high")]
-    tests = ["difference", "low", "high", "test", "p", "adjusted", "flag", "only"]
-    return found[[*cell, *sides, *tests]]
+    return flagged(found, cell, rate)
 
 
 def _long(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
@@ -128,29 +117,14 @@ def table_of(
     if set(found["column"]) == {"value"}:
         told.remove("column")
     cells = {name: shown[name].astype(str) for name in told}
-    for heading, value in zip((*names, "difference"), ("first", "second", ""), strict=True):
-        ends = [value, f"{value}_low", f"{value}_high"] if value else ["difference", "low", "high"]
-        cells[heading] = pd.Series(
-            [notation.number(*row, exact=True) for row in shown[ends].itertuples(index=False)],
-            dtype=object,
-        )
-    cells["test"] = shown["test"]
-    cells["adjusted p"] = shown["adjusted"].map(lambda p: "–" if math.isnan(p) else f"{p:.2g}")
-    cells["flag"] = shown["flag"]
-    laid = pd.DataFrame(cells, dtype=object)
-    best = pd.DataFrame(False, index=laid.index, columns=laid.columns)
-    best["difference"] = shown["flag"] != ""
-    count, flags = int(both["p"].notna().sum()), int((both["flag"] != "").sum())
     summary = (
-        f"{count} values compared; {flags} supported differences, at most {rate:.0%} of them false "
-        "in expectation (Benjamini-Hochberg over all that vary). Values are means over seeds; "
-        "intervals are 95 % by Student's t, not adjusted."
+        f"{tally(both, rate)} Values are means over seeds; intervals are 95 % by Student's t, not "
+        "adjusted."
     )
     notes = [summary]
-    if count < len(both):
-        notes.append(f"{len(both) - count} values could not be tested: they have one seed.")
+    if untested := int(both["p"].isna().sum()):
+        notes.append(f"{counted(untested, 'value')} of one seed could not be tested.")
     for side, name in zip(("first", "second"), names, strict=True):
         alone = int((found["only"] == side).sum())
-        notes += [f"Only {name} has {alone} further values."] if alone else []
-    title = f"{names[1]} less {names[0]}"
-    return Table(title=title, cells=laid, best=best, raw=found, keys=len(told), notes=tuple(notes))
+        notes += [f"Only {name} has {counted(alone, 'further value')}."] if alone else []
+    return laid_out(cells, shown, found, names, [], notes)

@@ -14,56 +14,8 @@ from plausibench.bench.report.scale import Scale
 from plausibench.bench.report.style import Picture, Style
 from plausibench.kernels.errors import InputError, choose
 
-FAMILIES: Mapping[str, tuple[str, ...]] = {
-    "fixed feedback": (
-        "feedback_alignment",
-        "direct_feedback_alignment",
-        "indirect_feedback_alignment",
-        "direct_random_target_projection",
-        "sign_symmetry",
-    ),
-    "learned feedback": (
-        "weight_mirror",
-        "kolen_pollack",
-        "learned_feedback",
-        "regression_discontinuity_feedback",
-    ),
-    "perturbation, a global outcome": (
-        "weight_perturbation",
-        "forward_gradient",
-        "node_perturbation",
-        "activity_node_perturbation",
-        "decorrelated_node_perturbation",
-        "three_factor",
-        "regression_discontinuity",
-    ),
-    "random units and actions": (
-        "attention_gated",
-        "brainprop",
-        "augment",
-        "reinforce",
-        "straight_through",
-        "surrogate_gradient",
-    ),
-    "energies": ("predictive_coding", "equilibrium_propagation", "contrastive_hebbian"),
-    "dendrites": ("dendritic_error", "segregated_dendrites", "burstprop", "spiking_burstprop"),
-    "targets": (
-        "target_propagation",
-        "difference_target_propagation",
-        "deep_feedback_control",
-    ),
-    "through time": (
-        "backpropagation_through_time",
-        "real_time_recurrent_learning",
-        "random_feedback_through_time",
-        "e_prop",
-        "rflo",
-        "uoro",
-    ),
-    "aims of a layer": ("pepita", "forward_forward", "hebb", "oja"),
-}
-"""Which panel a rule is drawn in, by name; rules in none get one of their own at the end."""
-OTHERS = "others"
+TITLES = {"perturbation": "perturbation, a global outcome"}
+"""What a panel is called, where not by its family."""
 ANCHOR = "backprop"
 """Drawn in every panel."""
 MANY = 12
@@ -183,17 +135,14 @@ def _apart(
 
 
 def members(rules: Sequence[str]) -> dict[str, list[str]]:
-    """Selectors by family, in the order of the panels; families without any are left out."""
-    family_of = {name: family for family, names in FAMILIES.items() for name in names}
-    place = {name: number for number, name in enumerate(family_of)}
-    grouped: dict[str, list[str]] = {family: [] for family in (*FAMILIES, OTHERS)}
-    for rule in rules:
+    """Selectors by the title of their panel, in the order of the panels."""
+    grouped: dict[str, list[str]] = {}
+    for rule in sorted(rules, key=style.place):
         name = rule.partition("[")[0]
         if name != ANCHOR:
-            grouped[family_of.get(name, OTHERS)].append(rule)
-    for group in grouped.values():
-        group.sort(key=lambda rule: (place.get(rule.partition("[")[0], len(place)), rule))
-    return {family: group for family, group in grouped.items() if group}
+            family = style.family(name)
+            grouped.setdefault(TITLES.get(family, family), []).append(rule)
+    return grouped
 
 
 def _draw(

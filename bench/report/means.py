@@ -13,31 +13,38 @@ from plausibench.bench.measuring.seed_intervals import (
     SHARE,
     SIGNED,
     Ends,
-    Kind,
     average,
     averages,
 )
 from plausibench.bench.report import notation
 from plausibench.bench.report.render import Table, plain
+from plausibench.kernels.errors import counted
 
-__all__ = ["ENDS", "Ends", "band", "bars", "columns", "interval", "over_seeds", "share", "table"]
+__all__ = [
+    "ENDS",
+    "Ends",
+    "average",
+    "band",
+    "bars",
+    "columns",
+    "over_seeds",
+    "seeds",
+    "share",
+    "table",
+]
 
 ROUNDING = 1e-12
 """Values that a study finds to be smaller than this are shown as 0."""
 
 
-def interval(values: Iterable[float], kind: Kind = SIGNED) -> Ends:
-    """Average of the finite values with its 95 % interval, NaN where unknown.
-
-    The mean and Student's t, unless the ``kind`` of the quantity says otherwise: see
-    ``bench.seed_intervals``.
-    """
-    return average(values, kind)
-
-
 def share(values: Iterable[float]) -> Ends:
-    """As :func:`interval`, of shares: the interval stays between 0 and 1."""
+    """As :func:`average`, of shares: the interval stays between 0 and 1."""
     return average(values, SHARE)
+
+
+def seeds(rows: pd.DataFrame) -> str:
+    """How many seeds a table has, in words."""
+    return counted(rows["seed"].nunique(), "seed")
 
 
 def columns(name: str, ends: Iterable[float]) -> dict[str, float]:
@@ -131,7 +138,7 @@ def bars(
     places
         One a mean.
     ends
-        Of :func:`interval`, or the columns ``ENDS`` of :func:`over_seeds`.
+        Of :func:`average`, or the columns ``ENDS`` of :func:`over_seeds`.
     across
         Whether values are drawn from left to right, and places from below.
     logarithmic

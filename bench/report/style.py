@@ -3,10 +3,10 @@
 import hashlib
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,11 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextToPath
 
+from plausibench.bench.components import registry
 from plausibench.bench.running.folders import make_folder, writing
 from plausibench.kernels.errors import choose
+from plausibench.rules import BUILTIN
+from plausibench.rules.rule import FAMILIES, OTHERS
 
 COLUMN = 3.4
 """Width of a picture in one column of a paper, inches."""
@@ -31,62 +34,27 @@ SMALL = 7
 
 FORMATS = ("png", "svg", "pdf")
 
-BUILTIN: Mapping[str, tuple[int | str, str]] = {
-    "backprop": ("#1a1a1a", "*"),
-    # feedback of their own
-    "feedback_alignment": (0, "o"),
-    "sign_symmetry": (0, "s"),
-    "weight_mirror": (0, "^"),
-    "kolen_pollack": (0, "v"),
-    "learned_feedback": (0, "D"),
-    "regression_discontinuity_feedback": (0, "P"),
-    "direct_feedback_alignment": (9, "s"),
-    "indirect_feedback_alignment": (9, "D"),
-    "direct_random_target_projection": (9, "X"),
-    # a global outcome
-    "weight_perturbation": (3, "^"),
-    "forward_gradient": (3, "s"),
-    "reinforce": (3, "o"),
-    "straight_through": (3, "D"),
-    "node_perturbation": (1, "v"),
-    "activity_node_perturbation": (1, "D"),
-    "decorrelated_node_perturbation": (1, "s"),
-    "three_factor": (1, "P"),
-    "regression_discontinuity": (1, "o"),
-    # one action
-    "attention_gated": (2, "D"),
-    "augment": (2, "P"),
-    "brainprop": (4, "P"),
-    # energies
-    "predictive_coding": (4, "o"),
-    "equilibrium_propagation": (4, "s"),
-    "contrastive_hebbian": (4, "^"),
-    # targets
-    "target_propagation": (2, "^"),
-    "difference_target_propagation": (2, "v"),
-    "deep_feedback_control": (2, "s"),
-    # dendrites
-    "dendritic_error": (7, "p"),
-    "segregated_dendrites": (7, "s"),
-    "burstprop": (7, "^"),
-    "spiking_burstprop": (7, "v"),
-    # through time
-    "backpropagation_through_time": ("#1a1a1a", "o"),
-    "real_time_recurrent_learning": ("#1a1a1a", "s"),
-    "surrogate_gradient": ("#1a1a1a", "D"),
-    "random_feedback_through_time": (0, "X"),
-    "e_prop": (8, "o"),
-    "rflo": (8, "s"),
-    "uoro": (8, "^"),
-    # a layer's own aim
-    "pepita": (6, "<"),
-    "forward_forward": (6, ">"),
-    "hebb": (6, "h"),
-    "oja": (6, "d"),
+LOOKS: Mapping[str, str] = {
+    "backpropagation": "k*",
+    "fixed feedback": "0o 9s 9D 9X 0s",
+    "learned feedback": "0^ 0v 0D 0P",
+    "perturbation": "3^ 3s 1v 1D 1s 1P 1o",
+    "random units and actions": "2D 4P 2P 3o 3D kD",
+    "energies": "4o 4s 4^",
+    "dendrites": "7p 7s 7^ 7v",
+    "targets": "2^ 2v 2s",
+    "through time": "ko ks 0X 8o 8s 8^",
+    "aims of a layer": "6< 6> 6h 6d",
 }
-"""Colour (a place in seaborn's colour-blind palette, or a value) and marker by name."""
+"""What the built-in rules of a family look like, in their order: colour and marker.
+
+A colour is a place in seaborn's colour-blind palette, or k for ``INK``. Further rules of a family
+take what is left of its colours with other markers.
+"""
+INK = "#1a1a1a"
+MARKERS = "os^vDPXph<>d"
 SPARE_COLOURS = ("#ca9161", "#006374", "#a23582", "#592f0d")
-"""For plug-ins: what is left of the colour-blind palette, then three of seaborn's dark one."""
+"""For rules of no family: what is left of the colour-blind palette, then of seaborn's dark one."""
 SPARE_MARKERS = ("X", "h", "d", "<", ">", "8", "H")
 SIZES = {"*": 7.0, "D": 4.3, "p": 5.6, "h": 5.6, "P": 5.6, "X": 5.6}
 """Points across, for markers that look larger or smaller than a circle of 5."""
@@ -155,18 +123,15 @@ class Picture:
 def styles(rules: Iterable[str]) -> dict[str, Style]:
     """Style of each rule, by selector.
 
-    Built-in rules always look the same; plug-ins take what is left in the order of the alphabet.
-    Give all rules of a run, so that they look the same in all its pictures.
+    Built-in rules always look the same; plug-ins take what is left of their family in the order of
+    the alphabet. Give all rules of a run, so that they look the same in all its pictures.
     """
     selectors = sorted(set(rules))
-    palette: list[str] = sns.color_palette("colorblind").as_hex()
-    looks: dict[str, tuple[str, str]] = {
-        name: (palette[colour] if isinstance(colour, int) else colour, marker)
-        for name, (colour, marker) in BUILTIN.items()
-    }
     names = sorted({selector.partition("[")[0] for selector in selectors})
-    spare = zip(cycle(SPARE_COLOURS), cycle(SPARE_MARKERS), strict=False)
-    looks |= dict(zip([name for name in names if name not in looks], spare, strict=False))
+    taken = {look for listed in LOOKS.values() for look in _listed(listed)}
+    queues = {family: _queue(listed, taken) for family, listed in LOOKS.items()}
+    queues[OTHERS] = zip(cycle(SPARE_COLOURS), cycle(SPARE_MARKERS), strict=False)
+    looks = {name: next(queues[family(name)]) for name in dict.fromkeys([*BUILTIN, *names])}
     found = {}
     for name in names:
         colour, marker = looks[name]
@@ -181,6 +146,37 @@ def styles(rules: Iterable[str]) -> dict[str, Style]:
                 label(selector),
             )
     return {selector: found[selector] for selector in selectors}
+
+
+def _queue(listed: str, taken: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Looks of a family in the order in which its rules take them, endless."""
+    looks = _listed(listed)
+    yield from looks
+    colours = dict.fromkeys(colour for colour, _ in looks)
+    for marker, colour in product(MARKERS, colours):
+        if (colour, marker) not in taken:
+            taken.add((colour, marker))
+            yield colour, marker
+    yield from cycle(looks)
+
+
+def _listed(looks: str) -> list[tuple[str, str]]:
+    palette: list[str] = sns.color_palette("colorblind").as_hex()
+    return [(INK if look[0] == "k" else palette[int(look[0])], look[1]) for look in looks.split()]
+
+
+def family(name: str) -> str:
+    """Family on the card of a rule, by its name; ``others`` of one that is not known here."""
+    entry = registry.entries("rule").get(name)
+    rule: Any = entry and entry.load()
+    return str(rule.card.family) if rule else OTHERS
+
+
+def place(selector: str) -> tuple[int, int, str]:
+    """Where a rule stands among others: by family, the built-in ones first, in their order."""
+    name = selector.partition("[")[0]
+    number = list(BUILTIN).index(name) if name in BUILTIN else len(BUILTIN)
+    return FAMILIES.index(family(name)), number, selector
 
 
 def label(selector: str, width: int = 34) -> str:
@@ -337,7 +333,5 @@ def file_name(*parts: str) -> str:
 
 
 def ordered(names: Iterable[str], looks: Mapping[str, Style]) -> list[str]:
-    """Rules in the order of legends: the built-in ones as listed above, then the others."""
-    place = {name: number for number, name in enumerate(BUILTIN)}
-    known = [name for name in set(names) if name in looks]
-    return sorted(known, key=lambda s: (place.get(s.partition("[")[0], len(place)), s))
+    """Rules in the order of legends."""
+    return sorted({name for name in names if name in looks}, key=place)

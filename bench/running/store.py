@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from plausibench.bench.running.files import decoded, encode, publish
 from plausibench.bench.running.folders import writing
 from plausibench.bench.running.job import SCHEMA, STATUSES, Job, Outcome, Row
-from plausibench.kernels.errors import InputError, show
+from plausibench.kernels.errors import InputError, counted, show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -307,8 +307,8 @@ class Run:
         if finished < due:
             resume = f"plausibench run --resume {shlex.quote(str(self.path))}"
             yield (
-                f"{finished} of {due} jobs of {self.path} are finished{self._absent()}; {resume} "
-                "computes what is missing."
+                f"{finished} of {counted(due, 'job')} of {self.path} are finished{self._absent()}; "
+                f"{resume} computes what is missing."
             )
 
     def _absent(self) -> str:

@@ -8,6 +8,8 @@ from plausibench.bench.studies.study import Study, find, names
 from plausibench.kernels.errors import InputError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from plausibench.bench.report.render import Table
     from plausibench.bench.report.style import Picture
 
@@ -29,6 +31,19 @@ def study_of(run: Run) -> Study:
     return find(run.study)
 
 
+def results(run: Run) -> "pd.DataFrame":
+    """Table of all results of a run.
+
+    Raises
+    ------
+    InputError
+        If there are none yet.
+    """
+    if run.frame.empty:
+        raise InputError(f"run: {run.path} has no results yet")
+    return run.frame
+
+
 def reported(run: Run) -> "tuple[dict[str, Table], list[Picture]]":
     """Tables by name and pictures that the study of a run makes of its results.
 
@@ -38,11 +53,9 @@ def reported(run: Run) -> "tuple[dict[str, Table], list[Picture]]":
         If the study is not known, or its report needs results that are not there.
     """
     study = study_of(run)
-    if run.frame.empty:
-        raise InputError(f"run: {run.path} has no results yet")
-    report = study.reporter()
+    frame, report = results(run), study.reporter()
     try:
-        tables, pictures = report(run.frame)
+        tables, pictures = report(frame)
     except Exception as error:
         if (run.jobs["status"] == "done").all():
             raise InputError(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from importlib.metadata import entry_points
+from inspect import isgeneratorfunction
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,13 +34,13 @@ class Study:
     options
         A frozen dataclass that refuses what is not allowed.
     keys
-        Columns of the results that tell rows apart.
+        Columns of the results that tell rows apart; none of a study of stages.
     jobs
         From options to the jobs, in the order of the table. Where what is to be done depends on
         what was found before, a generator of stages instead: it is sent the run of each.
     report
         ``module:function`` that makes tables and pictures of the results; imported when they are
-        drawn.
+        drawn. Stages have those of their studies.
 
     Raises
     ------
@@ -52,13 +53,14 @@ class Study:
     options: type
     keys: tuple[str, ...]
     jobs: Callable[[Any], "list[Job] | Stages"]
-    report: str
+    report: str = ""
 
     def __post_init__(self) -> None:
         if not is_dataclass(self.options):
             raise InputError(f"study {self.name}: its options are no dataclass")
         module, colon, function = self.report.partition(":")
-        if not (module and colon and function):
+        stages = isgeneratorfunction(self.jobs) and not self.report
+        if not (stages or (module and colon and function)):
             raise InputError(
                 f"study {self.name}: its report {self.report!r} is not of the form module:function"
             )

@@ -61,6 +61,59 @@ class Draws(NamedTuple):
 
 
 @dataclass(frozen=True)
+class SequenceTask(Task):
+    """Sequences in abstract time steps, drawn anew for the training and for the test set.
+
+    Parameters
+    ----------
+    trials : int, default 1000
+        Number of sequences of the training set, and of the test set.
+    noise : float, default 0.0
+        Standard deviation of the gaussian noise on the inputs, anew in each step.
+    seed : int, default 0
+        Seed of the task, apart from the seeds of batches.
+
+    Raises
+    ------
+    InputError
+        If an option is not allowed.
+    """
+
+    trials: int = 1000
+    noise: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "trials", integer("trials", self.trials, least=1))
+        object.__setattr__(self, "noise", number("noise", self.noise, least=0))
+        object.__setattr__(self, "seed", integer("seed", self.seed, least=0))
+
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """Number of time steps T of every sequence."""
+
+    @abstractmethod
+    def draw(self, draws: Draws) -> Batch:
+        """Draw the sequences of a set, without noise."""
+
+    def load(self) -> tuple[Batch, Batch]:
+        """Draw the training set and the test set."""
+        return self._noisy("train"), self._noisy("test")
+
+    def draws(self, part: str) -> Draws:
+        """Draws of the sequences of the set ``part``."""
+        return Draws(self.seed, (self.name, part), self.trials)
+
+    def _noisy(self, part: str) -> Batch:
+        draws = self.draws(part)
+        batch = self.draw(draws)
+        every = np.ones(batch.inputs.shape[:2], dtype=bool)
+        draws.add_noise("noise", batch.inputs, self.noise, every)
+        return batch
+
+
+@dataclass(frozen=True)
 class TrialTask(Task):
     """Trials in time, drawn anew for the training and for the test set.
 

@@ -264,7 +264,7 @@ def test_a_network_that_diverges_late_leaves_the_end_to_the_others(late):
     (line,) = table.raw.to_dict("records")
     assert line["forgotten"] == pytest.approx(0.2)
     assert line["performance at the end"] == pytest.approx((0.7 * (whole - 1) + 0.9) / whole)
-    assert "Left out, as they diverged after the first phase: 1 networks." in table.notes
+    assert "Left out, as they diverged after the first phase: 1 network." in table.notes
 
 
 def test_sequences_that_all_diverge_are_counted():

@@ -70,7 +70,7 @@ def changes(rows: pd.DataFrame) -> Table:
         "in the last 100 trials. Coin: a reward of 1 or -1 by chance, the null."
     )
     return means.table(
-        f"Apical activity after reinforcement of A; {rows['seed'].nunique()} seeds",
+        f"Apical activity after reinforcement of A; {means.seeds(rows)}",
         found,
         {name: name for name in KEYS} | {"both": "both predictions"},
         QUANTITIES,
@@ -100,12 +100,12 @@ def apical_activity(rows: pd.DataFrame) -> Picture:
         grid[-1, 0].set_xlabel("trial")
         for axes in grid[:, 0]:
             axes.set_ylabel("apical activity")
-    count = rows["seed"].nunique()
+    seeds = means.seeds(rows)
     caption = (
         "Apical activity of neurons tuned to the reinforced stimulus A and to B. Left: orthogonal "
         "stimuli, aligned feedback, in trials of A; reward begins at the grey line. Right: change "
         "from the trials without reward, in trials of A (filled) and of B (open), for each "
-        f"condition. Means over {count} seeds with 95 % intervals (Student's t)."
+        f"condition. Means over {seeds} with 95 % intervals (Student's t)."
     )
     return style.finished("apical_activity", figure, caption)
 

@@ -208,9 +208,8 @@ def _takes_hidden(architecture: str) -> bool:
 
 
 def _kind(task: str) -> str:
-    component: Any = registry.find("task", task.partition("[")[0])
-    kind: str = component.kind
-    return kind
+    made: Task = select("task", task).make()
+    return made.kind
 
 
 def _tasks(architecture: str, hidden: tuple[int, ...]) -> tuple[str, ...]:

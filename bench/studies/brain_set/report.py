@@ -35,20 +35,20 @@ def skills(rows: pd.DataFrame) -> Table:
         numbers: dict[str, object] = {"domain": domain, "rule": rule, "control": control}
         for biased, said in ((True, "with bias"), (False, "dense")):
             own = part[part["biased"] == biased]
-            ends = means.interval(own["skill"])
+            ends = means.average(own["skill"])
             line[said] = f"{notation.number(*ends)} ({own['network'].iloc[0]})"
             numbers |= means.columns(said.replace(" ", "_"), ends)
         wide = part.pivot_table(index="seed", columns="biased", values="skill")
         # Where all networks of a kind diverged there is no column.
         wide = wide.reindex(columns=[True, False])
-        ends = means.interval(wide[True] - wide[False])
+        ends = means.average(wide[True] - wide[False])
         line["benefit"] = notation.number(*ends)
         numbers |= means.columns("benefit", ends)
         cells.append(line)
         raw.append(numbers)
-    seeds = rows["seed"].nunique()
+    seeds = means.seeds(rows)
     notes = (*NOTES, f"{_diverged(rows)}, and are not in the means.")
-    return plain(f"Skill on the brain set; {seeds} seeds", cells, raw, 3, notes)
+    return plain(f"Skill on the brain set; {seeds}", cells, raw, 3, notes)
 
 
 def _diverged(rows: pd.DataFrame) -> str:
@@ -72,7 +72,7 @@ def brain_set(rows: pd.DataFrame) -> Picture:
             ):
                 shown = own[(own["control"] == control) & (own["biased"] == biased)]
                 ends = [
-                    means.interval(shown.loc[shown["domain"] == one, "skill"]) for one in domains
+                    means.average(shown.loc[shown["domain"] == one, "skill"]) for one in domains
                 ]
                 means.bars(
                     axes,
@@ -95,10 +95,10 @@ def brain_set(rows: pd.DataFrame) -> Picture:
                 axes.set_ylabel("skill (0: constant answer)")
             if control == CONTROLS[-1]:
                 axes.legend(loc="upper right")
-    seeds = rows["seed"].nunique()
+    seeds = means.seeds(rows)
     caption = (
         "Skill on six tasks of the brain set, for networks with a bias and dense ones of about as "
-        f"many weights, and on two controls: means over {seeds} seeds with 95 % intervals "
+        f"many weights, and on two controls: means over {seeds} with 95 % intervals "
         f"(Student's t); {_diverged(own)} and are left out; skill below -0.45 is not shown."
     )
     return style.finished("brain_set", figure, caption)

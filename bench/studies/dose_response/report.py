@@ -119,7 +119,7 @@ def distance(apart: pd.DataFrame, rule: str, kind: str) -> Ends:
     chosen = (apart["rule"] == rule) & (apart["kind"] == kind)
     each = apart.loc[chosen, "distance"].to_numpy(dtype=float)
     if kind != SPREAD:
-        return means.interval(each)
+        return means.average(each)
     if each.size < 3:
         return float(each.mean()), float("nan"), float("nan")
     # Two seeds share the distance between them. Without one seed, the mean over pairs is that of
@@ -149,7 +149,7 @@ def doses(rows: pd.DataFrame) -> Table:
             mean = part.groupby("step")["value"].mean()
             line[quantity] = f"{mean.iloc[0]:.2g} → {mean.iloc[-1]:.2g}"
             numbers |= {f"{quantity}_first": mean.iloc[0], f"{quantity}_last": mean.iloc[-1]}
-        ends = means.interval(own_loss(rows, rule))
+        ends = means.average(own_loss(rows, rule))
         line["own loss"] = notation.number(*ends)
         numbers |= means.columns("own_loss", ends)
         for kind in (*KINDS, ANOTHER, AGAIN, SPREAD):
@@ -158,8 +158,7 @@ def doses(rows: pd.DataFrame) -> Table:
             numbers |= means.columns(kind.replace(", ", "_").replace(" ", "_"), ends)
         cells.append(line)
         raw.append(numbers)
-    seeds = rows["seed"].nunique()
-    return plain(f"Do two numbers predict learning? {seeds} seeds", cells, raw, 1, NOTES)
+    return plain(f"Do two numbers predict learning? {means.seeds(rows)}", cells, raw, 1, NOTES)
 
 
 def paired(rows: pd.DataFrame) -> Table:
@@ -170,8 +169,8 @@ def paired(rows: pd.DataFrame) -> Table:
     for rule in rows["rule"].unique():
         for kind in (*KINDS, ANOTHER):
             each = wide.loc[rule]
-            above = means.interval(each[kind] - each[AGAIN])
-            nearer = means.interval(each["none"] - each[kind])
+            above = means.average(each[kind] - each[AGAIN])
+            nearer = means.average(each["none"] - each[kind])
             line = {"rule": style.label(rule), "dose": kind}
             numbers: dict[str, object] = {"rule": rule, "dose": kind}
             if kind == "none":
@@ -181,8 +180,7 @@ def paired(rows: pd.DataFrame) -> Table:
                 numbers |= means.columns(name.replace(" ", "_"), ends)
             cells.append(line)
             raw.append(numbers)
-    seeds = rows["seed"].nunique()
-    return plain(f"Doses beside floor and null; {seeds} seeds", cells, raw, 2, PAIRED)
+    return plain(f"Doses beside floor and null; {means.seeds(rows)}", cells, raw, 2, PAIRED)
 
 
 def dose_response(rows: pd.DataFrame) -> Picture:
@@ -206,10 +204,10 @@ def dose_response(rows: pd.DataFrame) -> Picture:
         for axes in grid[-1]:
             axes.set_xlabel("training steps")
         _distances(lower.subplots(), apart, rules)
-    seeds = rows["seed"].nunique()
+    seeds = means.seeds(rows)
     caption = (
         "Backpropagation with the measured bias and variance of a rule, beside the rule itself: "
-        f"test loss along training, mean of logarithms over {seeds} seeds with 95 % intervals "
+        f"test loss along training, mean of logarithms over {seeds} with 95 % intervals "
         "(Student's t), where it lies between 0.15 and 6, and below the distance of each predicted "
         f"curve from the rule's own; {AGAIN}: the rule itself on the same batches, the floor."
     )
@@ -224,7 +222,7 @@ def _colour(kind: str) -> str:
 def _curves(axes: Axes, logs: pd.DataFrame) -> None:
     for kind in ("own", *KINDS, ANOTHER):
         values = logs.loc[:, (kind, slice(None), 0)].to_numpy()
-        ends = [tuple(np.exp(means.interval(row))) for row in values]
+        ends = [tuple(np.exp(means.average(row))) for row in values]
         means.band(
             axes,
             logs.index,

@@ -154,5 +154,4 @@ FIGURE2 = Study(
     options=Options,
     keys=(),
     jobs=stages,
-    report="plausibench.bench.report.table:comparison",
 )

@@ -92,7 +92,7 @@ def rules(rows: pd.DataFrame) -> Table:
         "for a matrix without order; what is below 1e-6 is rounding, and shown as 0."
     )
     return means.table(
-        f"Is a rule the gradient of anything? At initialisation; {own['seed'].nunique()} seeds",
+        f"Is a rule the gradient of anything? At initialisation; {means.seeds(own)}",
         found,
         {"rule": "rule", "architecture": "architecture", "objective": "objective"},
         QUANTITIES,
@@ -120,11 +120,11 @@ def gradient_fields(rows: pd.DataFrame) -> Picture:
         symmetry, drift = bottom.subplots(1, 2, width_ratios=[2.2, 1])
         _symmetry(symmetry, rows[rows["quantity"] == "antisymmetric"])
         _drift(drift, drifts(rows))
-    count = int(rows["seed"].nunique())
+    seeds = means.seeds(rows)
     caption = (
         "Top: performance (grey, two hills) and paths by Runge-Kutta steps from four starts. "
         "Bottom left: antisymmetric share of the Jacobian of rules' mean updates, means over "
-        f"{count} seeds with 95 % intervals (Student's t). Right: performance gained or lost by "
+        f"{seeds} with 95 % intervals (Student's t). Right: performance gained or lost by "
         f"Euler steps along the orthogonal field in a time of {DURATION:g}, one line a start."
     )
     return style.finished("gradient_fields", figure, caption)

@@ -115,7 +115,7 @@ def _table(
     title: str, cells: pd.DataFrame, raw: pd.DataFrame, keys: int, rows: pd.DataFrame
 ) -> Table:
     notes = (*NOTES, *_diverged(rows), *_unresolved(rows))
-    return plain(f"{title}; {rows['seed'].nunique()} seeds", cells, raw, keys, notes)
+    return plain(f"{title}; {means.seeds(rows)}", cells, raw, keys, notes)
 
 
 def _diverged(rows: pd.DataFrame) -> tuple[str, ...]:
@@ -180,10 +180,10 @@ def identification(rows: pd.DataFrame) -> Picture:
             panels.title(axes, title)
             axes.set_xlabel("images shown")
         top[1].legend(loc="lower right", handlelength=1.2, labelspacing=0.2, fontsize=5.5)
-    seeds = rows["seed"].nunique()
+    seeds = means.seeds(rows)
     caption = (
         "Identification of simulated neurons: explained variance of noiseless responses, means "
-        f"over {seeds} seeds with 95 % intervals (Student's t), cut at -0.1. Above: the surface "
+        f"over {seeds} with 95 % intervals (Student's t), cut at -0.1. Above: the surface "
         "with its contours, its curves, and other models, whose colours are in the legend "
         "(regressions are told the places). "
         "Below: readouts of two types of neurons, rules on the shared kernel, and networks on "

@@ -48,7 +48,7 @@ def remainder(rows: pd.DataFrame) -> Table:
         f"Power of the length of the step, from {ends[0]:.1e} to {ends[1]:.1e} of that of the "
         "weights: a fit for each seed, mean over seeds [95 % interval by Student's t]."
     )
-    title = f"What the first order leaves of dF; {own['seed'].nunique()} seeds"
+    title = f"What the first order leaves of dF; {means.seeds(own)}"
     return plain(title, cells, raw, 1, (note,))
 
 
@@ -63,7 +63,7 @@ def directions(rows: pd.DataFrame) -> Table:
         "[95 % interval by Student's t]."
     )
     return means.table(
-        f"Directions of equal length; {own['seed'].nunique()} seeds",
+        f"Directions of equal length; {means.seeds(own)}",
         found,
         {"network": "task"},
         DIRECTION_COLUMNS,
@@ -84,7 +84,7 @@ def steps(rows: pd.DataFrame) -> Table:
         "by Student's t]; a rule without random draws has one step for each seed."
     )
     return means.table(
-        f"Share of steps that improve the loss; {own['seed'].nunique()} seeds",
+        f"Share of steps that improve the loss; {means.seeds(own)}",
         found,
         {"rule": "rule"},
         {f"{at:g}": f"step {at:g}" for at in STEPS},
@@ -133,9 +133,9 @@ def improvement(rows: pd.DataFrame) -> Picture:
         share.set_xlabel("length of step / length of weights")
         share.set_ylabel("share of steps that improve")
         panels.title(share, "steps")
-    count = int(rows["seed"].nunique())
+    seeds = means.seeds(rows)
     caption = (
-        f"Means over {count} seeds with 95 % intervals (Student's t). Left: what the first order "
+        f"Means over {seeds} with 95 % intervals (Student's t). Left: what the first order "
         f"leaves of the change of the loss. Middle: {DIRECTIONS:,} random directions by their "
         "cosine with the gradient, times the root of the number P of weights (steps), and the "
         "normal density (line); the gradient itself lies at the root of P. Right: share of steps "

@@ -9,6 +9,7 @@ from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
 from plausibench.bench.studies.inductive_biases.study import SETTINGS
+from plausibench.kernels.errors import counted
 
 TABLES = ("biases",)
 """Names of the tables of the report."""
@@ -50,8 +51,8 @@ def biases(rows: pd.DataFrame) -> Table:
         cells.append(line)
         raw.append(numbers)
     lost = int(rows["score"].isna().sum())
-    notes = (*NOTES, f"Diverged and left out: {lost} networks.") if lost else NOTES
-    return plain(f"Inductive biases; {rows['seed'].nunique()} seeds", cells, raw, 3, notes)
+    notes = (*NOTES, f"Diverged and left out: {counted(lost, 'network')}.") if lost else NOTES
+    return plain(f"Inductive biases; {means.seeds(rows)}", cells, raw, 3, notes)
 
 
 def benefit(rows: pd.DataFrame, bias: str, variant: str, budget: int, null: bool) -> means.Ends:
@@ -60,7 +61,7 @@ def benefit(rows: pd.DataFrame, bias: str, variant: str, budget: int, null: bool
     biased = own[own["helps"]].set_index("seed")["score"]
     if variant in set(own.loc[own["helps"], "variant"]):
         return float("nan"), float("nan"), float("nan")
-    return means.interval(biased - own[own["variant"] == variant].set_index("seed")["score"])
+    return means.average(biased - own[own["variant"] == variant].set_index("seed")["score"])
 
 
 def inductive_biases(rows: pd.DataFrame) -> Picture:
@@ -69,10 +70,10 @@ def inductive_biases(rows: pd.DataFrame) -> Picture:
         figure, part = style.canvas(style.PAGE, 4.6, [], [])
         for axes, bias in zip(part.subplots(2, 2).flat, SETTINGS, strict=True):
             _panel(axes, rows[rows["bias"] == bias], bias)
-    seeds = rows["seed"].nunique()
+    seeds = means.seeds(rows)
     caption = (
         "Four inductive biases against the amount of data; dashed and open: the null, a world "
-        f"without the structure that the bias could use; dots: chance. Means over {seeds} seeds "
+        f"without the structure that the bias could use; dots: chance. Means over {seeds} "
         "with 95 % intervals (Student's t)."
     )
     return style.finished("inductive_biases", figure, caption)

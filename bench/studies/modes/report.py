@@ -15,6 +15,7 @@ from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
 from plausibench.bench.studies.modes.study import IMPORTANT, PSYCHOMETRIC, ROUNDS
+from plausibench.kernels.errors import counted
 
 TABLES = ("contextual_integration", "digits", "structure", "rules", "cost")
 """Names of the tables of the report."""
@@ -70,7 +71,7 @@ def trained(rows: pd.DataFrame, task: str) -> Table:
         values = {name: one["value"].to_numpy() for name, one in part.groupby("quantity")}
         for name, heading in COLUMNS.items():
             if name in values:
-                ends = means.interval(values[name], KINDS.get(name, SIGNED))
+                ends = means.average(values[name], KINDS.get(name, SIGNED))
                 line[heading] = notation.number(*ends)
                 numbers |= means.columns(name, ends)
         for name, heading in EXACT.items():
@@ -87,14 +88,14 @@ def trained(rows: pd.DataFrame, task: str) -> Table:
         cells.append(line)
         raw.append(numbers)
     note = (
-        f"Means over {own['seed'].nunique()} seeds with 95 % intervals (Student's t); chance is "
+        f"Means over {means.seeds(own)} with 95 % intervals (Student's t); chance is "
         f"{CHANCE[task]:g}. P modes, or a full matrix; rates have fixed scores of 1/N. Recurrence "
         "cut: the same networks without their recurrent weights. Dimension: participation ratio "
         "of filtered spikes. Trace: what one trial leaves for the way back."
     )
     lost = int((own["quantity"] == "diverged").sum())
     if lost:
-        note += f" Diverged and left out of the means: {lost} networks."
+        note += f" Diverged and left out of the means: {counted(lost, 'network')}."
     if task == "contextual_integration":
         note += (
             " Accuracy is of the sign of the mean output in the last fifth of the response, whole "
@@ -113,7 +114,7 @@ def structure(rows: pd.DataFrame) -> Table:
         for name in ("input and output modes", "input modes", "output modes"):
             for when in ("before", "after"):
                 which = (part["quantity"] == f"overlap of {name}") & (part["series"] == when)
-                ends = means.interval(part.loc[which, "value"])
+                ends = means.average(part.loc[which, "value"])
                 found[f"overlap of {name}", when] = ends, 1.0
         if modes == IMPORTANT:
             for between in RANGES:
@@ -167,7 +168,7 @@ def rules(rows: pd.DataFrame) -> Table:
     for rule in dict.fromkeys(own["rule"]):
         for modes in sorted(set(own["modes"])):
             ratios = _ratios(rows, rule, modes)
-            found = {name: means.interval(values, POSITIVE) for name, values in ratios.items()}
+            found = {name: means.average(values, POSITIVE) for name, values in ratios.items()}
             quantity = own.loc[own["rule"] == rule, "quantity"].iloc[0]
             cells.append(
                 {
@@ -189,10 +190,10 @@ def rules(rows: pd.DataFrame) -> Table:
                     **means.columns("ratio", found["ratio"]),
                 }
             )
-    size, seeds = own["neurons"].iloc[0], own["seed"].nunique()
+    size, seeds = own["neurons"].iloc[0], means.seeds(own)
     note = (
         f"Networks of {size} leaky rates at initialisation and the same networks with their matrix "
-        f"formed, relative to |g|² in the same parameters; means over {seeds} seeds with 95 % "
+        f"formed, relative to |g|² in the same parameters; means over {seeds} with 95 % "
         "intervals (Student's t). Bias is of rules without noise."
     )
     return plain("Rules by modes and by weights", cells, raw, 3, (note,))
@@ -268,7 +269,7 @@ def picture(rows: pd.DataFrame) -> Picture:
         _seen(axes[4], rows, palette)
         _variances(axes[5], rows)
     caption = (
-        f"Networks of P modes, means over {rows['seed'].nunique()} seeds with 95 % intervals "
+        f"Networks of P modes, means over {means.seeds(rows)} with 95 % intervals "
         "(Student's t). Accuracy with recurrence and, open, with it cut after training; "
         f"importance of {IMPORTANT} modes by rank; choices of networks of {PSYCHOMETRIC} modes by "
         "the offset of the stream that the context names and of the other; mean activity as the "
@@ -396,7 +397,7 @@ def _variances(axes: Axes, rows: pd.DataFrame) -> None:
         means.bars(
             axes,
             np.array(numbers) * (1.0 + 0.03 * (place - 3)),
-            [means.interval(_ratios(rows, rule, modes)["ratio"], POSITIVE) for modes in numbers],
+            [means.average(_ratios(rows, rule, modes)["ratio"], POSITIVE) for modes in numbers],
             logarithmic=True,
             color=look.colour,
             marker=look.marker,

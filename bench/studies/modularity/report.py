@@ -15,6 +15,7 @@ from plausibench.bench.report import means, notation, panels, style
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
 from plausibench.bench.studies.modularity.study import ARMS, PHASES, TASKS
+from plausibench.kernels.errors import counted
 
 TABLES = ("fronts", "modules", "sequence")
 """Names of the tables of the report."""
@@ -66,7 +67,7 @@ def fronts(rows: pd.DataFrame) -> Table:
                 ratio = np.log(costs[name]) - np.log(found["L1"][name])
                 own = np.log(costs[name])[ratio.notna()]
                 for text, values in ((name, own), (f"{name} / L1", ratio)):
-                    mean, low, high = np.exp(means.interval(values))
+                    mean, low, high = np.exp(means.average(values))
                     same = text.endswith("L1") and arm == "L1"
                     line[text] = "1" if same else notation.number(mean, low, high)
                     numbers |= _named(text, (mean, low, high))
@@ -98,13 +99,13 @@ def modules(rows: pd.DataFrame) -> Table:
         numbers: dict[str, Any] = {"rule": rule, "arm": arm, "strength": strength}
         for name in ("performance", "clusters", *ASKED):
             found = own[(own["quantity"] == name) & (own["of"] == "")]
-            ends = means.interval(found["value"], KINDS.get(name, SIGNED))
+            ends = means.average(found["value"], KINDS.get(name, SIGNED))
             line[name] = notation.number(*ends)
             numbers |= _named(name, ends)
             if name in ASKED:
                 beyond, tested = int((found["p"] < BEYOND).sum()), int(found["p"].notna().sum())
                 line[name] += f" ({beyond}/{tested})"
-                numbers |= _named(f"{name} z", means.interval(found["z"]))
+                numbers |= _named(f"{name} z", means.average(found["z"]))
                 numbers |= {f"{name} beyond": beyond, f"{name} seeds": tested}
         wide = own.pivot_table(index="seed", columns="quantity", values="value", aggfunc="first")
         for name, null in (
@@ -112,7 +113,7 @@ def modules(rows: pd.DataFrame) -> Table:
             ("modularity", "modularity, weights shuffled"),
         ):
             if null in wide:
-                ends = means.interval(wide[name] - wide[null])
+                ends = means.average(wide[name] - wide[null])
                 if name == "specificity":
                     line["specificity of lesions beyond random"] = notation.number(*ends)
                 numbers |= _named(f"{name} beyond {null.partition(', ')[2]}", ends)
@@ -153,8 +154,8 @@ def sequence(rows: pd.DataFrame) -> Table:
             fresh.set_index(["seed", "of"])["value"] - last[old].set_index(["seed", "of"])["value"]
         )
         ends = {
-            "forgotten": means.interval(lost.groupby("seed").mean()),
-            "transfer": means.interval(moved),
+            "forgotten": means.average(lost.groupby("seed").mean()),
+            "transfer": means.average(moved),
             "performance when learned": means.share(fresh.groupby("seed")["value"].mean()),
             "performance at the end": means.share(last.groupby("seed")["value"].mean()),
         }
@@ -174,7 +175,10 @@ def sequence(rows: pd.DataFrame) -> Table:
         ),
     )
     if left_out:
-        notes = (*notes, f"Left out, as they diverged after the first phase: {left_out} networks.")
+        notes = (
+            *notes,
+            f"Left out, as they diverged after the first phase: {counted(left_out, 'network')}.",
+        )
     if not cells:
         cells, raw = [{"rule": "–", "arm": "–"}], [{}]
     return _table("Tasks one after the other", rows, cells, raw, 2, notes)
@@ -210,10 +214,10 @@ def modularity(rows: pd.DataFrame, rule: str, name: str) -> Picture:
         for axes, arm in zip(grid[1, :2], ("L1", "both"), strict=True):
             _plane(axes, own, arm)
         _variances(grid[1, 2], own)
-    seeds = rows["seed"].nunique()
+    seeds = means.seeds(rows)
     caption = (
         f"Recurrent networks on a grid, trained by {style.label(rule)}: performance against wiring "
-        f"and against alive weights over strengths of the penalty, means over {seeds} seeds with "
+        f"and against alive weights over strengths of the penalty, means over {seeds} with "
         "95 % intervals (Student's t); how far locality and co-emergence are from their nulls, in "
         "standard deviations of the null; one network of two arms on its plane, neurons coloured "
         "by functional cluster (grey: not active), with its 150 strongest connections; task "
@@ -278,7 +282,7 @@ def _front(axes: Axes, own: pd.DataFrame, cost: str) -> None:
         line = []
         for _, point in part.groupby("strength"):
             x, y = (
-                means.interval(
+                means.average(
                     point.loc[point["quantity"] == name, "value"], KINDS.get(name, SIGNED)
                 )
                 for name in (cost, "performance")
@@ -316,7 +320,7 @@ def _nulls(axes: Axes, own: pd.DataFrame) -> None:
         part = own[(own["arm"] == arm) & (own["strength"] == _shown(own))]
         for place, name in enumerate(names):
             z = part.loc[part["quantity"] == name, "z"]
-            mean, low, high = means.interval(-z if name == "locality" else z)
+            mean, low, high = means.average(-z if name == "locality" else z)
             y = place + (number - (len(arms) - 1) / 2) * 0.18
             axes.plot([low, high], [y, y], color=_colour(arm), linewidth=1.1)
             axes.plot([mean], [y], color=_colour(arm), marker=MARKERS[arm], markersize=4.5)
@@ -400,5 +404,5 @@ def _table(
 ) -> Table:
     lost = rows[rows["quantity"] == "diverged"]
     if len(lost):
-        notes = (*notes, f"Diverged and left out: {len(lost)} networks.")
-    return plain(f"{title}; {rows['seed'].nunique()} seeds", cells, raw, keys, notes)
+        notes = (*notes, f"Diverged and left out: {counted(len(lost), 'network')}.")
+    return plain(f"{title}; {means.seeds(rows)}", cells, raw, keys, notes)

@@ -8,6 +8,7 @@ from plausibench.bench.report import means, panels, style
 from plausibench.bench.report.render import Table
 from plausibench.bench.report.style import Picture, Style
 from plausibench.bench.studies.representation_change.study import LAYERS, LEARNED
+from plausibench.kernels.errors import counted
 
 TABLES = ("representation_change",)
 """Names of the tables of the report."""
@@ -54,7 +55,7 @@ def long(found: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def counted(flags: pd.Series) -> str:
+def share_of(flags: pd.Series) -> str:
     """How many of them hold, as text."""
     return f"{int(flags.sum())} of {len(flags)}"
 
@@ -76,9 +77,9 @@ def changes(rows: pd.DataFrame) -> Table:
     places = {kind: place for place, kind in enumerate(("earned", "shuffled", "excess"))}
     laid["place"] = laid["reward"].map(places)
     laid = laid.sort_values(["rule", "place"], kind="stable")
-    learned = (accuracies(rows) > LEARNED).groupby("rule").agg(counted)
+    learned = (accuracies(rows) > LEARNED).groupby("rule").agg(share_of)
     steps = pd.Series((np.diff(found, axis=1) > 0).all(axis=1), index=found.index)
-    ordered = steps.groupby(["rule", "reward"]).agg(counted)
+    ordered = steps.groupby(["rule", "reward"]).agg(share_of)
     laid["learned"] = [learned[rule] for rule in laid["rule"]]
     pairs = laid[["rule", "reward"]].itertuples(index=False, name=None)
     laid["ordered"] = [ordered.get(pair, "–") for pair in pairs]
@@ -90,9 +91,9 @@ def changes(rows: pd.DataFrame) -> Table:
         "the one below. Right: share of right answers, networks that have not learned included."
     )
     lost = int(rows.loc[rows["quantity"] == "accuracy", "value"].isna().sum())
-    notes = (note, f"Diverged and left out: {lost} networks.") if lost else (note,)
+    notes = (note, f"Diverged and left out: {counted(lost, 'network')}.") if lost else (note,)
     return means.table(
-        f"Change of tuning by layer; {rows['seed'].nunique()} seeds",
+        f"Change of tuning by layer; {means.seeds(rows)}",
         laid,
         {"rule": "rule", "learned": "learned", "reward": "reward", "ordered": "ordered"},
         {**LAYERS, "top": "top - bottom", "accuracy": "right, all networks"},

@@ -154,7 +154,7 @@ def exponents(
                 "held": law.held,
             }
         )
-    title = f"Exponents of bias and variance at initialisation; {rows['seed'].nunique()} seeds"
+    title = f"Exponents of bias and variance at initialisation; {means.seeds(rows)}"
     return plain(title, cells, raw, 3, notes)
 
 
@@ -199,9 +199,9 @@ def scaling(rows: pd.DataFrame) -> Picture:
             panels.title(axes, name)
             logarithmic(axes)
         grid["batch size"].set_ylabel("variance / first value")
-    seeds = rows["seed"].nunique()
+    seeds = means.seeds(rows)
     caption = (
-        f"Scaling of bias and variance at initialisation: means over {seeds} seeds with 95 % "
+        f"Scaling of bias and variance at initialisation: means over {seeds} with 95 % "
         "intervals (Student's t), the fitted power law (line) and the one of theory through its "
         "centre (dashes). Filled markers are antithetic, open ones one-sided; a bias is shown "
         "where it can be told from zero. The law of node perturbation needs layers with like "
@@ -243,7 +243,7 @@ def _line(axes: Axes, found: pd.DataFrame, law: Law, colour: str) -> None:
     means.bars(
         axes,
         x,
-        [means.interval(each, POSITIVE) for each in values.T],
+        [means.average(each, POSITIVE) for each in values.T],
         logarithmic=True,
         linestyle="none",
         color=colour,

@@ -45,7 +45,7 @@ def predictions(rows: pd.DataFrame) -> Table:
         "distance between the mean over actions and the descent of the rule's reference."
     )
     return means.table(
-        f"Tags and reward-prediction errors; {rows['seed'].nunique()} seeds",
+        f"Tags and reward-prediction errors; {means.seeds(rows)}",
         found,
         {"rule": "rule"},
         QUANTITIES,
@@ -85,11 +85,11 @@ def tags(rows: pd.DataFrame) -> Picture:
             axes.set_xticks(np.arange(len(CELLS)), [LABELS[cell] for cell in CELLS])
             panels.title(axes, looks[name].label)
         grid[0].set_ylabel("change per synapse and trial")
-    count = rows["seed"].nunique()
+    seeds = means.seeds(rows)
     caption = (
         "Change of synapses onto hidden units whose target is the chosen action (tagged) or the "
         "other one (untagged), after positive (+) and negative (−) reward-prediction errors, along "
-        f"the weight to that action: means over {count} seeds with 95 % intervals (Student's t). "
+        f"the weight to that action: means over {seeds} with 95 % intervals (Student's t). "
         "REINFORCE, which has no gate, is the null."
     )
     return style.finished("tags", figure, caption)

@@ -107,8 +107,7 @@ def without(rows: pd.DataFrame) -> Table:
             "is of that level, not of its component."
         ),
     )
-    seeds = rows["seed"].nunique()
-    return plain(f"Shares with one level left out; {seeds} seeds", cells, raw, 2, notes)
+    return plain(f"Shares with one level left out; {means.seeds(rows)}", cells, raw, 2, notes)
 
 
 def _range(left: dict[tuple[str, str], dict[str, Ends]], term: str) -> tuple[str, dict[str, Any]]:
@@ -160,9 +159,9 @@ def components(rows: pd.DataFrame) -> Table:
                 **means.columns("null_variance", null[term]),
             }
         )
-    seeds = rows["seed"].nunique()
+    seeds = means.seeds(rows)
     notes = (*NOTES, f"{_diverged(rows)}.")
-    return plain(f"What performance is due to; {seeds} seeds", cells, raw, 1, notes)
+    return plain(f"What performance is due to; {seeds}", cells, raw, 1, notes)
 
 
 def _diverged(rows: pd.DataFrame) -> str:
@@ -190,14 +189,13 @@ def cells(rows: pd.DataFrame) -> Table:
             numbers |= means.columns(f"accuracy_{labels}", ends)
         found.append(line)
         raw.append(numbers)
-    seeds = rows["seed"].nunique()
     notes = (
         (
             "Accuracy on the test set, mean over seeds [95 % interval, Student's t], which share "
             f"the digits. {_diverged(rows)}; they count as guessing."
         ),
     )
-    return plain(f"Accuracy of every combination; {seeds} seeds", found, raw, 3, notes)
+    return plain(f"Accuracy of every combination; {means.seeds(rows)}", found, raw, 3, notes)
 
 
 def three_components(rows: pd.DataFrame) -> Picture:
@@ -266,10 +264,10 @@ def three_components(rows: pd.DataFrame) -> Picture:
         axes.tick_params(axis="x", length=0)
         axes.set_ylabel("variance of accuracy\n(percentage points²)")
         axes.legend(loc="upper center", ncols=3)
-    seeds = rows["seed"].nunique()
+    seeds = means.seeds(rows)
     caption = (
         "Accuracy in % of every combination of objective, architecture and rule on digits (mean "
-        f"over {seeds} seeds), and the variance between combinations by component, with the noise "
+        f"over {seeds}), and the variance between combinations by component, with the noise "
         "of seeds taken off and 95 % jackknife intervals over seeds; logarithmic above 1. Dashes: "
         "with a single objective, architecture or rule left out."
     )

@@ -92,7 +92,7 @@ def lengths(rows: pd.DataFrame) -> Table:
             numbers |= means.columns(quantity, ends)
         cells.append(line)
         raw.append(numbers)
-    title = f"Bias and variance by trial length and recurrence; {rows['seed'].nunique()} seeds"
+    title = f"Bias and variance by trial length and recurrence; {means.seeds(rows)}"
     note = (
         "Means over seeds with 95 % intervals (Student's t), geometric ones of variances; relative "
         "to |g|²; 16 neurons."
@@ -123,9 +123,9 @@ def time(rows: pd.DataFrame) -> Picture:
             axes.set_xlabel(AGAINST[against])
             axes.set_ylabel(QUANTITIES[quantity])
             logarithmic(axes)
-    seeds = rows["seed"].nunique()
+    seeds = means.seeds(rows)
     caption = (
-        f"Bias and variance in recurrent networks at initialisation: means over {seeds} seeds "
+        f"Bias and variance in recurrent networks at initialisation: means over {seeds} "
         "with 95 % intervals (Student's t), the fitted power law (line) and the one of theory "
         "through its centre (dashes)."
     )
@@ -146,7 +146,7 @@ def _line(axes: Axes, rows: pd.DataFrame, law: Law, look: Style, against: str) -
     means.bars(
         axes,
         x,
-        [means.interval(each, POSITIVE) for each in values.T],
+        [means.average(each, POSITIVE) for each in values.T],
         logarithmic=True,
         linestyle="none",
         color=look.colour,
