@@ -65,6 +65,7 @@ class NodePerturbation(Perturbation):
     ) -> Estimates:
         xi = noise.examples(clean.drive, self.noise)
         change = self.slope(*_losses(network, objective, batch, clean, xi))
+        change /= batch.size
         for drawn in xi.values():
             # In place: the noise has done its work.
             drawn *= per_row(change, drawn)
@@ -92,7 +93,7 @@ class NodePerturbation(Perturbation):
         """The forward gradient along the same noise; one-sided, the even part of the change too."""
 
         def even(xi: Mapping[str, Array]) -> Array:
-            return self.evenly(*_losses(network, objective, batch, clean, xi))
+            return self.evenly(*_losses(network, objective, batch, clean, xi)) / batch.size
 
         known = self.closed_form(network, objective, batch, clean, self.randomness())
         variance = known.variance if known is not None and self.antithetic else None
@@ -110,10 +111,10 @@ class NodePerturbation(Perturbation):
 def _losses(
     network: Network, objective: Objective, batch: Batch, clean: Activity, xi: Mapping[str, Array]
 ) -> tuple[Callable[[float], Array], Callable[[], Array]]:
-    """Share in the batch's loss of each example, under the noise times an amplitude and without."""
+    """Loss of each example under the noise times an amplitude, and without it."""
 
     def losses(amplitude: float) -> Array:
         passed = network.forward(batch.inputs, drive_noise=xi, amplitude=amplitude, clean=clean)
-        return objective.batch_losses(passed.output, batch) / batch.size
+        return objective.batch_losses(passed.output, batch)
 
-    return losses, lambda: objective.batch_losses(clean.output, batch) / batch.size
+    return losses, lambda: objective.batch_losses(clean.output, batch)
