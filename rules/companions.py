@@ -195,7 +195,7 @@ def floors(
 
 def rounding_of_slope(network: Network, square: float) -> float:
     """Square of the rounding of a slope of this mean square, in order of magnitude."""
-    return (8 * unit_roundoff(network)) ** 2 * square
+    return (8 * network.precision) ** 2 * square
 
 
 def rounding_of_loss(
@@ -205,9 +205,4 @@ def rounding_of_loss(
     error = objective.batch_error(clean.output, batch)
     output = float(np.abs(error * clean.output).sum(dtype=np.float64))
     loss = abs(float(objective.batch_loss(clean.output, batch)))
-    return (unit_roundoff(network) * (loss + output)) ** 2
-
-
-def unit_roundoff(network: Network) -> float:
-    """Largest relative error of a rounded number."""
-    return float(np.finfo(network.dtype).eps) / 2
+    return (network.precision * (loss + output)) ** 2

@@ -479,6 +479,15 @@ class TestRounding:
             assert bias < floor
             assert floors[1][n] < 1e-16 * floor  # eps^2 of the types
 
+    def test_a_fixed_point_is_as_precise_as_it_settles(self):
+        """Activity is known to 1e-13: divided by 1e-6, that tells no squared bias below 1e-14."""
+        network = bench.make("architecture", "hopfield", sizes=(6, 5, 3), seed=0)
+        for sigma, told in ((1e-3, True), (1e-6, False)):
+            rule = bench.make("rule", "weight_perturbation", sigma=sigma)
+            found = bench.measure(rule, network, CROSS_ENTROPY, batch_for(network, 32), 640)
+            row = self.bias(found)
+            assert (row["low"] > 0) == ("rounding" not in row["flag"]) == told
+
     def test_intervals_are_widened_by_what_rounding_may_do(self):
         """|beta + r|^2 is within (|beta| + |r|)^2."""
         for size, error in ((1.0, 0.1), (1e-4, 0.1), (0.0, 1e-3)):
