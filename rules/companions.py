@@ -22,11 +22,6 @@ PROBES = 32
 """Draws, apart from those of any measurement, that tell how far noise moves the drives."""
 
 
-def nothing(xi: Arrays) -> Array:
-    """What an estimate has besides its derivative along the noise, if that is all it has."""
-    return np.zeros(())
-
-
 def along_gradient(
     network: Network,
     objective: Objective,
@@ -35,7 +30,7 @@ def along_gradient(
     law: str,
     excess: float,
     sigma: float | None = None,
-    even: Callable[[Arrays], Array] = nothing,
+    even: Callable[[Arrays], Array] | None = None,
 ) -> Companion:
     """``(g . xi) xi`` for noise on the weights, whose mean is g.
 
@@ -46,7 +41,8 @@ def along_gradient(
     sigma
         What differences of losses are divided by; None for a rule that takes none.
     even
-        Even function of the noise, added to ``g . xi``: times the noise its mean is 0.
+        What the change of the loss has of the noise and of its opposite alike, which times the
+        noise is odd; None for a rule whose changes have nothing of it.
     """
     double, wide, passed = in_double(network, batch, clean)
     known = weight_law(double, objective, wide, passed, excess)
@@ -55,14 +51,20 @@ def along_gradient(
     def estimate(noise: Noise) -> Estimates:
         xi = noise.parameters(network.parameters, law)
         slope = sum(drawn.reshape(len(drawn), -1) @ exact[n].reshape(-1) for n, drawn in xi.items())
-        slope = slope + even(xi)
-        return {name: Directional(slope, drawn) for name, drawn in xi.items()}
+        return {name: Directional(np.asarray(slope), drawn) for name, drawn in xi.items()}
+
+    def odd(noise: Noise) -> Estimates:
+        assert even is not None
+        xi = noise.parameters(network.parameters, law)
+        same = even(xi)
+        return {name: Directional(same, drawn) for name, drawn in xi.items()}
 
     total = sum(float((g**2).sum()) for g in exact.values())
     square = rounding_of_slope(network, total)
     if sigma is not None:
         square += rounding_of_loss(network, objective, batch, clean) / sigma**2
-    return Companion(estimate, exact, known.variance, dict.fromkeys(exact, square))
+    floor = dict.fromkeys(exact, square)
+    return Companion(estimate, exact, known.variance, floor, None if even is None else odd)
 
 
 def along_signals(
@@ -73,7 +75,7 @@ def along_signals(
     law: str,
     variance: dict[str, float] | None,
     sigma: float | None = None,
-    even: Callable[[Arrays], Array] = nothing,
+    even: Callable[[Arrays], Array] | None = None,
 ) -> Companion:
     """``(delta_b . xi_b) xi_l`` times presynaptic activity, whose mean is that of delta itself.
 
@@ -84,12 +86,18 @@ def along_signals(
 
     def estimate(noise: Noise) -> Estimates:
         xi = noise.examples(clean.drive, law)
-        slope = along(signals, xi, batch.size) + even(xi)
+        slope = along(signals, xi, batch.size)
         return outers(network, clean, {name: scaled(slope, drawn) for name, drawn in xi.items()})
+
+    def odd(noise: Noise) -> Estimates:
+        assert even is not None
+        xi = noise.examples(clean.drive, law)
+        same = even(xi)
+        return outers(network, clean, {name: scaled(same, drawn) for name, drawn in xi.items()})
 
     mean = in_float64(form(network, outers(network, clean, signals)))
     floor = floors(network, objective, batch, clean, signals, sigma)
-    return Companion(estimate, mean, variance, floor)
+    return Companion(estimate, mean, variance, floor, None if even is None else odd)
 
 
 def along_moved(

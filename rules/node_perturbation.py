@@ -96,9 +96,11 @@ class NodePerturbation(Perturbation):
             return self.evenly(*_losses(network, objective, batch, clean, xi)) / batch.size
 
         known = self.closed_form(network, objective, batch, clean, self.randomness())
-        variance = known.variance if known is not None and self.antithetic else None
         return along_signals(
-            network, objective, batch, clean, self.noise, variance, self.sigma, even
+            *(network, objective, batch, clean, self.noise),
+            None if known is None else known.variance,
+            self.sigma,
+            None if self.antithetic else even,
         )
 
     def theory(self) -> tuple[Claim, ...]:

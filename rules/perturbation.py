@@ -73,9 +73,7 @@ class Perturbation(Rule):
         return (loss(self.sigma) - undisturbed()) / self.sigma
 
     def evenly(self, loss: Callable[[float], Array], undisturbed: Callable[[], Array]) -> Array:
-        """What :meth:`slope` has of the noise and of its opposite alike, and so on average not."""
-        if self.antithetic:
-            return np.zeros(())
+        """What :meth:`slope` has of the noise and of its opposite alike, one-sided."""
         return (loss(self.sigma) + loss(-self.sigma) - 2 * undisturbed()) / (2 * self.sigma)
 
     def limits(

@@ -176,12 +176,16 @@ class Companion:
         shared; None where it is not known.
     floor
         Squared bias per parameter that rounding of the rule's estimate may make.
+    odd
+        Estimates to be subtracted besides, which change their sign with the noise: their mean is 0,
+        and they do not go with those of ``estimate``, which do not change it.
     """
 
     estimate: Callable[[Noise], Estimates]
     mean: dict[str, Array]
     variance: dict[str, float] | None = None
     floor: Mapping[str, float] = field(default_factory=dict)
+    odd: Callable[[Noise], Estimates] | None = None
 
 
 class Rule(metaclass=PlainOptions):

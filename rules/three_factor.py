@@ -168,15 +168,20 @@ class ThreeFactor(Rule):
             )
             return self._scalars(objective, batch, noisy, clean, state)
 
+        def traced(scalars: Array, xi: Mapping[str, Array]) -> Estimates:
+            rows = self._traced(network, batch, scalars)
+            return outers(network, clean, {name: rows * drawn for name, drawn in xi.items()})
+
         def estimate(noise: Noise) -> Estimates:
-            xi = noise.examples(clean.drive, self.noise)
-            even = (scalar(xi, self.sigma) + scalar(xi, -self.sigma)) / (2 * self.sigma)
-            xi = in_float64(xi)
+            xi = in_float64(noise.examples(clean.drive, self.noise))
             change = (error * double.tangent(passed, drive=xi).output).sum(axis=-1)
             # The error is that of the batch's mean.
-            slopes = batch.size * change.reshape(even.shape)
-            rows = self._traced(network, batch, even + slopes)
-            return outers(network, clean, {name: rows * drawn for name, drawn in xi.items()})
+            return traced(batch.size * change.reshape(len(change), -1, batch.size), xi)
+
+        def odd(noise: Noise) -> Estimates:
+            xi = noise.examples(clean.drive, self.noise)
+            even = scalar(xi, self.sigma) + scalar(xi, -self.sigma)
+            return traced(even / (2 * self.sigma), xi)
 
         if network.dynamics == "recurrent":
             signals = self._own(self._due(double, wide, passed, error))
@@ -184,7 +189,9 @@ class ThreeFactor(Rule):
             signals = double.credit(passed, {double.output.name: error})
         mean = in_float64(form(network, outers(network, clean, signals)))
         floor = floors(network, objective, batch, clean, signals, self.sigma)
-        return Companion(estimate, mean, floor=floor)
+        plain = replace(self, baseline="clean")
+        known = plain.closed_form(network, objective, batch, clean, self.randomness())
+        return Companion(estimate, mean, None if known is None else known.variance, floor, odd)
 
     def _traced(self, network: Network, batch: Batch, scalar: Array) -> Array:
         """What the noise of every row is multiplied by, ``(..., T B, 1)``, once scalars arrived."""

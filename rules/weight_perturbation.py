@@ -1,7 +1,7 @@
 """Weight perturbation: noise on every weight, correlated with the loss."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -85,10 +85,10 @@ class WeightPerturbation(Perturbation):
         def even(xi: Mapping[str, Array]) -> Array:
             return self.evenly(*_losses(network, objective, batch, clean, xi))
 
-        found = along_gradient(
-            network, objective, batch, clean, self.noise, self.excess, self.sigma, even
+        return along_gradient(
+            *(network, objective, batch, clean, self.noise, self.excess, self.sigma),
+            None if self.antithetic else even,
         )
-        return found if self.antithetic else replace(found, variance=None)
 
     def theory(self) -> tuple[Claim, ...]:
         def expected(at: Situation) -> dict[str, Array]:

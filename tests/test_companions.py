@@ -72,6 +72,14 @@ def companion_at(rule, network, objective, batch, state=None):
     return rule.companion(network, objective, batch, clean, state), noise, clean
 
 
+def subtracted(companion, network, draws):
+    """What is subtracted from the estimates, the odd part too, ``(S, *shape)`` per parameter."""
+    found = form(network, companion.estimate(draws))
+    if companion.odd is None:
+        return found
+    return {name: found[name] + one for name, one in form(network, companion.odd(draws)).items()}
+
+
 def assert_twin(found, twins):
     for name, array in found.items():
         for one, twin in zip(array, twins, strict=True):
@@ -104,8 +112,8 @@ class TestTwins:
             )
             for k in range(3)
         ]
-        assert_twin(form(network, companion.estimate(draws)), twins)
-        assert (companion.variance is None) == (not antithetic)
+        assert_twin(subtracted(companion, network, draws), twins)
+        assert (companion.odd is None) == antithetic
 
     @NOISES
     @SIDES
@@ -124,8 +132,8 @@ class TestTwins:
             )
             for k in range(3)
         ]
-        assert_twin(form(network, companion.estimate(draws)), twins)
-        assert (companion.variance is None) == (not antithetic)
+        assert_twin(subtracted(companion, network, draws), twins)
+        assert (companion.odd is None) == antithetic
 
     @NOISES
     @pytest.mark.parametrize("sizes", [(6, 7, 5, 3), (6, 4)])
@@ -153,7 +161,7 @@ class TestTwins:
             )
             for k in range(3)
         ]
-        assert_twin(form(network, companion.estimate(draws)), twins)
+        assert_twin(subtracted(companion, network, draws), twins)
 
     @pytest.mark.parametrize("perturbing", ["weights", "activity"])
     def test_forward_gradient_has_itself(self, perturbing):
@@ -185,7 +193,7 @@ class TestTwins:
             )
             for k in range(3)
         ]
-        assert_twin(form(network, companion.estimate(draws)), twins)
+        assert_twin(subtracted(companion, network, draws), twins)
 
     @pytest.mark.parametrize(
         ("name", "options"),
@@ -219,7 +227,7 @@ class TestTwins:
                     one = naive_companions.straight_in_time(*given, leak, "tanh", whole)
                 total = [t + part / batch.size for t, part in zip(total, one, strict=True)]
             twins.append(dict(zip(names, total, strict=True)))
-        assert_twin(form(network, companion.estimate(draws)), twins)
+        assert_twin(subtracted(companion, network, draws), twins)
 
 
 RULES = [
@@ -249,6 +257,9 @@ def agree(rule, network, objective, batch, samples=200, seed=3, state=None, dtyp
     companion = companion_of(setting, WITHIN)
     noise = Noise(seed, np.arange(samples), batch.keys, setting.network.dtype)
     beside = rows(form(setting.network, companion.estimate(noise)), samples)
+    odd = {name: np.zeros_like(array) for name, array in beside.items()}
+    if companion.odd is not None:
+        odd = rows(form(setting.network, companion.odd(noise)), samples)
     draws = rows(
         bench.estimates(rule, network, objective, batch, samples, seed, **options), samples
     )
@@ -262,6 +273,8 @@ def agree(rule, network, objective, batch, samples=200, seed=3, state=None, dtyp
     for part, names in slices.items():
         e = np.concatenate([draws[n] - np.ravel(extra.get(n, 0.0)) - beside[n] for n in names], 1)
         c = np.concatenate([beside[n] for n in names], axis=1)
+        h = np.concatenate([odd[n] for n in names], axis=1)
+        e = e - h
         m = np.concatenate([mean[n] for n in names])
         own = np.concatenate([g[n] for n in names])
         added = np.concatenate(
@@ -269,11 +282,12 @@ def agree(rule, network, objective, batch, samples=200, seed=3, state=None, dtyp
         )
         exact = None if companion.variance is None else sum(known[n] for n in names)
 
-        def variance(keep, e=e, c=c, m=m, exact=exact):
-            one, two = e[keep], c[keep]
+        def variance(keep, e=e, c=c, h=h, m=m, exact=exact):
+            one, two, three = e[keep], c[keep], h[keep]
             of_it = two.var(axis=0, ddof=1).sum() if exact is None else exact
-            shared = 2 * (one * (two - m)).sum() / len(one)
-            return of_it + one.var(axis=0, ddof=1).sum() + shared
+            # Of the odd part, which does not go with the companion, the mean is 0.
+            shared = 2 * (one * (two - m)).sum() + (three * (three + 2 * one)).sum()
+            return of_it + one.var(axis=0, ddof=1).sum() + shared / len(one)
 
         parts[part] = (e + m + added, own, variance)
     twins = {name: naive.measured(*part[:2], group, part[2]) for name, part in parts.items()}
@@ -336,7 +350,8 @@ class TestMeasurement:
     def test_extreme_numbers_have_a_unit_of_their_own(self):
         """Losses of 1e-240 and 1e120 times their size give what those of size 1 give.
 
-        One-sided, where the variance of the companion is never known: its law squares.
+        Of examples that share their noise, where the variance of the companion is never known: its
+        law squares.
         """
 
         @dataclass(frozen=True)
@@ -351,7 +366,7 @@ class TestMeasurement:
 
         network = mlp()
         rule = bench.make("rule", "node_perturbation", sigma=0.3, antithetic=False)
-        batch = batch_for(network)
+        batch = batch_for(network, keys=[3, 3, 5, 5, 8])
         plain, tiny, huge = (
             bench.measure(rule, network, Scaled(times), batch, samples=96)
             for times in (1.0, 2.0**-800, 2.0**400)
@@ -393,6 +408,25 @@ class TestMeasurement:
             for count in (1, 2)
         )
         assert one.frame.equals(two.frame)
+
+    @pytest.mark.parametrize("name", ["weight_perturbation", "node_perturbation"])
+    def test_one_sided_noise_has_the_bias_of_both_sides(self, name):
+        """What it has besides is odd: no bias, and a variance that grows as sigma^2."""
+        network = mlp()
+        batch, added = batch_for(network), []
+        for sigma in (0.03, 0.003):
+            both, alone = (
+                bench.measure(
+                    bench.make("rule", name, sigma=sigma, antithetic=antithetic),
+                    *(network, CROSS_ENTROPY, batch, 320),
+                )
+                for antithetic in (True, False)
+            )
+            for quantity in ("bias_squared", "gain", "magnitude_bias"):
+                assert alone.value(quantity) == pytest.approx(both.value(quantity), rel=1e-7)
+            added.append(alone.value("variance") - both.value("variance"))
+        # On the same draws, so that only higher orders are apart.
+        assert added[0] / added[1] == pytest.approx(100, rel=0.1)
 
     def test_sampled_and_exact_do_not_use_it(self):
         network = mlp()
@@ -585,6 +619,12 @@ class Writes(Wrong):
         return replace(companion, estimate=estimate)
 
 
+class Skewed(Wrong):
+    def broken(self, companion, *given):
+        """A part that should change its sign with the noise, and does not."""
+        return replace(companion, odd=companion.estimate)
+
+
 class Together(Wrong):
     def broken(self, companion, network, *given):
         """A sample that depends on those drawn with it."""
@@ -613,6 +653,7 @@ class TestCheck:
             (Longer(), "its mean is not"),
             (Wider(), "its variance is not"),
             (Elsewhere(), "it does not go with the estimates"),
+            (Skewed(), "the mean of its odd part is not 0"),
             (Writes(), "one of the two is another without the other"),
             (Together(), "one of the two is another without the other"),
         ],

@@ -40,11 +40,12 @@ def check_companion(rule: Rule, case: Case) -> Outcome:
         return Outcome("companion", "not applicable", reason="the rule has no companion")
     given = lent(setting)
     before = {name: array.copy() for name, array in given.items()}
-    left, beside = zip(
+    left, beside, kept = zip(
         *(draw_pair(setting, index, companion) for index in range(DRAWS // BLOCK)), strict=True
     )
     companions, differences = _rows(setting, beside), _rows(setting, left)
-    estimates = {name: differences[name] + companions[name] for name in companions}
+    odd = {name: rows - differences[name] for name, rows in _rows(setting, kept).items()}
+    estimates = {name: differences[name] + odd[name] + companions[name] for name in companions}
     wrong = [f"it changes {name}" for name in differing(before, given)]
     numbers = np.array([21, 3, 9], np.int64)
     noise = Noise(setting.seed, numbers, setting.batch.keys, setting.network.dtype)
@@ -61,6 +62,11 @@ def check_companion(rule: Rule, case: Case) -> Outcome:
     if z > THRESHOLD:
         wrong.append("its mean is not the one it says")
     measured = [f"mean z {z:.1f}"]
+    if companion.odd is not None:
+        same = max(mean_z(rows, np.zeros(rows.shape[1])) for rows in odd.values())
+        measured.append(f"of its odd part {same:.1f}")
+        if same > THRESHOLD:
+            wrong.append("the mean of its odd part is not 0")
     if companion.variance is not None:
         spread = max(abs(variance_z(companions[n], v)[0]) for n, v in companion.variance.items())
         measured.append(f"variance z {spread:.1f}")

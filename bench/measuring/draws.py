@@ -154,16 +154,25 @@ def draw_block(setting: Setting, index: int, redraw: frozenset[str]) -> Estimate
     return {name: Dense(np.stack(arrays)) for name, arrays in formed.items()}
 
 
-def draw_pair(setting: Setting, index: int, companion: Companion) -> tuple[Estimates, Estimates]:
-    """Draw a block of samples as :func:`draw_block`, less their companions, and these.
+def draw_pair(
+    setting: Setting, index: int, companion: Companion
+) -> tuple[Estimates, Estimates, Estimates]:
+    """Draw a block of samples as :func:`draw_block`, less their companions.
 
-    What the objective asks of parameters alone is left out of both.
+    What the objective asks of parameters alone is left out.
+
+    Returns
+    -------
+    estimates, companions, kept
+        Without all of the companion, its estimates, and without these but with its odd part.
     """
     noise = Shared(setting.seed, _numbers(index), setting.batch.keys, setting.network.dtype)
     # The companion comes first: the rule may write to its noise.
     beside = _checked(setting, companion.estimate(noise), BLOCK)
+    odd = None if companion.odd is None else _checked(setting, companion.odd(noise), BLOCK)
     estimates = _checked(setting, _asked(setting, noise), BLOCK)
-    return difference(setting.network, estimates, beside), beside
+    kept = difference(setting.network, estimates, beside)
+    return kept if odd is None else difference(setting.network, kept, odd), beside, kept
 
 
 def sum_block(
@@ -172,8 +181,9 @@ def sum_block(
     """Draw a block, with its companions where these are subtracted, and sum ``valid`` samples."""
     if moments.companion is None:
         return moments.block(draw_block(setting, index, redraw), index, valid)
-    drawn, companions = draw_pair(setting, index, moments.companion)
-    return moments.block(drawn, index, valid, companions)
+    drawn, companions, kept = draw_pair(setting, index, moments.companion)
+    odd = moments.companion.odd is not None
+    return moments.block(drawn, index, valid, companions, kept if odd else None)
 
 
 def _numbers(index: int) -> Array:

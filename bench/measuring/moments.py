@@ -118,6 +118,12 @@ class Factors:
             products = coefficients[:valid] * by[:valid] * lengths
         return squares, cross, Total((self.projection.name,), total, False), products
 
+    def lengths(self, estimate: Estimate, valid: int) -> Array:
+        """``|estimate|^2`` of each sample, ``(valid,)``, formed."""
+        coefficients, directions = self._rows(estimate, valid)
+        squares = np.einsum("sp,sp->s", directions, directions, dtype=np.float64)
+        return np.asarray(coefficients[:valid] ** 2 * squares)
+
     def _rows(self, estimate: Estimate, valid: int) -> tuple[Array, Array]:
         """Samples ``coefficient_k * direction_k``, ``(S,)`` and ``(valid, P)``."""
         if isinstance(estimate, Directional):
@@ -276,7 +282,8 @@ class BlockSums:
     totals
         Sums of the deviations or of what makes them, projection by projection.
     products
-        Sums of the inner products with companions, ``(runs, projections)``; None without these.
+        Sums of the inner products with companions, ``(runs, projections)``, and of half of what the
+        odd part of these adds to ``|estimate|^2``; None without companions.
     beside
         Sums over the companions themselves, where their variance is not known.
     """
@@ -351,16 +358,19 @@ class Moments:
         index: int,
         valid: int,
         companions: Mapping[str, Estimate] | None = None,
+        kept: Mapping[str, Estimate] | None = None,
     ) -> BlockSums:
         """Sum the first ``valid`` samples of a block; the others are padding.
 
         The first block is to be the first: it chooses the units of all sums. Companions are those
-        that were subtracted from the estimates.
+        that were subtracted from the estimates; ``kept`` are estimates that still have their odd
+        part, if they have one.
         """
         if not self._measured:
             self._choose_units(estimates, valid)
         squares, cross = np.empty((2, valid, len(self.factors)))
         products = None if companions is None else np.empty((valid, len(self.factors)))
+        lengths = None if kept is None else np.empty((valid, len(self.factors)))
         totals = []
         shared: dict[int, tuple[Array, list[str]]] = {}
         alone = []
@@ -382,6 +392,10 @@ class Moments:
                     other = companions[listed[0]]
                     assert isinstance(other, Outer), "a difference of outer products is one of them"
                     together.products(post, other.post, products)
+                if kept is not None and lengths is not None:
+                    uncut = kept[listed[0]]
+                    assert isinstance(uncut, Outer), "a difference of outer products is one"
+                    together.products(uncut.post, uncut.post, lengths)
             else:
                 alone.extend(listed)
         for name in alone:
@@ -395,6 +409,12 @@ class Moments:
             totals.append(total)
             if products is not None:
                 products[:, place] = own
+            if kept is not None and lengths is not None:
+                uncut = factors.in_unit(kept[name]) if factors.exponent else kept[name]
+                lengths[:, place] = factors.lengths(uncut, valid)
+        if products is not None and lengths is not None:
+            # What the odd part adds to the variance.
+            products += (lengths - squares) / 2
         common = np.ldexp(cross, 2 * (self._exponents - self.exponent))
         crosses = np.concatenate([cross, common.sum(axis=1, keepdims=True)], axis=1) ** 2
         starts = np.arange(0, valid, RUN)

@@ -68,7 +68,7 @@ class GroupSums:
         The unit of length is ``2**exponent``: squares of numbers far from 1 would not be numbers.
     shared
         Where a companion c with the mean m was subtracted from the samples, and m added:
-        ``sum 2 (sample - c) . (c - m)``, ``(G,)``; None without one.
+        ``sum 2 (sample - c) . (c - m)``, and what an odd part adds, ``(G,)``; None without one.
     companion
         Variance of the companion, ``(1,)`` where it is known, or ``(1 + G,)``: from all groups, and
         with each left out; None without one.
