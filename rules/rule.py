@@ -35,6 +35,7 @@ FAMILIES = (
     "targets",
     "through time",
     "aims of a layer",
+    "controls",
     OTHERS,
 )
 """What rules can have in common, in the order of pictures and legends."""

@@ -298,6 +298,8 @@ def blurred(name: str, ends: Ends, error: float) -> tuple[Ends, bool]:
     ``absolute_bias_squared`` it is absolute.
     """
     size = abs(ends.value)
+    if not (error > 0 and np.isfinite(size)):
+        return ends, False
     more = {
         "bias_squared": error * (2 * np.sqrt(size) + error),
         "absolute_bias_squared": error * (2 * np.sqrt(size) + error),

@@ -13,6 +13,7 @@ from plausibench.bench.measuring.seed_intervals import (
     noisy,
 )
 from plausibench.bench.measuring.statistics import SAMPLED
+from plausibench.bench.training.nulls import NULL
 
 CELL = ("task", "architecture", "objective", "rule", "protocol", "step")
 """What tells one measured cell from another, the seed apart."""
@@ -132,7 +133,8 @@ def settings(cells: pd.DataFrame) -> pd.Series:
     Parameters
     ----------
     cells : DataFrame
-        Any table with the columns task, architecture, objective and rule.
+        Any table with the columns task, architecture, objective and rule. Nulls, which stand
+        beside the rules of a setting on networks of their own, make no setting.
 
     Returns
     -------
@@ -140,7 +142,8 @@ def settings(cells: pd.DataFrame) -> pd.Series:
         A text per row, with the index of ``cells``.
     """
     names = cells["task"].astype(object).copy()
-    pairs = cells[["task", "architecture", "objective", "rule"]].drop_duplicates()
+    rules = cells[cells["protocol"] != NULL] if "protocol" in cells else cells
+    pairs = rules[["task", "architecture", "objective", "rule"]].drop_duplicates()
     repeated = pairs.loc[pairs.duplicated(["task", "rule"]), "task"].unique()
     split = cells["task"].isin(repeated)
     names[split] = (

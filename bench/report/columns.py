@@ -30,6 +30,8 @@ QUANTITIES: Mapping[str, tuple[str, float | None]] = {
     "predicted_decrease": ("predicted decrease", MORE),
     "linear_decrease": ("linear decrease", None),
     "realised_decrease": ("realised decrease", MORE),
+    "above_readout_only": ("above readout only", MORE),
+    "above_linear": ("above linear", MORE),
     "forward_passes": ("cost (passes)", LESS),
     "state_size": ("state (numbers)", LESS),
 }
@@ -43,7 +45,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "budget": tuple(QUANTITIES)[9:15],
     "training": tuple(QUANTITIES)[15:19],
     "progress": tuple(QUANTITIES)[19:23],
-    "cost": tuple(QUANTITIES)[23:],
+    "null": tuple(QUANTITIES)[-4:-2],
+    "cost": tuple(QUANTITIES)[-2:],
 }
 MEASURED = ("conditional", "marginal", "closed_form", "marginal_closed_form")
 """Kinds with values for every parameter."""
@@ -122,6 +125,7 @@ DEFAULT = (
     "scale_free_bias",
     "progress",
     "test_accuracy",
+    "above_readout_only",
     "forward_passes",
     "redrawn",
     "samples",

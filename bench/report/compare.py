@@ -19,6 +19,7 @@ from plausibench.bench.report.aggregate import (
     settings,
 )
 from plausibench.bench.report.columns import COLUMNS, MEASURED, QUANTITIES, RELATIVE, Column
+from plausibench.bench.report.nulls import differences
 from plausibench.bench.report.render import Table
 from plausibench.kernels.errors import choose, counted, number
 
@@ -102,7 +103,11 @@ def compare(
     chosen = [COLUMNS[choose("columns", name, COLUMNS)] for name in columns or DEFAULT]
     known = [*first["projection"].unique(), *second["projection"].unique()]
     projection = choose("projection", projection, ["all", *dict.fromkeys(known)])
-    sides = [_chosen(frame, chosen, projection) for frame in (first, second)]
+    sides = [
+        _chosen(frame if above.empty else pd.concat([frame, above]), chosen, projection)
+        for frame in (first, second)
+        for above in [differences(frame)]
+    ]
     means = [_means(side) for side in sides]
     found = means[0].merge(means[1], on=VALUE, how="outer", suffixes=("_1", "_2"))
     found = found.merge(_changes(*sides), on=VALUE, how="left")

@@ -36,6 +36,7 @@ def test_finds_the_draws_that_are_found_in_this_process(found):
     assert set(found.frame["rule"]) == set(SPEC.rules) - {"feedback_alignment"}
 
 
+@pytest.mark.acceptance
 def test_is_the_same_in_processes(found, tmp_path):
     (other,) = run(PILOT, Options.to(SPEC, timed=False), tmp_path, executor=Processes(2))
     assert other.frame.equals(found.frame)

@@ -10,8 +10,18 @@ from typing import Any
 from plausibench.architectures.architecture import HIDDEN
 from plausibench.bench.components import registry
 from plausibench.bench.components.selectors import select
+from plausibench.bench.training.nulls import NULL
 from plausibench.bench.training.optimisers import OPTIMISERS
-from plausibench.kernels.errors import InputError, choose, integer, number, positive, refusal, sizes
+from plausibench.kernels.errors import (
+    InputError,
+    choose,
+    flag,
+    integer,
+    number,
+    positive,
+    refusal,
+    sizes,
+)
 from plausibench.kernels.streams import MOST_SEEDS
 
 PROTOCOLS = ("shared", "own")
@@ -77,6 +87,9 @@ class Spec:
         How the networks are trained; ``learning_rates`` overrides the rate for a rule.
     shared_learning_rate
         Rate of the backpropagation run whose weights are shared; 0 for that of ``backprop``.
+    nulls
+        Whether to train, beside the rules, what their accuracies are worth nothing without:
+        ``readout_only`` on the same networks, and a network without hidden layers.
     plugins
         Plug-in files to load first.
     components
@@ -123,6 +136,7 @@ class Spec:
     learning_rates: Mapping[str, float] = field(default_factory=dict)
     shared_learning_rate: float = 0.0
     weight_decay: float = 0.0
+    nulls: bool = True
     plugins: tuple[str, ...] = ()
     components: InitVar[bool] = True
 
@@ -153,6 +167,7 @@ class Spec:
         highest = max([self.learning_rate, shared, *self.learning_rates.values()])
         decay = number("weight_decay", self.weight_decay, least=0, below=1 / highest)
         self._set("weight_decay", decay)
+        flag("nulls", self.nulls)
         if isinstance(self.precision, bool) or self.precision != 0:
             self._set("precision", number("precision", self.precision, least=FINEST))
 
@@ -201,6 +216,8 @@ class Spec:
 
     def rate_for(self, trainer: str, protocol: str) -> float:
         """Learning rate of a trajectory, by the rule that trains and the protocol."""
+        if protocol == NULL:
+            return self.learning_rate
         shared = self.shared_learning_rate if protocol == "shared" else 0.0
         return shared or self.rate(trainer)
 
