@@ -307,3 +307,36 @@ class RunningStatistics:
         k = self.count
         variance = (self.squares - length / k) / (k - 1)
         return (length - self.squares) / (k * (k - 1)) / g2, variance / g2
+
+
+def realised_progress(draws, gradient, parameters, loss):
+    """Best step along the draws against the best along the gradient, by trying many steps."""
+    names = list(parameters)
+    count = len(draws[names[0]])
+
+    def decrease(direction, step):
+        moved = {name: parameters[name] - step * direction[name] for name in names}
+        return loss(parameters) - loss(moved)
+
+    def best(directions):
+        largest = -np.inf
+        for step in np.geomspace(0.05, 5.0, 401) / longest(directions):
+            total = 0.0
+            for direction in directions:
+                total += decrease(direction, step)
+            largest = max(largest, total / len(directions))
+        return largest
+
+    def longest(directions):
+        return max(np.sqrt(sum(np.sum(d[name] ** 2) for name in names)) for d in directions)
+
+    slopes = [sum(np.sum(draws[n][k] * gradient[n]) for n in names) for k in range(count)]
+    mean = sum(slopes) / count
+    if mean <= 0:
+        return 0.0
+    # The square of a mean of draws is too large by the variance of the mean.
+    excess = 0.0
+    if count > 1:
+        excess = sum((slope - mean) ** 2 for slope in slopes) / (count - 1) / count
+    directions = [{name: draws[name][k] for name in names} for k in range(count)]
+    return best(directions) * (mean**2 - excess) / mean**2 / best([gradient])

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -44,8 +44,9 @@ from plausibench.bench.measuring.statistics import (
     scale_free,
     unit,
 )
+from plausibench.bench.measuring.step import MOST, progress_rows
 from plausibench.kernels.cores import cores
-from plausibench.kernels.errors import InputError, choose, integer, refusal
+from plausibench.kernels.errors import InputError, choose, flag, integer, refusal
 from plausibench.kernels.plain import plain
 from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
@@ -103,8 +104,9 @@ class Measurement:
 
     def value(self, quantity: str, projection: str = "all") -> float:
         """Value of one quantity."""
-        choose("quantity", quantity, QUANTITIES)
-        choose("projection", projection, ["all", *self.reference])
+        choose("quantity", quantity, dict.fromkeys(row["quantity"] for row in self.rows))
+        of = [row["projection"] for row in self.rows if row["quantity"] == quantity]
+        choose("projection", projection, of)
         return next(
             float(row["value"])
             for row in self.rows
@@ -126,6 +128,7 @@ def measure(
     method: str = "auto",
     reference: str = "own",
     threads: int | None = None,
+    realised: bool = False,
 ) -> Measurement:
     """Measure bias and variance of a rule's gradient estimate, with 95 % intervals.
 
@@ -156,6 +159,10 @@ def measure(
     threads
         Threads over blocks of samples, by default one a core; the result has the same bits
         with any number.
+    realised
+        Whether to take steps along up to 64 of the draws, too: rows of ``realised_progress`` and
+        ``predicted_progress`` of the whole network, as :func:`progress` makes them. It costs about
+        fifteen passes for each of the draws.
 
     Returns
     -------
@@ -171,6 +178,7 @@ def measure(
     """
     samples = integer("samples", samples, least=1)
     threads = cores() if threads is None else integer("threads", threads, least=1)
+    realised = flag("realised", realised)
     seed = integer("seed", seed)
     method = choose("method", method, METHODS)
     dtype = choose("dtype", dtype, ("float64", "float32"))
@@ -183,6 +191,7 @@ def measure(
             "redrawn": "+".join(sorted(rule.randomness() & sources)) or "nothing",
             "reference": name,
         }
+        steps = _steps(setting, samples) if realised else []
         answer = None
         if method != "sampled":
             answer = exact(setting, sources)
@@ -198,14 +207,30 @@ def measure(
         blurred = is_blurred(rule, setting.network, objective.data, setting.batch, setting.clean)
         flags = ["rounding"] if blurred else []
         if answer is not None:
-            return from_exact(answer, g, about, flags)
+            return _with(steps, from_exact(answer, g, about, flags))
         if method == "auto":
             moments = sums_of(setting, g, sources)
         else:
             moments = Moments(setting.network, setting.clean, g)
         for block in _blocks(setting, moments, samples, sources, threads):
             moments.add(block)
-        return from_moments(moments, g, samples, about, flags)
+        return _with(steps, from_moments(moments, g, samples, about, flags))
+
+
+def _steps(setting: Setting, samples: int) -> list[dict[str, Any]]:
+    """Rows of the two quantities of steps that are relative to the gradient's."""
+    parts = (setting.rule, setting.network, setting.objective, setting.batch)
+    drawn = min(max(samples, 2), MOST)
+    rows = progress_rows(*parts, drawn, setting.seed, state=setting.state)
+    return [
+        {"projection": "all", **row, "effective_dimension": float("nan")}
+        for row in rows
+        if row["quantity"] in ("realised_progress", "predicted_progress")
+    ]
+
+
+def _with(rows: list[dict[str, Any]], measured: Measurement) -> Measurement:
+    return replace(measured, rows=[*measured.rows, *rows])
 
 
 def estimates(

@@ -125,7 +125,7 @@ def _plane(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
     rows = pd.concat(parts, ignore_index=True)
     if rows.empty:
         return None
-    rows = thinned(_with_progress(rows, own))
+    rows = thinned(_with_progress(rows, own, values))
     rows["feedback"] = rows["kind"].map({"conditional": "held", "marginal": "redrawn"})
     fields = ("axis", "task", "architecture", "objective", "protocol")
     choices = [*_choices(rows, "plane", fields), _checkpoint(rows, "plane")]
@@ -142,6 +142,7 @@ def _plane(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
             ("x_said", "bias²"),
             ("y_said", "variance"),
             ("progress", "progress ρ²"),
+            ("realised", "realised progress"),
             ("feedback", "feedback"),
             ("redrawn", "redrawn"),
             ("samples", "draws"),
@@ -177,16 +178,21 @@ def _plane(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
         "hover over a mark for its numbers.",
         _specification(chart),
         rows,
-        [*CELL, "axis", "about", "feedback", "progress", "redrawn", "samples", "reference"],
+        [
+            *(*CELL, "axis", "about", "feedback", "progress", "realised"),
+            *("redrawn", "samples", "reference"),
+        ],
     )
 
 
 def _training(values: pd.DataFrame, looks: dict[str, Style], courses: pd.DataFrame) -> Chart | None:
     wanted = ["test_accuracy", "test_loss", "train_loss", "alignment"]
     measured = ["bias_squared", "variance", "direction_bias", "scale_free_bias", "progress"]
+    stepped = ["realised_progress", "realised_progress_training"]
     rows = values[
         ((values["kind"] == "training") & values["quantity"].isin(wanted))
         | ((values["kind"] == "conditional") & values["quantity"].isin(measured))
+        | ((values["kind"] == "progress") & values["quantity"].isin(stepped))
         | (values["kind"] == "null")
     ].assign(null=False)
     rows = rows if courses.empty else pd.concat([rows, courses], ignore_index=True)
@@ -195,7 +201,7 @@ def _training(values: pd.DataFrame, looks: dict[str, Style], courses: pd.DataFra
         return None
     rows = thinned(rows)
     wanted[1:1] = nulls.ABOVE.values()
-    order = [name for name in (*wanted, *measured) if (rows["quantity"] == name).any()]
+    order = [name for name in (*wanted, *measured, *stepped) if (rows["quantity"] == name).any()]
     rows["shown"] = rows["quantity"].map(lambda name: QUANTITIES[name][0])
     names = [QUANTITIES[name][0] for name in order]
     fields = ("task", "architecture", "objective", "protocol")
@@ -385,11 +391,16 @@ def _short(value: float) -> float | None:
     return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
 
 
-def _with_progress(rows: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
-    keys = [*CELL, "rule", "kind"]
-    said = own[own["quantity"] == "progress"][[*keys, "said"]]
-    joined = rows.merge(said.rename(columns={"said": "progress"}), on=keys, how="left")
-    return joined.fillna({"progress": "–"})
+def _with_progress(rows: pd.DataFrame, own: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
+    """Rows with what is said of progress, which steps realise with the feedback held."""
+    keys = [*CELL, "rule"]
+    said = own[own["quantity"] == "progress"][[*keys, "kind", "said"]]
+    rows = rows.merge(said.rename(columns={"said": "progress"}), on=[*keys, "kind"], how="left")
+    steps = values[(values["kind"] == "progress") & (values["quantity"] == "realised_progress")]
+    steps = steps[[*keys, "said"]].assign(kind="conditional").rename(columns={"said": "realised"})
+    return rows.merge(steps, on=[*keys, "kind"], how="left").fillna(
+        {"progress": "–", "realised": "–"}
+    )
 
 
 def _placed(rows: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -68,7 +68,7 @@ def test_minus_the_gradient_makes_no_progress(noise):
             assert tuple(rows.loc[quantity, ["value", "low", "high"]]) == (expected,) * 3
         assert rows.loc["gain", "value"] == pytest.approx(-1, abs=0.1)
     rows = {row["quantity"]: row for row in progress_rows(Ascent(noise), *cell())}
-    for quantity in ("best_step", "predicted_decrease", "realised_decrease"):
+    for quantity in ("best_step", "predicted_progress", "realised_progress", "realised_decrease"):
         assert rows[quantity]["value"] == 0
 
 
@@ -192,17 +192,15 @@ class TestProgress:
         assert abs(realised.mean() - expected) < 4 * error
 
         found = self.found(self.wp, samples=64)
-        for name, value in (("best_step", best), ("predicted_decrease", expected)):
+        share = expected / ((g @ g) ** 2 / (2 * g @ h @ g))
+        for name, value in (("best_step", best), ("predicted_progress", share)):
             row = found.loc[name]
             error = standard_error(row["low"], row["high"], 64)
             assert abs(row["value"] - value) < 4 * error, name
             assert error < 0.5 * value
         # On a quadratic the prediction from the draws is what the draws give.
-        assert found["value"]["realised_decrease"] == pytest.approx(
-            found["value"]["predicted_decrease"], rel=1e-6
-        )
-        assert found["value"]["linear_decrease"] == pytest.approx(
-            2 * found["value"]["predicted_decrease"], rel=1e-12
+        assert found["value"]["realised_progress"] == pytest.approx(
+            found["value"]["predicted_progress"], rel=1e-6
         )
         assert set(found["method"]) == {"sampled"}
         assert set(found["redrawn"]) == {"rule"}
@@ -213,9 +211,9 @@ class TestProgress:
         found = self.found(BACKPROP)
         best, decreased = g @ g / (g @ h @ g), (g @ g) ** 2 / (2 * g @ h @ g)
         assert found["value"]["best_step"] == pytest.approx(best, rel=1e-6)
-        assert found["value"]["predicted_decrease"] == pytest.approx(decreased, rel=1e-6)
+        assert found["value"]["predicted_progress"] == 1
+        assert found["value"]["realised_progress"] == 1
         assert found["value"]["realised_decrease"] == pytest.approx(decreased, rel=1e-6)
-        assert found["value"]["linear_decrease"] == pytest.approx(2 * decreased, rel=1e-6)
         np.testing.assert_array_equal(found["low"], found["value"])
         np.testing.assert_array_equal(found["high"], found["value"])
         assert set(found["method"]) == {"exact"}
@@ -233,10 +231,12 @@ class TestProgress:
         network = bench.make("architecture", "mlp", sizes=[64, 4, 10])
         batch = task.batch(8)
         found = bench.progress(rule, network, CROSS_ENTROPY, batch).set_index("quantity")["value"]
-        g = flat(bench.gradient(network, CROSS_ENTROPY, batch))
-        assert found["predicted_decrease"] == pytest.approx(
-            0.5 * found["best_step"] * (g @ g), rel=1e-10
-        )
+        setting = prepare(rule, network, CROSS_ENTROPY, batch, None, 0)
+        g = {name: a[None] for name, a in bench.gradient(network, CROSS_ENTROPY, batch).items()}
+        along_g = curvature(setting, g)[0]
+        along = curvature(setting, bench.estimates(rule, network, CROSS_ENTROPY, batch, 64))
+        # Its mean is the gradient, so that slopes are alike and only curvatures are drawn.
+        assert found["predicted_progress"] == pytest.approx(along_g / along.mean(), rel=1e-10)
 
     def test_deviation_from_first_order_shrinks_with_slope_one(self, record_figure):
         rule, network = bench.make("rule", "node_perturbation"), mlp(6, 6)

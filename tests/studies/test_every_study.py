@@ -28,6 +28,10 @@ SMALLEST = {
     "brain_set": ["--rules", "backprop", "--checkpoints", "2", "--seeds", "2"],
     "gradient_fields": ["--rules", "oja", "--seeds", "2"],
     "improvement": ["--rules", "backprop", "--samples", "10", "--seeds", "2"],
+    "metric": [
+        *("--rules", "backprop", "--set", "task=digits", "--hidden", "4", "--set", "steps=2"),
+        *("--checkpoints", "1", "--set", "draws=2", "--seeds", "2"),
+    ],
     "tags": [
         *("--rules", "reinforce", "--rules", "attention_gated"),
         *("--samples", "20", "--seeds", "2"),

@@ -83,6 +83,9 @@ class Spec:
         Draws for the averaging curve.
     batch_size
         Examples in the batch at which bias and variance are measured.
+    training_set
+        Whether the realised progress is measured on the training set too, which takes about a
+        second for each checkpoint of a noisy rule.
     training_batch_size, optimiser, learning_rate, learning_rates, weight_decay
         How the networks are trained; ``learning_rates`` overrides the rate for a rule.
     shared_learning_rate
@@ -130,6 +133,7 @@ class Spec:
     marginal_samples: int = 200
     averaging_samples: int = 512
     batch_size: int = 32
+    training_set: bool = False
     training_batch_size: int = 32
     optimiser: str = "sgd"
     learning_rate: float = 0.1
@@ -160,6 +164,7 @@ class Spec:
             most = MOST_SEEDS if name == "seeds" else None
             self._set(name, integer(name, getattr(self, name), least=1, most=most))
         self._set("seed", integer("seed", self.seed, least=0))
+        self._set("training_set", flag("training_set", self.training_set))
         choose("optimiser", self.optimiser, OPTIMISERS)
         self._set("learning_rate", positive("learning_rate", self.learning_rate))
         shared = number("shared_learning_rate", self.shared_learning_rate, least=0)
