@@ -48,16 +48,15 @@ def situation(selector, network, objective, seed=0):
 
 
 def errors(at, expected):
-    """Relative error of each parameter's array, and that of the whole net."""
+    """Largest relative error of a parameter's array, and that of the whole; absolute beside 0."""
     drawn, wanted = at.draws(), expected(at)
     parts = {
         name: (np.linalg.norm(drawn[name][0] - goal), np.linalg.norm(goal))
         for name, goal in wanted.items()
     }
-    whole = np.hypot.reduce([p[0] for p in parts.values()]) / np.hypot.reduce(
-        [p[1] for p in parts.values()]
-    )
-    return max(apart / length for apart, length in parts.values()), whole
+    apart, length = (np.hypot.reduce(part) for part in zip(*parts.values(), strict=True))
+    worst = max(far / (size or 1.0) for far, size in parts.values())
+    return worst, apart / (length or 1.0)
 
 
 shapes = st.lists(st.integers(1, 6), min_size=2, max_size=4)

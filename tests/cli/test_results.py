@@ -22,8 +22,11 @@ from plausibench.bench.running.store import Run, signed
 from plausibench.bench.studies.benchmark.spec import Spec
 from plausibench.bench.studies.benchmark.units import units
 from plausibench.kernels.errors import InputError
-from sweeps import IDLE, TINY, run
+from sweeps import IDLE, run
+from sweeps import TINY as WITH_NULLS
 from toy_jobs import files
+
+TINY = WITH_NULLS.with_values(nulls=False)
 
 READERS = {
     "table": ["table", "RUN"],

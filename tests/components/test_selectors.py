@@ -154,7 +154,7 @@ def test_defaults_written_out_are_left_out():
     )
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def own_plugins(monkeypatch):
     """A registry without the plug-ins of other tests, and bytecode as it is kept by default."""
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
@@ -174,6 +174,7 @@ def plugin(tmp_path):
     return write
 
 
+@pytest.mark.usefixtures("own_plugins")
 class TestSelectors:
     @pytest.mark.parametrize(
         ("kind", "text", "canonical"),
@@ -260,6 +261,7 @@ class TestSelectors:
         assert select("rule", "my_rule[label=12]").make().label == "12"
 
 
+@pytest.mark.usefixtures("own_plugins")
 class TestRefusedSelectors:
     @pytest.mark.parametrize(
         ("kind", "text", "said"),
