@@ -39,9 +39,9 @@ READERS = {
 QUICK = ["table", "compare", "merge", "cite"]
 """Those that draw nothing."""
 ALL = [
-    pytest.param(name, marks=pytest.mark.acceptance if name == "plot" else ()) for name in READERS
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.acceptance) for name in READERS
 ]
-"""A report draws what ``plot`` draws."""
+"""What draws takes seconds: of hostile names a report is drawn always."""
 MARK = b"\xef\xbb\xbf"
 
 
@@ -131,8 +131,11 @@ class Mine(FeedbackAlignment):
     pass
 """
 
-    @pytest.mark.parametrize("there", [True, False])
-    def test_of_a_plug_in(self, there):
+    @pytest.mark.parametrize(
+        ("there", "readers"),
+        [(True, QUICK), (False, QUICK), pytest.param(True, READERS, marks=pytest.mark.acceptance)],
+    )
+    def test_of_a_plug_in(self, there, readers):
         Path("mine.py").write_text(f"{self.RULE}# {Path.cwd()}\n")
         spec = TINY.with_values(rules=("backprop", "mine"), plugins=("mine.py",), seeds=1)
         found = run(spec, "run")
@@ -142,7 +145,7 @@ class Mine(FeedbackAlignment):
         Path("mine.py").write_text(f"{self.RULE}# {Path.cwd()}, edited\n")
         if not there:
             os.unlink("mine.py")
-        for name in [*QUICK, "report"] if there else QUICK:
+        for name in readers:
             read(name, "run")
             shutil.rmtree("merged", ignore_errors=True)
         assert not Path("sprung").exists()
@@ -151,7 +154,9 @@ class Mine(FeedbackAlignment):
     def test_what_is_cited_is_what_the_components_say(self, whole):
         assert whole.sources["cites"] == cited(unit.identity() for unit in units(TINY))
 
-    @pytest.mark.parametrize("name", ALL)
+    @pytest.mark.parametrize(
+        "name", [*QUICK, "report", pytest.param("plot", marks=pytest.mark.acceptance)]
+    )
     def test_of_a_hostile_run(self, part, name):
         """Whatever names it holds, they stay names."""
         evil = "__import__('os').system('touch sprung')"
