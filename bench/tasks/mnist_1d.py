@@ -27,7 +27,7 @@ class Mnist1d(Task):
     both sets the numbers have mean 0 and variance 1. A linear readout gets about a third of them
     right, a network with hidden layers about twice as many, which tells learning rules apart
     better than images of digits do (Greydanus & Kobak 2024). The curve is also an image of one
-    row. Needs the package mnist1d, which ``plausibench[data]`` installs; nothing is downloaded.
+    row. The package mnist1d, which plausibench needs, makes it; nothing is downloaded.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def _made(seed: int) -> Any:
     except ImportError as error:
         raise InputError(
             "task: the curves of mnist_1d are made by mnist1d, which is not installed; pip install "
-            "'plausibench[data]'"
+            "mnist1d"
         ) from error
     asked = get_dataset_args()
     asked.seed = seed

@@ -23,6 +23,7 @@ from plausibench.bench.report.columns import FLAWS
 from plausibench.bench.report.curves import learning_curves
 from plausibench.bench.report.families import families, members
 from plausibench.bench.report.figures import pictures, save_all
+from plausibench.bench.report.overview import overview
 from plausibench.bench.report.plane import plane
 from plausibench.bench.report.scale import Scale
 from plausibench.kernels.errors import InputError
@@ -46,6 +47,7 @@ def drawn(run):
 def test_every_picture_of_a_run(drawn):
     names = [picture.name for picture in drawn]
     assert names == [
+        "overview",
         "plane",
         "plane-scale_free",
         "along_training",
@@ -61,7 +63,7 @@ def test_pictures_need_their_data(run):
     training = frame[frame["kind"] == "training"]
     assert [p.name for p in pictures(training, units)] == ["learning_curves"]
     assert pictures(training[training["protocol"] == "shared"], units) == []
-    for draw in (plane, along_training, variance_budget, averaging_curve):
+    for draw in (overview, plane, along_training, variance_budget, averaging_curve):
         with pytest.raises(InputError, match="holds no"):
             draw(training)
     with pytest.raises(InputError, match="holds no learning curve"):
@@ -84,7 +86,7 @@ def test_a_rule_looks_the_same_in_every_picture(drawn):
     assert sum(bool(legend) for legend in legends) == 5
     for legend in filter(None, legends):
         assert expected.items() <= legend.items()
-    budget = drawn[3].figure.axes[0]
+    budget = drawn[4].figure.axes[0]
     labels = [tick.get_text() for tick in budget.get_yticklabels()]
     marked = [line for line in budget.lines if line.get_marker() in list("*osv^DPpX")]
     assert len(marked) == len(RULES)
@@ -191,14 +193,14 @@ def texts_in(figure):
         for axes in figure.axes
         for text in (*axes.texts, axes._left_title, axes.xaxis.label, axes.yaxis.label)
     ]
-    loose = [text for part in figure.subfigs for text in part.texts]
+    loose = [text for part in (figure, *figure.subfigs) for text in part.texts]
     keys = [text for legend in figure.findobj(Legend) for text in legend.get_texts()]
     texts = (*ticks, *rest, *loose, *keys)
     drawn = [text for text in texts if text.get_visible() and text.get_text().strip()]
     return [(text, text.get_window_extent()) for text in drawn]
 
 
-@pytest.mark.parametrize("index", range(6))
+@pytest.mark.parametrize("index", range(7))
 def test_text_is_readable_and_does_not_overlap(drawn, index):
     figure = drawn[index].figure
     assert figure.get_figwidth() in (style.COLUMN, style.PAGE)
@@ -337,8 +339,7 @@ def texts_of(picture):
 
 def test_pictures_name_what_diverged(run, drawn):
     said = "Diverged: weight perturbation (own training, 2 of 5 seeds)."
-    assert said in texts_of(drawn[0])
-    assert said in texts_of(drawn[2])
+    assert all(said in texts_of(drawn[index]) for index in (0, 1, 3))
     assert "Diverged" not in texts_of(plane(*run, protocols=["shared"], steps=[0]))
     frame, units = run
     rest = frame[frame["rule"] != "weight_perturbation"]
@@ -388,9 +389,9 @@ def test_hostile_names_in_pictures(tmp_path):
     frame, units = generate(seeds=2, steps=(0,), protocols=("own",), rules=rules)
     found = pictures(frame, units)
     paths = [path for picture in found for path in picture.save(tmp_path, ["svg"])]
-    assert len(paths) == len(found) == 3
+    assert len(paths) == len(found) == 4
     assert {style.label(rule).replace("\\$", "$") for rule in rules} <= {
-        text.replace("\\$", "$") for text in looks_in(found[0].figure)
+        text.replace("\\$", "$") for text in looks_in(found[1].figure)
     }
     assert "$" in style.label("$a$")
 
@@ -427,7 +428,7 @@ def test_settings_get_files_of_their_own(few, tmp_path):
     with pytest.raises(InputError, match="several settings"):
         plane(both)
     paths = save_all(both, units, tmp_path, ["svg"])
-    assert len(set(paths)) == 4
+    assert len(set(paths)) == 1 + 4
     assert all(path.parent == tmp_path for path in paths)
 
 

@@ -91,9 +91,8 @@ def test_rules_are_sorted_by_what_they_gain(run):
     frame = frame.copy()
     order = list(RULES)[::-1]
     accurate = frame["quantity"] == "test_accuracy"
-    frame.loc[accurate, "value"] = [
-        0.9 - 0.05 * order.index(r) for r in frame.loc[accurate, "rule"]
-    ]
+    rules = frame.loc[accurate, "rule"]
+    frame.loc[accurate, "value"] = [0.9 - 0.05 * order.index(rule) for rule in rules]
     units = units.assign(status="done")
     frame = frame[frame["step"] < 1000]  # at which some have diverged
     figure = overview(with_nulls(frame), units).figure
@@ -125,8 +124,8 @@ def test_names_stay_in_the_panel_and_do_not_overlap(anchors):
 
 
 def test_a_name_far_from_its_point_is_joined_to_it():
-    crowd = [(100.0 + 3 * n, 75.0 + 2 * n) for n in range(6)]
-    placed = names.place(crowd, ["a long name"] * 6, (300.0, 200.0))
+    crowd = [(150.0 + n % 4, 100.0 + n // 4) for n in range(12)]
+    placed = names.place(crowd, ["a long name"] * 12, (300.0, 200.0))
     assert any(name.joined for name in placed)
     (alone,) = names.place([(100.0, 75.0)], ["name"], (200.0, 150.0))
     assert not alone.joined

@@ -120,7 +120,7 @@ class TestKeys:
 
 
 def test_the_default_benchmark_has_its_jobs():
-    """Nulls: readout only beside three networks and objectives, linear beside two objectives."""
+    """On two tasks: readout only beside three networks and objectives, linear beside two."""
     spec = default_spec()
-    assert len(jobs(spec)) == len(sweep.units(spec)) + 5 * spec.seeds
+    assert len(jobs(spec)) == len(sweep.units(spec)) + 2 * 5 * spec.seeds
     assert len(jobs(spec.with_values(nulls=False))) == len(sweep.units(spec))

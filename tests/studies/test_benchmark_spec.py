@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import fields
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -109,6 +110,9 @@ class TestSpec:
         [
             ({"rules": ["node_pertubation"]}, "did you mean 'node_perturbation'?"),
             ({"tasks": ["digit"]}, "did you mean 'digits'?"),
+            ({"settings_of": {"digit": {}}}, "did you mean 'digits'?"),
+            ({"settings_of": {"digits": {"optimizer": "adam"}}}, "did you mean 'optimiser'?"),
+            ({"settings_of": {"digits": {"optimiser": "adm"}}}, "settings_of[digits]: optimiser"),
             ({"rules": []}, "rules: the list is empty; allowed is a list such as ['backprop']"),
             ({"tasks": ()}, "tasks: the list is empty"),
             ({"protocols": []}, "protocols: the list is empty"),
@@ -182,3 +186,26 @@ class TestSpec:
     def test_documents_every_field(self):
         listed = {name.strip() for name in (Spec.__doc__ or "").replace("\n", ",").split(",")}
         assert {field.name for field in fields(Spec)} <= listed
+
+
+class TestSettingsOfATask:
+    OWN: ClassVar = {
+        "mnist_1d": {"hidden": (8,), "checkpoints": [0, 7], "learning_rates": {"backprop": 0.2}}
+    }
+
+    def test_stand_in_place_of_the_common_ones(self):
+        spec = Spec(tasks=["digits", "mnist_1d[seed=3]"], settings_of=self.OWN)
+        own = spec.on("mnist_1d[seed=3]")
+        assert (own.hidden, own.checkpoints, own.rate("backprop")) == ((8,), (0, 7), 0.2)
+        assert own.rate("hebb") == spec.rate("hebb")
+        assert spec.on("digits") == Spec(tasks=["digits", "mnist_1d[seed=3]"])
+
+    def test_give_way_to_what_is_said_for_all_tasks(self):
+        spec = Spec(tasks=["mnist_1d"], settings_of=self.OWN).with_values(checkpoints=(0, 2))
+        assert spec.on("mnist_1d").checkpoints == (0, 2)
+        assert spec.on("mnist_1d").hidden == (8,)
+
+    def test_round_trip(self, tmp_path):
+        spec = Spec(tasks=["mnist_1d"], settings_of=self.OWN)
+        spec.write(tmp_path / "spec.toml")
+        assert Spec.read(tmp_path / "spec.toml") == spec

@@ -132,7 +132,7 @@ class TestTheDefaultBenchmark:
     def test_is_what_it_was(self):
         assert read_spec(None, None, {}) == default_spec()
         spec = default_spec()
-        assert spec.tasks == ("digits",)
+        assert spec.tasks == ("digits", "mnist_1d")
         assert spec.architectures == ("mlp", "dendritic")
         assert spec.objectives == ("cross_entropy", "mean_squared_error")
         assert spec.hidden == (32, 32)

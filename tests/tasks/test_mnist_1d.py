@@ -56,7 +56,5 @@ class TestMnist1d:
 
     def test_says_what_to_install(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "mnist1d.data", None)
-        with pytest.raises(
-            InputError, match=r"^task: .*mnist1d.*pip install 'plausibench\[data\]'$"
-        ):
+        with pytest.raises(InputError, match=r"^task: .*mnist1d.*pip install mnist1d$"):
             Mnist1d(seed=6).load()
