@@ -63,6 +63,8 @@ SHORT = {
     "replicate": ["--dry-run"],  # recipes are run by tests of their own
 }
 """What makes a command short; studies are run whole by tests of their own."""
+CHEAP = {"steps=600": "steps=6"}
+"""What makes a snippet short."""
 PLACEHOLDERS = {"NAME", "study.toml"}
 """In place of a study."""
 STUDIES = set(names()) - {"benchmark"}
@@ -153,7 +155,10 @@ def run_python(block, monkeypatch):
         Path(block.title).write_text(block.text, encoding="utf-8")
     if "import torch" in block.text:
         pytest.importorskip("torch")
-    exec(compile(block.text, block.title or "snippet", "exec"), {"__name__": "snippet"})
+    text = block.text
+    for long, short in CHEAP.items():
+        text = text.replace(long, short)
+    exec(compile(text, block.title or "snippet", "exec"), {"__name__": "snippet"})
 
 
 def run_toml(block, monkeypatch):

@@ -9,6 +9,8 @@ from plausibench import bench
 from plausibench.bench.components import registry
 from plausibench.bench.components.selectors import select
 from plausibench.kernels.errors import InputError
+from plausibench.rules.backprop import Backprop
+from plausibench.rules.estimate import Dense
 
 torch = pytest.importorskip("torch")
 nn, functional = torch.nn, torch.nn.functional
@@ -215,6 +217,57 @@ def test_a_module_in_single_precision_gets_what_was_learned():
     assert weights.dtype == torch.float32
     np.testing.assert_allclose(weights, course.network.parameters["0.weight"], rtol=1e-6)
     assert np.abs(weights.numpy() - network.parameters["0.weight"]).max() > 1e-4
+
+
+class Smooth(nn.Module):
+    """A block of a residual network with saturating neurons."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x):
+        return torch.tanh(x + self.conv2(torch.tanh(self.conv1(x))))
+
+
+class LastLayer(Backprop):
+    """Backpropagation with all layers held but the last."""
+
+    def estimate(self, network, *rest):
+        held = {name: np.zeros(array.shape) for name, array in network.parameters.items()}
+        found = super().estimate(network, *rest)
+        last = list(held)[-2:]
+        return {name: found[name] if name in last else Dense(held[name]) for name in held}
+
+
+def test_a_residual_network_learns_by_feedback_alignment(record_figure):
+    """Hidden layers learn something: it beats the network whose last layer learns alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        first = [nn.Conv2d(1, 8, 3, padding=1), nn.Tanh(), Smooth(8), nn.AvgPool2d(2)]
+        last = [Smooth(8), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(32, 10)]
+        network = bench.from_torch(nn.Sequential(*first, *last), (1, 8, 8))
+    accuracy = {}
+    for rule in (bench.make("rule", "feedback_alignment"), LastLayer()):
+        course = bench.train(
+            rule,
+            bench.make("task", "digits"),
+            network,
+            GOAL,
+            steps=300,
+            optimiser="adam",
+            learning_rate=0.003,
+            evaluate_every=300,
+        )
+        end = course.frame.query("quantity == 'test_accuracy'")["value"].iloc[-1]
+        accuracy[type(rule).__name__] = end
+        record_figure(
+            f"test accuracy of a residual network on digits, {type(rule).__name__}",
+            f"{end:.2f}",
+            "feedback alignment 0.1 above the last layer alone",
+        )
+    assert accuracy["FeedbackAlignment"] > accuracy["LastLayer"] + 0.1
 
 
 def test_names_and_images_are_those_of_the_module():
