@@ -13,6 +13,7 @@ from plausibench import bench
 from plausibench.architectures.convolution import ChannelBias, ConvolutionalSynapse, Windows
 from plausibench.architectures.network import CONSTANT, INPUT, Population, Projection
 from plausibench.architectures.neurons import Pointwise
+from plausibench.architectures.permutation import permuted_network
 from plausibench.architectures.pooling import (
     AveragePool,
     PooledSynapse,
@@ -306,6 +307,8 @@ def test_a_chain_with_a_wire_is_no_chain():
         assert rule.refusal(shortcut, GOAL) is not None
     with pytest.raises(InputError, match="without any"):
         bench.measure(bench.make("rule", "contrastive_hebbian"), shortcut, GOAL, batch_for(network))
+    with pytest.raises(InputError, match="joined by a wire"):
+        permuted_network(shortcut, "layer2", np.arange(4)[::-1])
     plain = replace(shortcut, wiring=())
     inputs = batch_for(network).inputs
     np.testing.assert_array_equal(plain.forward(inputs).output, network.forward(inputs).output)

@@ -4,8 +4,10 @@ import copy
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from plausibench import bench
+from plausibench.bench.cli import main
 from plausibench.bench.components import registry
 from plausibench.bench.components.selectors import select
 from plausibench.kernels.errors import InputError
@@ -83,6 +85,18 @@ class Viewed(nn.Module):
         return self.fc(x.view(x.size(0), -1))
 
 
+class SumOfList(nn.Module):
+    """Branches of the input, added by sum(), which begins with 0; and a shortcut of the input."""
+
+    def __init__(self):
+        super().__init__()
+        self.branches = nn.ModuleList(nn.Linear(6, 6) for _ in range(3))
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.fc(torch.tanh(sum(branch(x) for branch in self.branches) + x))
+
+
 MODULES = {
     "dense": (lambda: nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)), (6,)),
     "dense in evaluation mode": (
@@ -139,6 +153,7 @@ MODULES = {
     "residual before activations": (PreActivation, (6,)),
     "a shortcut of averages": (PooledShortcut, (2, 6, 7)),
     "functions and views": (Viewed, (3, 6, 6)),
+    "a sum of a list": (SumOfList, (6,)),
     "one layer": (lambda: nn.Linear(6, 3), (6,)),
 }
 
@@ -418,6 +433,25 @@ class Scaled(nn.Module):
         return 0.5 * self.fc(x)
 
 
+class Shifted(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.fc(x) + 1
+
+
+class TwoOutputs(Shifted):
+    def forward(self, x):
+        return self.fc(x), x
+
+
+class PooledByFunction(Shifted):
+    def forward(self, x):
+        return self.fc(functional.max_pool2d(x, 1))
+
+
 def dense(*more):
     return nn.Sequential(nn.Linear(6, 3), *more)
 
@@ -447,6 +481,12 @@ def watched():
 def frozen():
     module = dense()
     module[0].bias.requires_grad_(False)
+    return module
+
+
+def empty():
+    module = dense()
+    module[0].weight = nn.Parameter(torch.zeros(0, 6))
     return module
 
 
@@ -485,7 +525,7 @@ REFUSED = {
     ),
     "values that decide": (Branching, r"torch\.fx cannot trace Branching"),
     "a parameter without a layer": (Raw, r"mul"),
-    "a factor": (Scaled, r"mul \(mul\) cannot be taken"),
+    "a factor": (Scaled, r"mul cannot be taken"),
     "in place": (InPlace, r"gives other outputs than it.*in place"),
     "two inputs": (TwoInputs, r"has the inputs x, cue"),
     "a layer without use": (Unused, r"head\.weight is not used"),
@@ -494,6 +534,10 @@ REFUSED = {
         lambda: nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 3), nn.Tanh(), nn.Tanh()),
         r"has no weights of its own",
     ),
+    "an empty layer": (empty, r"0\.weight has shape \(0, 6\)"),
+    "something added": (Shifted, r"add is called|add adds something other"),
+    "two outputs": (TwoOutputs, r"something other than one tensor"),
+    "max pooling by a function": (PooledByFunction, r"max_pool2d cannot be taken; use avg_pool2d"),
     "not a module": (lambda: np.ones(3), r"is not a torch\.nn\.Module"),
 }
 
@@ -639,3 +683,34 @@ def test_a_module_is_an_architecture(small_net):
         np.testing.assert_array_equal(array, again.parameters[name])
         assert not np.array_equal(array, other.parameters[name])
     assert select("architecture", "small_net[width=4]").make().parameters["0.weight"].shape[0] == 4
+
+
+def test_a_new_architecture_runs_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_PLUGINS", {kind: {} for kind in registry.KINDS})
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        done = CliRunner().invoke(main, words)
+        return done.exit_code, done.output
+
+    code, output = call("new-architecture", "my_net")
+    assert code == 0
+    assert "plausibench show my_net --plugin my_net.py" in output
+    code, output = call("new-architecture", "my_net")
+    assert code == 2
+    assert "is there already" in output
+    few = ["--samples", "20", "--checkpoints", "0", "--averaging-samples", "64", "--no-pictures"]
+    rules = ["--rules", "backprop", "--rules", "kolen_pollack", "--seeds", "1", "--out", "run"]
+    code, output = call(
+        *("run", "--plugin", "my_net.py", "--architectures", "my_net[width=2]", *rules, *few)
+    )
+    assert code == 0, output
+    assert "my_net[width=2]" in output
+    for words, said in [
+        (("my_net",), "is taken by an architecture"),
+        (("mlp",), "is taken by an architecture"),
+        (("MyNet",), "such as 'my_net'"),
+    ]:
+        code, output = call("new-architecture", *words)
+        assert code == 2
+        assert said in " ".join(output.split())

@@ -194,6 +194,8 @@ def _check_parameter(name: str, parameter: Any) -> None:
             f"module: {name} is of type {str(parameter.dtype).removeprefix('torch.')}; convert the "
             "module with .float() or .double()"
         )
+    if not parameter.numel():
+        raise InputError(f"module: {name} has shape {tuple(parameter.shape)}; leave the layer out")
     if not parameter.requires_grad:
         raise InputError(
             f"module: {name} is frozen, and all parameters of a network learn; set "
@@ -379,7 +381,8 @@ class Reader:
             function = getattr(node.target, "__name__", node.target)
             if function in ("fn", "boolean_dispatch"):
                 function = node.name  # pooling, which torch wraps
-            return f"{function} ({node.name})", function.strip("_"), {}
+            where = function if node.name == function else f"{function} ({node.name})"
+            return where, function.strip("_"), {}
         layer = self.module.get_submodule(node.target)
         kind = type(layer).__name__
         where = _where(node.target, layer)
@@ -532,12 +535,14 @@ class Reader:
         _check_map(where, value)
         axes = sorted(axis % 4 for axis in dim) if isinstance(dim, tuple | list) else dim
         if axes != [2, 3]:
-            raise InputError(f"module: {where} is over other axes than height and width")
+            raise InputError(f"module: {where} averages over other axes than height and width")
         pooled = self.averaged_to(where, value, 1)
         return pooled if keepdim else self.flattened(where, pooled)
 
     def added(self, where: str, value: Any, other: Any, alpha: float = 1) -> Value:
         """The sum of two drives."""
+        if isinstance(value, int) and value == 0:
+            return self.same(where, other)  # with which sum() begins
         if not isinstance(value, Value) or not isinstance(other, Value) or alpha != 1:
             raise InputError(f"module: {where} adds something other than two values of layers")
         if value.shape != other.shape or value.flattened != other.flattened:
@@ -661,7 +666,7 @@ def _layer(parameter: str, where: str) -> str:
 def _unread(where: str, what: str) -> InputError:
     plain = what.lower()
     hint = next((hint for part, hint in HINTS.items() if part in plain), None)
-    return InputError(f"module: {where} cannot be taken; {hint or f'what can is {READ}'}")
+    return InputError(f"module: {where} cannot be taken; {hint or f'what can be is {READ}'}")
 
 
 def _dense(name: str, layer: Any) -> dict[str, Any]:
