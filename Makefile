@@ -20,8 +20,10 @@ EXTRAS  ?= test,compare
 VENV    := .venv
 BIN     := $(VENV)/bin
 FOLDERS := kernels objectives architectures rules bench
-# Compiled code is cached per run of the tests: a cache does not notice every change of the sources.
-FRESH   := rm -rf build/numba && NUMBA_CACHE_DIR="$(CURDIR)/build/numba"
+# Compiled code is kept in a folder named by a digest of its sources: a cache does not notice every
+# change of them.
+DIGEST  := -c "from plausibench.kernels import cache; print(cache.digest())"
+CACHED   = NUMBA_CACHE_DIR="$(CURDIR)/build/numba/$$($(BIN)/python $(DIGEST))"
 
 .PHONY: bench test lint types imports tests acceptance performance handbook \
 	test-matrix clean
@@ -46,14 +48,14 @@ imports: $(VENV)/.installed-test
 	$(BIN)/lint-imports
 
 tests: $(VENV)/.installed-test
-	$(FRESH) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal tests
+	$(CACHED) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile tests
 
 acceptance: $(VENV)/.installed-test
-	$(FRESH) $(BIN)/python -m pytest -m acceptance --timeout 0 --figures build/acceptance.md tests
+	$(CACHED) $(BIN)/python -m pytest -m acceptance --timeout 0 --figures build/acceptance.md tests
 
 performance: $(VENV)/.installed-test
 	mkdir -p build
-	$(FRESH) $(BIN)/python -m pytest --benchmark-enable --benchmark-only \
+	$(CACHED) $(BIN)/python -m pytest --benchmark-enable --benchmark-only \
 		--benchmark-json build/benchmarks.json tests/benchmarks
 
 # Each Python has an environment of its own; the oldest Python also has the oldest versions that
@@ -75,8 +77,9 @@ matrix-%:
 	$(SOURCE) tests/oldest.py > build/oldest.txt
 	$(SOURCE) -m venv build/matrix/$*
 	build/matrix/$*/bin/python -m pip install --quiet --editable ".[test]" $(ALLOWED)
-	NUMBA_CACHE_DIR="$(CURDIR)/build/matrix/$*/numba" build/matrix/$*/bin/python -m pytest \
-		$(WARNINGS) -n $(WORKERS) --maxprocesses 8 --dist worksteal tests
+	NUMBA_CACHE_DIR="$(CURDIR)/build/matrix/$*/numba/$$(build/matrix/$*/bin/python $(DIGEST))" \
+		build/matrix/$*/bin/python -m pytest \
+		$(WARNINGS) -n $(WORKERS) --maxprocesses 8 --dist loadfile tests
 
 handbook: $(VENV)/.installed-test
 	$(BIN)/python -m mkdocs build --quiet

@@ -56,6 +56,7 @@ BUILTIN = {
     "backpropagation_through_time": (
         "plausibench.rules.backpropagation_through_time:BackpropagationThroughTime"
     ),
+    "readout_only": "plausibench.rules.readout_only:ReadoutOnly",
     "real_time_recurrent_learning": (
         "plausibench.rules.real_time_recurrent_learning:RealTimeRecurrentLearning"
     ),

@@ -101,6 +101,16 @@ def hebb(network, objective, batch):
     return collect(network, batch, factors())
 
 
+def readout_only(network, objective, batch):
+    """Delta times pre in the last layer, nothing below."""
+
+    def factors():
+        for activities, slopes, delta in examples(network, objective, batch):
+            yield [*[np.zeros(slope.size) for slope in slopes[:-1]], delta], activities
+
+    return collect(network, batch, factors())
+
+
 def oja(network, objective, batch, variant):
     """Minus post times (pre less what is predicted of it), neuron by neuron."""
     total = {name: np.zeros_like(w) for name, w in network.parameters.items()}

@@ -14,6 +14,7 @@ from plausibench.bench.cli.running import (
     dry_run_option,
     executor,
     jobs_option,
+    nulls_option,
     out_option,
     perform,
     plugin_option,
@@ -104,6 +105,7 @@ def _number(option: str, text: str) -> Callable[[Any], Any]:
 @click.option("--learning-rate", type=float, help="Of rules that have no rate of their own.")
 @click.option("--weight-decay", type=float, help="Share of each weight lost, times the rate.")
 @click.option("--learning-rates", multiple=True, metavar="RULE=RATE", help="Of a rule; repeatable.")
+@nulls_option
 @click.option(
     "--set",
     "settings",
@@ -229,6 +231,7 @@ def _run_benchmark(
     from plausibench.bench.cli.planning import BENCHMARK, read_spec, refuse_idle, run_folder
     from plausibench.bench.cli.probe import probe_units
     from plausibench.bench.running.folders import check_folder
+    from plausibench.bench.studies.benchmark.nulls import nulls
     from plausibench.bench.studies.benchmark.precision import seconds
     from plausibench.bench.studies.benchmark.spec import FINEST
     from plausibench.bench.studies.benchmark.units import units as units_of
@@ -266,7 +269,7 @@ def _run_benchmark(
             return
         spec = found
     if how.dry_run:
-        click.echo(_plan(units, spec, folder))
+        click.echo(_plan([*units, *nulls(spec, units)], spec, folder))
         return
     report_runs(_perform(find(BENCHMARK), spec, folder, how), how)
 
@@ -366,13 +369,17 @@ def report(run: "Run", formats: tuple[str, ...]) -> bool:
 
 def _report_benchmark(run: "Run", formats: tuple[str, ...]) -> None:
     from plausibench.bench.report.figures import save_all
+    from plausibench.bench.report.nulls import ABOVE, beside
     from plausibench.bench.report.table import comparison
     from plausibench.bench.studies.benchmark.study import frame_of
+    from plausibench.bench.training.nulls import READOUT
 
     frame = frame_of(run)
     # The last checkpoint that any trajectory reached; none did where the frame is empty.
     steps = [int(frame["step"].max())] if len(frame) else None
-    summary = comparison(frame, run.jobs, columns=SUMMARY, steps=steps)
+    above = [ABOVE[READOUT]] if (beside(frame)["quantity"] == ABOVE[READOUT]).any() else []
+    columns = [*SUMMARY[:-1], *above, SUMMARY[-1]]
+    summary = comparison(frame, run.jobs, columns=columns, steps=steps)
     with shown(run.path):
         click.echo(noted(summary, run).render("text", text_width()))
         click.echo(f"Results: {run.path}")

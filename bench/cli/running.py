@@ -32,6 +32,11 @@ shard_option: Option = click.option(
 scheduler_option: Option = click.option(
     "--scheduler", metavar="ADDRESS", help="Dask scheduler to compute on, such as tcp://host:8786."
 )
+nulls_option: Option = click.option(
+    "--nulls/--no-nulls",
+    default=None,
+    help="Whether to train what accuracies are compared with: readout only, linear. By default.",
+)
 dry_run_option: Option = click.option(
     "--dry-run", is_flag=True, help="Print what would be computed, and stop."
 )

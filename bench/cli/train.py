@@ -1,6 +1,6 @@
 """``train``: learning curves of one or more rules."""
 
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ import click
 from plausibench.bench.cli.manners import columns, complete, shown
 from plausibench.bench.cli.running import (
     jobs_option,
+    nulls_option,
     out_option,
     plugin_option,
     scheduler_option,
@@ -61,6 +62,7 @@ def _component(kind: str, text: str) -> Callable[[Any], Any]:
 )
 @_number("--evaluate-every", 100, "Updates between evaluations.")
 @_number("--seed", 0, "Of weights, data and noise.")
+@nulls_option
 @plugin_option
 @jobs_option
 @scheduler_option
@@ -82,6 +84,7 @@ def train(
     weight_decay: float,
     evaluate_every: int,
     seed: int,
+    nulls: bool | None,
     plugins: tuple[str, ...],
     jobs: int | None,
     scheduler: str | None,
@@ -114,6 +117,7 @@ def train(
         weight_decay=weight_decay,
         evaluate_every=evaluate_every,
         seed=seed,
+        nulls=nulls is not False,
     )
     part = share(shard)
     folder = run_folder(None, out, "train", options)
@@ -137,13 +141,13 @@ def train(
 def _tell(run: "Run") -> None:
     """Print how each rule ends, and write the curves as a tidy table and as a picture."""
     from plausibench.bench.report import curves
+    from plausibench.bench.report.nulls import absent
     from plausibench.bench.running.folders import write_text
 
     frame, jobs = run.frame, run.jobs
     if len(frame):
         with shown(run.path):
             click.echo(columns([("rule", "step", *curves.LAST), *_last(frame)]))
-            _tell_constant_answers(set(frame["task"]))
         tidy = frame.to_csv(index=False, lineterminator="\n")
         write_text(run.path / "learning_curves.csv", tidy)
         if frame["step"].nunique() > 1:
@@ -151,26 +155,16 @@ def _tell(run: "Run") -> None:
     for status in ("diverged", "failed"):
         for _, job in jobs[jobs["status"] == status].iterrows():
             click.echo(f"{job['rule']} {status}: {job['reason']}", err=True)
+    for said in absent(jobs):
+        click.echo(f"\n{said}")
     if len(frame):
         with shown(run.path):
             click.echo(f"\nLearning curves: {run.path}")
 
 
 def _last(frame: "pd.DataFrame") -> list[tuple[str, ...]]:
-    """A line for each rule, with a dash for what it does not have."""
+    """A line for each rule and null, with a dash for what it does not have."""
     from plausibench.bench.report.curves import LAST, last
 
     cells = last(frame).cells[["rule", "step", *LAST]].replace("–", "-")
     return [tuple(line) for line in cells.to_numpy()]
-
-
-def _tell_constant_answers(tasks: Set[str]) -> None:
-    """Print the accuracy of the best constant answer to each task, which networks must beat."""
-    from plausibench.bench.components.selectors import select
-    from plausibench.bench.training.training import constant_accuracy
-
-    for name in sorted(tasks):
-        task = select("task", name).make()
-        if task.kind == "classification":
-            level = constant_accuracy(task.test, task.outputs_size, task.idle)
-            click.echo(f"\nBest constant answer to {name}: test_accuracy {level:.4g}")

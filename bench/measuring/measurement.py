@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -14,24 +14,28 @@ from plausibench.architectures.network import Activity, Network
 from plausibench.bench.measuring.draws import (
     WITHIN,
     Setting,
-    draw_block,
     formed_blocks,
     prepare,
     reference_of,
+    sum_block,
+    sums_of,
 )
 from plausibench.bench.measuring.exact import Exact, closed_form, exact, unavailable
 from plausibench.bench.measuring.moments import BLOCK, BlockSums, Moments, largest
 from plausibench.bench.measuring.shown import as_html, as_line
 from plausibench.bench.measuring.statistics import (
     LEAST_DIMENSION,
+    LEAST_PAIRED,
     LEAST_SAMPLES,
     NO_GRADIENT,
     NOT_FINITE,
     QUANTITIES,
     RELATIVE,
+    SAMPLED,
     UNDEFINED,
     Ends,
     GroupSums,
+    blurred,
     effective_dimension,
     exact_quantities,
     exact_scale_free,
@@ -40,8 +44,9 @@ from plausibench.bench.measuring.statistics import (
     scale_free,
     unit,
 )
+from plausibench.bench.measuring.step import MOST, progress_rows
 from plausibench.kernels.cores import cores
-from plausibench.kernels.errors import InputError, choose, integer, refusal
+from plausibench.kernels.errors import InputError, choose, flag, integer, refusal
 from plausibench.kernels.plain import plain
 from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
@@ -89,8 +94,9 @@ class Measurement:
 
         Columns: ``projection`` (a parameter's name, or ``all``), ``quantity``, ``value``,
         ``low`` and ``high`` (95 % interval), ``samples``, ``redrawn`` (sources that were
-        redrawn), ``reference`` (gradient judged against), ``method`` (sampled, exact,
-        enumerated), ``effective_dimension`` and ``flag`` (why an interval may not cover).
+        redrawn), ``reference`` (gradient judged against), ``method`` (sampled, companion, exact,
+        enumerated, closed form), ``effective_dimension`` (of the noise in the mean, what a
+        companion takes away apart) and ``flag`` (why an interval may not cover).
         """
         import pandas as pd
 
@@ -98,8 +104,9 @@ class Measurement:
 
     def value(self, quantity: str, projection: str = "all") -> float:
         """Value of one quantity."""
-        choose("quantity", quantity, QUANTITIES)
-        choose("projection", projection, ["all", *self.reference])
+        choose("quantity", quantity, dict.fromkeys(row["quantity"] for row in self.rows))
+        of = [row["projection"] for row in self.rows if row["quantity"] == quantity]
+        choose("projection", projection, of)
         return next(
             float(row["value"])
             for row in self.rows
@@ -121,6 +128,7 @@ def measure(
     method: str = "auto",
     reference: str = "own",
     threads: int | None = None,
+    realised: bool = False,
 ) -> Measurement:
     """Measure bias and variance of a rule's gradient estimate, with 95 % intervals.
 
@@ -141,15 +149,20 @@ def measure(
         float64 or float32, of the estimates; sums are always float64.
     method
         ``exact`` without sampling, ``sampled``, or ``auto``: exact for deterministic and
-        sampled-action rules, sampled for the others. Where mean and variance cannot be
-        enumerated, ``exact`` takes the rule's closed form, for perturbation rules that of the
-        limit of vanishing noise.
+        sampled-action rules, sampled for the others, less the companion of a rule that has one,
+        whose mean is known and most of whose noise is the rule's own (then the ``method`` of the
+        rows is ``companion``). Where mean and variance cannot be enumerated, ``exact`` takes the
+        rule's closed form, for perturbation rules that of the limit of vanishing noise.
     reference
         ``own`` for the gradient that the rule names as its reference, ``objective`` for that
         of the objective.
     threads
         Threads over blocks of samples, by default one a core; the result has the same bits
         with any number.
+    realised
+        Whether to take steps along up to 64 of the draws, too: rows of ``realised_progress`` and
+        ``predicted_progress`` of the whole network, as :func:`progress` makes them. It costs about
+        fifteen passes for each of the draws.
 
     Returns
     -------
@@ -165,6 +178,7 @@ def measure(
     """
     samples = integer("samples", samples, least=1)
     threads = cores() if threads is None else integer("threads", threads, least=1)
+    realised = flag("realised", realised)
     seed = integer("seed", seed)
     method = choose("method", method, METHODS)
     dtype = choose("dtype", dtype, ("float64", "float32"))
@@ -177,6 +191,7 @@ def measure(
             "redrawn": "+".join(sorted(rule.randomness() & sources)) or "nothing",
             "reference": name,
         }
+        steps = _steps(setting, samples) if realised else []
         answer = None
         if method != "sampled":
             answer = exact(setting, sources)
@@ -192,11 +207,30 @@ def measure(
         blurred = is_blurred(rule, setting.network, objective.data, setting.batch, setting.clean)
         flags = ["rounding"] if blurred else []
         if answer is not None:
-            return from_exact(answer, g, about, flags)
-        moments = Moments(setting.network, setting.clean, g)
+            return _with(steps, from_exact(answer, g, about, flags))
+        if method == "auto":
+            moments = sums_of(setting, g, sources)
+        else:
+            moments = Moments(setting.network, setting.clean, g)
         for block in _blocks(setting, moments, samples, sources, threads):
             moments.add(block)
-        return from_moments(moments, g, samples, about, flags)
+        return _with(steps, from_moments(moments, g, samples, about, flags))
+
+
+def _steps(setting: Setting, samples: int) -> list[dict[str, Any]]:
+    """Rows of the two quantities of steps that are relative to the gradient's."""
+    parts = (setting.rule, setting.network, setting.objective, setting.batch)
+    drawn = min(max(samples, 2), MOST)
+    rows = progress_rows(*parts, drawn, setting.seed, state=setting.state)
+    return [
+        {"projection": "all", **row, "effective_dimension": float("nan")}
+        for row in rows
+        if row["quantity"] in ("realised_progress", "predicted_progress")
+    ]
+
+
+def _with(rows: list[dict[str, Any]], measured: Measurement) -> Measurement:
+    return replace(measured, rows=[*measured.rows, *rows])
 
 
 def estimates(
@@ -253,9 +287,7 @@ def _blocks(
     threads: int,
 ) -> Iterator[BlockSums]:
     def one(index: int) -> BlockSums:
-        drawn = draw_block(setting, index, redraw)
-        valid = min(BLOCK, samples - index * BLOCK)
-        return moments.block(drawn, index, valid)
+        return sum_block(setting, moments, index, redraw, min(BLOCK, samples - index * BLOCK))
 
     indices = iter(range(-(-samples // BLOCK)))
     yield one(next(indices))  # before the others, as it chooses the units of the sums
@@ -294,21 +326,32 @@ def from_moments(
             }
         )
         dimensions = {name: effective_dimension(part) for name, part in sums.items()}
+    errors = _errors(moments)
     rows = []
     for name, part in sums.items():
         extra = {
             "samples": samples,
             **about,
-            "method": "sampled",
+            "method": "sampled" if moments.companion is None else "companion",
             "effective_dimension": dimensions[name],
         }
         doubts = [*flags, *_flags(part, dimensions[name], samples)]
         finite = bool(np.isfinite([part.reference, *part.squares]).all())
-        rows += [
-            _row(name, quantity, ends[name][quantity], part.reference, finite, doubts, extra)
-            for quantity in QUANTITIES
-        ]
+        length = np.ldexp(np.sqrt(part.reference), part.exponent)
+        for quantity in QUANTITIES:
+            absolute = quantity.startswith("absolute")
+            error = errors[name] if absolute or not length > 0 else errors[name] / length
+            wide, most = blurred(quantity, ends[name][quantity], error)
+            own = [*doubts, "rounding"] if most and "rounding" not in doubts else doubts
+            rows.append(_row(name, quantity, wide, part.reference, finite, own, extra))
     return Measurement(rows, reference, mean)
+
+
+def _errors(moments: Moments) -> dict[str, float]:
+    """How far rounding may move the mean of each projection, where companions show that little."""
+    floor = {} if moments.companion is None else moments.companion.floor
+    each = {name: floor.get(name, 0.0) for name in moments.factors}
+    return {name: value**0.5 for name, value in {**each, "all": sum(each.values())}.items()}
 
 
 def from_exact(
@@ -390,11 +433,11 @@ def _row(
     ``length`` is that of the reference gradient, squared, and ``finite`` says whether estimates
     and reference are.
     """
-    if not finite or (extra["method"] != "sampled" and np.isinf(ends.value)):
+    if not finite or (extra["method"] not in SAMPLED and np.isinf(ends.value)):
         flags = [NOT_FINITE]
     elif length == 0 and quantity in RELATIVE:
         flags = [*flags, NO_GRADIENT]
-    elif extra["method"] != "sampled" and np.isnan(ends.value):
+    elif extra["method"] not in SAMPLED and np.isnan(ends.value):
         flags = [UNDEFINED]
     elif not ends.resolved:
         flags = [*flags, "unresolved"]
@@ -412,7 +455,7 @@ def _row(
 def _flags(sums: GroupSums, dimension: float, samples: int) -> list[str]:
     """Say why the interval of a sampled value may not cover."""
     flags = []
-    if samples < LEAST_SAMPLES:
+    if samples < (LEAST_SAMPLES if sums.shared is None else LEAST_PAIRED):
         flags.append("few samples")
     if not dimension >= LEAST_DIMENSION:
         flags.append("low dimension")

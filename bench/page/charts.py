@@ -9,8 +9,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from plausibench.bench.report import notation, panels, style
-from plausibench.bench.report.aggregate import aggregate
+from plausibench.bench.report import notation, nulls, panels, style
+from plausibench.bench.report.aggregate import ROUNDING, aggregate
 from plausibench.bench.report.columns import QUANTITIES
 from plausibench.bench.report.style import Style
 
@@ -38,6 +38,8 @@ CELL = ["task", "architecture", "objective", "protocol", "step", "label"]
 WIDTH, HEIGHT = 620, 400
 MOST = 12_000
 """Rows of a chart beyond which checkpoints are left out: on a screen they would touch."""
+GREY, DASHES = "#8c8c8c", [[4, 3], [1, 0], [1, 2]]
+"""Colour of nulls, and the dashes of their lines: readout only, linear, chance."""
 DIGITS = 5
 """Of numbers that places in a chart are made from."""
 
@@ -79,18 +81,33 @@ def charts(frame: pd.DataFrame, about: Mapping[str, str]) -> list[Chart]:
     about
         One line about each rule, by selector.
     """
-    values = aggregate(frame[frame["projection"] == "all"])
-    looks = style.styles(frame["rule"])
+    values = aggregate(nulls.beside(frame[frame["projection"] == "all"]))
+    looks = style.styles(values["rule"])
     values["label"] = values["rule"].map(lambda rule: looks[rule].label)
     values["about"] = values["rule"].map(lambda rule: about.get(rule, ""))
+    values["said"] = _said(values)
+    made = [draw(values, looks) for draw in (_plane, _budget, _frontier)]
+    made.insert(1, _training(values, looks, _courses(frame)))
+    return [chart for chart in made if chart is not None]
+
+
+def _said(values: pd.DataFrame) -> list[str]:
+    """Text of each value with its interval."""
     ends = [values[name].astype(float).tolist() for name in ("value", "low", "high")]
     exact, zero = (values["method"] == "exact").tolist(), (values["state"] == "zero").tolist()
-    values["said"] = [
-        notation.number(value, low, high, exact=is_exact, relative=is_zero)
+    return [
+        notation.number(value, low, high, exact=is_exact, least=ROUNDING if is_zero else 0.0)
         for value, low, high, is_exact, is_zero in zip(*ends, exact, zero, strict=True)
     ]
-    made = [draw(values, looks) for draw in (_plane, _training, _budget, _frontier)]
-    return [chart for chart in made if chart is not None]
+
+
+def _courses(frame: pd.DataFrame) -> pd.DataFrame:
+    """Performance of the nulls beside the rules of every protocol, as rows of the values."""
+    rows = nulls.courses(frame)
+    label = "null: " + rows["null"]
+    protocols = nulls.parted(frame)[0][["protocol"]].drop_duplicates()
+    rows = rows.drop(columns="protocol").assign(rule=label, label=label, said=_said(rows))
+    return rows.merge(protocols, how="cross").assign(about="", null=True)
 
 
 def _plane(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
@@ -108,7 +125,7 @@ def _plane(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
     rows = pd.concat(parts, ignore_index=True)
     if rows.empty:
         return None
-    rows = thinned(_with_progress(rows, own))
+    rows = thinned(_with_progress(rows, own, values))
     rows["feedback"] = rows["kind"].map({"conditional": "held", "marginal": "redrawn"})
     fields = ("axis", "task", "architecture", "objective", "protocol")
     choices = [*_choices(rows, "plane", fields), _checkpoint(rows, "plane")]
@@ -125,6 +142,7 @@ def _plane(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
             ("x_said", "bias²"),
             ("y_said", "variance"),
             ("progress", "progress ρ²"),
+            ("realised", "realised progress"),
             ("feedback", "feedback"),
             ("redrawn", "redrawn"),
             ("samples", "draws"),
@@ -160,22 +178,30 @@ def _plane(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
         "hover over a mark for its numbers.",
         _specification(chart),
         rows,
-        [*CELL, "axis", "about", "feedback", "progress", "redrawn", "samples", "reference"],
+        [
+            *(*CELL, "axis", "about", "feedback", "progress", "realised"),
+            *("redrawn", "samples", "reference"),
+        ],
     )
 
 
-def _training(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
+def _training(values: pd.DataFrame, looks: dict[str, Style], courses: pd.DataFrame) -> Chart | None:
     wanted = ["test_accuracy", "test_loss", "train_loss", "alignment"]
     measured = ["bias_squared", "variance", "direction_bias", "scale_free_bias", "progress"]
+    stepped = ["realised_progress", "realised_progress_training"]
     rows = values[
         ((values["kind"] == "training") & values["quantity"].isin(wanted))
         | ((values["kind"] == "conditional") & values["quantity"].isin(measured))
-    ].copy()
+        | ((values["kind"] == "progress") & values["quantity"].isin(stepped))
+        | (values["kind"] == "null")
+    ].assign(null=False)
+    rows = rows if courses.empty else pd.concat([rows, courses], ignore_index=True)
     rows = rows[rows["value"].notna()]
     if rows["step"].nunique() < 2:
         return None
     rows = thinned(rows)
-    order = [name for name in (*wanted, *measured) if (rows["quantity"] == name).any()]
+    wanted[1:1] = nulls.ABOVE.values()
+    order = [name for name in (*wanted, *measured, *stepped) if (rows["quantity"] == name).any()]
     rows["shown"] = rows["quantity"].map(lambda name: QUANTITIES[name][0])
     names = [QUANTITIES[name][0] for name in order]
     fields = ("task", "architecture", "objective", "protocol")
@@ -187,21 +213,31 @@ def _training(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
         bind=alt.binding_select(options=names, name="quantity "),
     )
     picked = alt.selection_point(fields=["label"], bind="legend", name="training_rule")
-    colour, shape = _look(rows, looks)
+    greys = {name: Style(GREY, "o", style.SOLID, name) for name in courses["rule"].unique()}
+    colour, shape = _look(rows, looks | greys)
     seen = alt.condition(picked, alt.value(1.0), alt.value(0.1))
     base = _filtered(_named("training"), [*choices, which])
     x = alt.X("step:Q", title="training steps")
     y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False))
     lines = base.encode(x=x, color=colour, opacity=seen)
+    thin, thick = (lines.transform_filter(alt.datum.null == null) for null in (True, False))
     chart = alt.layer(
-        lines.mark_line(strokeWidth=1.5).encode(y=y),
-        lines.mark_rule(strokeWidth=1.3).encode(y="low:Q", y2="high:Q"),
-        base.mark_point(filled=True, size=70).encode(
+        thin.mark_line(strokeWidth=0.8).encode(
+            y=y,
+            detail=["architecture:N", "objective:N"],
+            strokeDash=alt.StrokeDash(
+                "label:N", scale=alt.Scale(domain=list(greys), range=DASHES), legend=None
+            ),
+        ),
+        thick.mark_line(strokeWidth=1.5).encode(y=y),
+        thick.mark_rule(strokeWidth=1.3).encode(y="low:Q", y2="high:Q"),
+        base.mark_point(filled=True).encode(
             x=x,
             y=y,
             color=colour,
             shape=shape,
             opacity=seen,
+            size=alt.condition(alt.datum.null, alt.value(12), alt.value(70)),
             tooltip=[
                 alt.Tooltip("label:N", title="rule"),
                 alt.Tooltip("said:N", title="value"),
@@ -216,10 +252,10 @@ def _training(values: pd.DataFrame, looks: dict[str, Style]) -> Chart | None:
         "Performance of every rule on its own trajectory, and its bias and variance at each "
         "checkpoint: choose the quantity. Bars are 95 % intervals over seeds; a point "
         "is their geometric mean for variances and losses, the mean of logits for biases between "
-        "0 and 1, else the mean.",
+        "0 and 1, else the mean. Grey: nulls, with which accuracies are to be compared.",
         _specification(chart),
         rows,
-        [*CELL, "shown", "value", "low", "high", "said", "seeds"],
+        [*CELL, "null", "shown", "value", "low", "high", "said", "seeds"],
     )
 
 
@@ -355,11 +391,16 @@ def _short(value: float) -> float | None:
     return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
 
 
-def _with_progress(rows: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
-    keys = [*CELL, "rule", "kind"]
-    said = own[own["quantity"] == "progress"][[*keys, "said"]]
-    joined = rows.merge(said.rename(columns={"said": "progress"}), on=keys, how="left")
-    return joined.fillna({"progress": "–"})
+def _with_progress(rows: pd.DataFrame, own: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
+    """Rows with what is said of progress, which steps realise with the feedback held."""
+    keys = [*CELL, "rule"]
+    said = own[own["quantity"] == "progress"][[*keys, "kind", "said"]]
+    rows = rows.merge(said.rename(columns={"said": "progress"}), on=[*keys, "kind"], how="left")
+    steps = values[(values["kind"] == "progress") & (values["quantity"] == "realised_progress")]
+    steps = steps[[*keys, "said"]].assign(kind="conditional").rename(columns={"said": "realised"})
+    return rows.merge(steps, on=[*keys, "kind"], how="left").fillna(
+        {"progress": "–", "realised": "–"}
+    )
 
 
 def _placed(rows: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from plausibench.bench.page.charts import charts
 from plausibench.bench.report import panels, style
 from plausibench.bench.report.aggregate import CELL
 from plausibench.bench.report.figures import pictures
+from plausibench.bench.report.nulls import parted
 from plausibench.bench.report.render import Table
 from plausibench.bench.report.style import Picture
 from plausibench.bench.report.table import comparison
@@ -87,7 +88,8 @@ def page(run: Run, certificates: Sequence[Certificate] = ()) -> str:
     """
     results(run)
     jobs = run.jobs
-    rules: Sequence[str] = jobs["rule"].dropna().unique().tolist() if "rule" in jobs else []
+    measured = parted(jobs)[0] if "protocol" in jobs else jobs
+    rules: Sequence[str] = measured["rule"].dropna().unique().tolist() if "rule" in jobs else []
     cards = {rule: card for rule in rules if (card := _card(rule)) is not None}
     if run.study == BENCHMARK.name:
         frame = frame_of(run)
@@ -143,7 +145,7 @@ def _json(value: dict[str, Any]) -> str:
 def _compared(frame: pd.DataFrame, units: pd.DataFrame) -> Table:
     """The comparison table, of as many checkpoints as can be read."""
     steps = sorted(int(step) for step in frame["step"].unique())
-    cells = len(frame[list(CELL)].drop_duplicates())
+    cells = len(parted(frame)[0][list(CELL)].drop_duplicates())
     shown = panels.few(steps, max(1, MOST_ROWS * len(steps) // cells))
     table = comparison(frame, units, steps=shown if len(shown) < len(steps) else None)
     if len(shown) == len(steps):
@@ -217,8 +219,9 @@ def _troubles(units: pd.DataFrame) -> list[str]:
 
 
 def _summary(frame: pd.DataFrame, units: pd.DataFrame) -> str:
+    rules = parted(units)[0]["rule"]
     parts = [
-        counted(units["rule"].nunique(), "rule"),
+        counted(rules.nunique(), "rule"),
         f"task {', '.join(units['task'].unique())}",
         counted(units["seed"].nunique(), "seed"),
         f"steps {', '.join(str(step) for step in sorted(frame['step'].unique()))}",

@@ -27,9 +27,15 @@ QUANTITIES: Mapping[str, tuple[str, float | None]] = {
     "test_accuracy": ("test accuracy", MORE),
     "alignment": ("alignment", MORE),
     "best_step": ("best step", None),
-    "predicted_decrease": ("predicted decrease", MORE),
-    "linear_decrease": ("linear decrease", None),
+    "realised_progress": ("realised progress", MORE),
+    "predicted_progress": ("predicted progress", MORE),
     "realised_decrease": ("realised decrease", MORE),
+    "best_step_training": ("best step, training set", None),
+    "realised_progress_training": ("realised progress, training set", MORE),
+    "predicted_progress_training": ("predicted progress, training set", MORE),
+    "realised_decrease_training": ("realised decrease, training set", MORE),
+    "above_readout_only": ("above readout only", MORE),
+    "above_linear": ("above linear", MORE),
     "forward_passes": ("cost (passes)", LESS),
     "state_size": ("state (numbers)", LESS),
 }
@@ -42,14 +48,15 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "marginal_closed_form": tuple(QUANTITIES)[:2],
     "budget": tuple(QUANTITIES)[9:15],
     "training": tuple(QUANTITIES)[15:19],
-    "progress": tuple(QUANTITIES)[19:23],
-    "cost": tuple(QUANTITIES)[23:],
+    "progress": tuple(QUANTITIES)[19:27],
+    "null": tuple(QUANTITIES)[-4:-2],
+    "cost": tuple(QUANTITIES)[-2:],
 }
 MEASURED = ("conditional", "marginal", "closed_form", "marginal_closed_form")
 """Kinds with values for every parameter."""
 RELATIVE = (*MEASURED, "budget")
 """Kinds whose quantities are relative to the gradient, except the absolute ones."""
-UNIT_OF_LOSS = ("absolute_", "train_loss", "test_loss", "predicted_", "linear_", "realised_")
+UNIT_OF_LOSS = ("absolute_", "train_loss", "test_loss", "realised_decrease")
 """Beginnings of quantities that cannot be compared between objectives."""
 
 ABOUT = {
@@ -121,7 +128,9 @@ DEFAULT = (
     "magnitude_bias",
     "scale_free_bias",
     "progress",
+    "realised_progress",
     "test_accuracy",
+    "above_readout_only",
     "forward_passes",
     "redrawn",
     "samples",

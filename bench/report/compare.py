@@ -9,8 +9,17 @@ from scipy.special import stdtr, stdtrit
 from scipy.stats import false_discovery_control
 
 from plausibench.bench.report import notation
-from plausibench.bench.report.aggregate import CELL, KEYS, ROUNDING, aggregate, open_range, settings
+from plausibench.bench.report.aggregate import (
+    CELL,
+    KEYS,
+    ROUNDING,
+    aggregate,
+    least,
+    open_range,
+    settings,
+)
 from plausibench.bench.report.columns import COLUMNS, MEASURED, QUANTITIES, RELATIVE, Column
+from plausibench.bench.report.nulls import differences
 from plausibench.bench.report.render import Table
 from plausibench.kernels.errors import choose, counted, number
 
@@ -94,7 +103,11 @@ def compare(
     chosen = [COLUMNS[choose("columns", name, COLUMNS)] for name in columns or DEFAULT]
     known = [*first["projection"].unique(), *second["projection"].unique()]
     projection = choose("projection", projection, ["all", *dict.fromkeys(known)])
-    sides = [_chosen(frame, chosen, projection) for frame in (first, second)]
+    sides = [
+        _chosen(frame if above.empty else pd.concat([frame, above]), chosen, projection)
+        for frame in (first, second)
+        for above in [differences(frame)]
+    ]
     means = [_means(side) for side in sides]
     found = means[0].merge(means[1], on=VALUE, how="outer", suffixes=("_1", "_2"))
     found = found.merge(_changes(*sides), on=VALUE, how="left")
@@ -254,7 +267,8 @@ def _chosen(frame: pd.DataFrame, columns: list[Column], projection: str) -> pd.D
     ]
     relative = rows["kind"].isin(RELATIVE) & ~rows["quantity"].str.startswith("absolute_")
     ends = rows[["value", "low", "high"]]
-    return rows.assign(**ends.mask(ends.abs() < ROUNDING, 0.0).where(relative, ends))
+    zeros = least(rows["quantity"], rows["method"])
+    return rows.assign(**ends.mask(ends.abs().lt(zeros, axis=0), 0.0).where(relative, ends))
 
 
 def _means(side: pd.DataFrame) -> pd.DataFrame:

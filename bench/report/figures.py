@@ -14,6 +14,7 @@ from plausibench.bench.report.averaging import averaging_curve
 from plausibench.bench.report.budget import variance_budget
 from plausibench.bench.report.curves import learning_curves
 from plausibench.bench.report.families import MANY, families
+from plausibench.bench.report.nulls import parted
 from plausibench.bench.report.plane import AXES, plane
 from plausibench.bench.report.style import Picture
 from plausibench.bench.running.folders import make_folder
@@ -33,13 +34,16 @@ def pictures(frame: pd.DataFrame, units: pd.DataFrame | None = None) -> list[Pic
     list of Picture
         Names are those of the functions; with several settings, followed by the setting.
     """
-    looks = style.styles(frame["rule"])
-    names = settings(frame)
+    rules, nulls = parted(frame)
+    looks = style.styles(rules["rule"])
+    names = settings(rules)
     found = []
     for name in names.unique():
-        part = frame[names == name]
+        measured = rules[names == name]
+        places = measured[["task", "objective"]].drop_duplicates()
+        part = pd.concat([measured, nulls.merge(places, on=["task", "objective"])])
         drawn = [draw(part, units, looks=looks) for draw in _drawable(part)]
-        if part["rule"].nunique() > MANY:
+        if measured["rule"].nunique() > MANY:
             drawn += [families(part, units, axis=axis) for axis in AXES]
         suffix = str(name) if names.nunique() > 1 else ""
         found += [replace(p, name=style.file_name(p.name, suffix)) for p in drawn]

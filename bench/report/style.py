@@ -45,6 +45,7 @@ LOOKS: Mapping[str, str] = {
     "targets": "2^ 2v 2s",
     "through time": "ko ks 0X 8o 8s 8^",
     "aims of a layer": "6< 6> 6h 6d",
+    "controls": "kH",
 }
 """What the built-in rules of a family look like, in their order: colour and marker.
 

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
 from plausibench.bench.measuring.seed_intervals import GEOMETRIC, KINDS, LOGIT, MEAN
 from plausibench.bench.report import marks, notation
-from plausibench.bench.report.aggregate import CELL, aggregate, settings
+from plausibench.bench.report.aggregate import CELL, aggregate, least, settings
 from plausibench.bench.report.columns import (
     ABOUT,
     COLUMNS,
@@ -18,6 +19,7 @@ from plausibench.bench.report.columns import (
     RELATIVE,
     Column,
 )
+from plausibench.bench.report.nulls import ABOVE, PERFORMANCE, beside, parted, sentences
 from plausibench.bench.report.render import Table
 from plausibench.kernels.errors import InputError, choose, show
 
@@ -73,6 +75,8 @@ def comparison(
     key = None if sort is None else choose("sort", sort.lstrip("-"), [*CELL, *COLUMNS, *ABOUT])
     if projection != "all":
         projection = choose("projection", projection, ["all", *frame["projection"].unique()])
+    run, told = frame, units
+    frame, units = beside(frame), None if units is None else parted(units)[0]
     rows = _only(_cells(frame, units), protocols, steps)
     needed = [name for name in dict.fromkeys([*chosen, key]) if name in COLUMNS]
     measured = _measured(frame, projection)
@@ -82,9 +86,27 @@ def comparison(
         of = (measured["kind"] == column.kind) & (measured["quantity"] == column.quantity)
         rows[f"{name}_best"] = marks.best(rows, column, measured[of])
     rows = _sorted(rows, key, descending=sort is not None and sort.startswith("-"))
+    asked = list(chosen)
     if columns is None:
         chosen = [name for name in chosen if (rows[name].notna() & (rows[name] != "")).any()]
-    return _table(rows, chosen, projection)
+    table = _table(rows, chosen, projection)
+    return replace(table, notes=(*table.notes, *_of_nulls(run, told, rows, asked)))
+
+
+def _of_nulls(
+    frame: pd.DataFrame, units: pd.DataFrame | None, rows: pd.DataFrame, asked: Sequence[str]
+) -> Iterator[str]:
+    """What the nulls reach at the last step that is shown, where performance is asked for."""
+    performance = set(asked) & {*PERFORMANCE, *ABOVE.values()}
+    if not performance or rows["step"].isna().all():
+        return
+    if any(name in rows and rows[name].notna().any() for name in ABOVE.values()):
+        yield (
+            "Above readout only, or linear: accuracy less that of the null of the same seed, "
+            "which is the same network with its hidden layers left as they were drawn, or one "
+            "without hidden layers, at the best of a few learning rates."
+        )
+    yield from sentences(frame, units, int(rows["step"].max()))
 
 
 def _measured(frame: pd.DataFrame, projection: str) -> pd.DataFrame:
@@ -286,10 +308,11 @@ def _letters(references: pd.Series) -> tuple[pd.Series, list[str]]:
 def _numbers(rows: pd.DataFrame, column: Column) -> pd.Series:
     name = column.name
     fields = [rows[name], *(rows[f"{name}_{f}"] for f in ("low", "high", "method", "lost"))]
+    zeros = least(column.quantity, rows[f"{name}_method"]) * column.relative
     texts = [
-        notation.number(value, low, high, exact=method == "exact", relative=column.relative)
+        notation.number(value, low, high, exact=method == "exact", least=zero)
         + ("†" if isinstance(lost, str) and lost and not math.isnan(value) else "")
-        for value, low, high, method, lost in zip(*fields, strict=True)
+        for value, low, high, method, lost, zero in zip(*fields, zeros, strict=True)
     ]
     return pd.Series(texts, index=rows.index, dtype=object)
 
@@ -314,13 +337,15 @@ def _explained(rows: pd.DataFrame, chosen: list[str]) -> Iterator[str]:
         over = _averages(rows, numbers)
         if (rows["seeds"] == 1).any():
             over += ", of one seed its own [95 % interval]"
+    paired = any((rows[f"{name}_method"] == "companion").any() for name in numbers)
+    finer = " (a bias² from companions: 1e-24)" if paired else ""
     if numbers:
         yield (
             f"Values: {over}; a value without interval is exact, [?] one whose interval is "
-            "unknown; 0 is exact or below 1e-12. Marked: the best of its column, and all that "
-            "the differences over shared seeds do not tell apart from it (5 % for all together), "
-            "among rules at the same setting, protocol and step; what is not told apart from "
-            "zero is not marked."
+            f"unknown; 0 is exact or below 1e-12{finer}. Marked: the best of its column, and all "
+            "that the differences over shared seeds do not tell apart from it (5 % for all "
+            "together), among rules at the same setting, protocol and step; what is not told "
+            "apart from zero is not marked."
         )
     for flag, said in FLAWS.items():
         flagged = rows["flag"].fillna("").str.contains(flag, regex=False)

@@ -81,21 +81,22 @@ def run(name, dtype, count):
     return FRAMEWORKS[name](problem(dtype), count)
 
 
+@pytest.mark.parametrize("count", [16, pytest.param(256, marks=pytest.mark.acceptance)])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", FRAMEWORKS)
-def test_all_compute_the_same_statistics(name, dtype):
+def test_all_compute_the_same_statistics(name, dtype, count):
     needs(name)
-    count = 256
     bias, variance = run(name, dtype, count)
     network, objective, batch = cell()
     rule = bench.make("rule", "node_perturbation", sigma=SIGMA[dtype])
     frame = bench.measure(rule, network, objective, batch, 1024, dtype=dtype).frame
     rows = frame[frame["projection"] == "all"].set_index("quantity")
-    # A quarter of the samples: twice the error of variance, four times that of unresolved bias.
+    # With a quarter of the samples twice the error of variance, four times that of unresolved bias.
+    fewer = 1024 / count
     half = rows.loc["variance", "high"] - rows.loc["variance", "value"]
-    assert abs(variance - rows.loc["variance", "value"]) < 2 * half * np.sqrt(1 + 4)
+    assert abs(variance - rows.loc["variance", "value"]) < 2 * half * np.sqrt(1 + fewer)
     half = rows.loc["bias_squared", "high"] - rows.loc["bias_squared", "value"]
-    assert abs(bias - rows.loc["bias_squared", "value"]) < 2 * half * np.sqrt(1 + 16)
+    assert abs(bias - rows.loc["bias_squared", "value"]) < 2 * half * np.sqrt(1 + fewer**2)
 
 
 NAMES = ("floor of this machine", "plausibench", *FRAMEWORKS)
@@ -106,7 +107,7 @@ NAMES = ("floor of this machine", "plausibench", *FRAMEWORKS)
 def test_microseconds_per_sample(benchmark, name, dtype):
     needs(name)
     count = 64 if name.startswith("PyTorch") else 4096 if "JAX" not in name else 1024
-    count = min(32, count) if benchmark.disabled else count
+    count = min(4, count) if benchmark.disabled else count
     run(name, dtype, count)  # compiled before it is timed
     benchmark.extra_info["samples"] = count
     benchmark.group = f"node perturbation, {dtype}"

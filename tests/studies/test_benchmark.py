@@ -49,7 +49,7 @@ def test_a_component_that_raises_and_remarks_are_reasons(tmp_path, monkeypatch):
     kinds = {"training": cell.KINDS["training"], "broken": broken}
     monkeypatch.setattr(cell, "KINDS", kinds)
     monkeypatch.setattr(cell, "_remarks", lambda one: (f"unfit (step {one.checkpoint.step})",))
-    found = run(TINY, tmp_path / "found")
+    found = run(TINY.with_values(nulls=False), tmp_path / "found")
     assert set(found.jobs["reason"]) == {"ValueError: no luck", "unfit (step 0); unfit (step 5)"}
 
 
@@ -59,7 +59,8 @@ def test_options_come_back(tiny):
 
 class TestKeys:
     def keys(self, **values):
-        return {one.label: one.key for one in jobs(TINY.with_values(**values))}
+        spec = TINY.with_values(**{"nulls": False, **values})
+        return {one.label: one.key for one in jobs(spec)}
 
     def test_do_not_depend_on_what_stands_beside(self):
         every, alone = self.keys(), self.keys(rules=["feedback_alignment"], seeds=1)
@@ -119,4 +120,7 @@ class TestKeys:
 
 
 def test_the_default_benchmark_has_its_jobs():
-    assert len(jobs(default_spec())) == len(sweep.units(default_spec()))
+    """Nulls: readout only beside three networks and objectives, linear beside two objectives."""
+    spec = default_spec()
+    assert len(jobs(spec)) == len(sweep.units(spec)) + 5 * spec.seeds
+    assert len(jobs(spec.with_values(nulls=False))) == len(sweep.units(spec))

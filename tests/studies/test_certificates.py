@@ -36,6 +36,7 @@ def test_the_same_as_when_they_are_made_here(made):
     assert suite_page(certificates(made.frame)) == suite_page(here)
 
 
+@pytest.mark.acceptance
 def test_the_same_in_processes(made, tmp_path):
     (found,) = run(CERTIFICATES, Options(RULES[:2]), tmp_path, executor=Processes(2))
     assert found.frame.equals(made.frame[made.frame["rule"].isin(RULES[:2])])

@@ -28,6 +28,10 @@ SMALLEST = {
     "brain_set": ["--rules", "backprop", "--checkpoints", "2", "--seeds", "2"],
     "gradient_fields": ["--rules", "oja", "--seeds", "2"],
     "improvement": ["--rules", "backprop", "--samples", "10", "--seeds", "2"],
+    "metric": [
+        *("--rules", "backprop", "--set", "task=digits", "--hidden", "4", "--set", "steps=2"),
+        *("--checkpoints", "1", "--set", "draws=2", "--seeds", "2"),
+    ],
     "tags": [
         *("--rules", "reinforce", "--rules", "attention_gated"),
         *("--samples", "20", "--seeds", "2"),
@@ -49,7 +53,22 @@ TOLD = {
     "tags": ["reinforce", "attention"],
 }
 """What the tables of some say."""
-every = pytest.mark.parametrize("name", [one for one in SMALLEST if one in (OWN, *BUILTIN)])
+FAST = (OWN, "tags")
+"""Studies that do in ``make test`` what all do in the acceptance tests: there is one driver."""
+READ = (OWN, "benchmark", "gradient_fields", "tags")
+"""Those whose runs are read there; the others have tests of their tables and pictures."""
+
+
+def studies(ordinary):
+    """Names for tests of which some are left to the acceptance tests."""
+    return [
+        pytest.param(name, marks=() if name in ordinary else pytest.mark.acceptance)
+        for name in SMALLEST
+    ]
+
+
+every = pytest.mark.parametrize("name", SMALLEST)
+fast = pytest.mark.parametrize("name", studies(FAST))
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +120,7 @@ def test_a_dry_run_of_the_defaults_says_where_it_would_write(name):
     assert not Path("results").exists()
 
 
-@every
+@fast
 def test_runs_in_shares_and_says_what_is_missing(whole, name):
     computed(name, "run", "--jobs", "1", "--shard", "2/2")
     run = Run.open("run")
@@ -113,7 +132,7 @@ def test_runs_in_shares_and_says_what_is_missing(whole, name):
     assert files(Run.open("run")) == files(whole(name))
 
 
-@every
+@fast
 def test_processes_have_the_same_records(whole, name):
     assert files(computed(name, "run", "--jobs", "2")) == files(whole(name))
 
@@ -128,7 +147,7 @@ def cluster():
         yield started.scheduler_address
 
 
-@every
+@pytest.mark.parametrize("name", studies((OWN,)))  # that of tags loses a worker elsewhere
 def test_a_cluster_has_the_same_records(whole, cluster, name):
     assert files(computed(name, "run", "--scheduler", cluster)) == files(whole(name))
 
@@ -162,7 +181,7 @@ def test_a_dry_run_writes_nothing(name):
     assert sorted(Path().rglob("*")) == before
 
 
-@every
+@fast
 def test_more_seeds_extend_it(whole, name):
     computed(name, "run", "--jobs", "1")
     records = {file: file.stat().st_ino for file in Path("run/records").iterdir()}
@@ -172,22 +191,34 @@ def test_more_seeds_extend_it(whole, name):
     assert "with seeds 3, not 2" in call("run", "--resume", "run", "--seeds", "2", code=2)[1]
 
 
-@every
+@fast
 def test_its_own_file_runs_it_again(whole, name):
     study_file = whole(name).path / "study.toml"
     call("run", study_file, *plugin(name), "--jobs", "1", "--no-pictures", "--out", "again")
     assert files(Run.open("again")) == files(whole(name))
 
 
-@every
+@fast
 def test_other_options_in_its_folder_are_refused(whole, name):
     sentence = call("run", "--resume", whole(name).path, "--seed", "5", code=2)[1]
     assert "holds another run, with seed 0, not 5" in sentence
     assert sentence.count("\n") == 1
 
 
-@every
-@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [
+        pytest.param(
+            name,
+            reader,
+            marks=()
+            if name in (READ if reader != "report" else (OWN, "benchmark"))
+            else pytest.mark.acceptance,
+        )
+        for name in SMALLEST
+        for reader in READERS
+    ],
+)
 def test_can_be_read(whole, name, reader):
     if reader == "report":
         pytest.importorskip("vl_convert")

@@ -131,6 +131,7 @@ def test_offsets_of_either_stream():
     np.testing.assert_array_equal(inputs[:, :, 2:].argmax(axis=2), np.tile(context[:, None], 100))
 
 
+@pytest.mark.acceptance
 def test_values_do_not_depend_on_processes(tmp_path):
     given = {"seeds": 2, "arms": (), "compared": (1,), "timed": ()}
     one = studied.run("modes", tmp_path / "one", **given)

@@ -36,6 +36,7 @@ def test_finds_the_draws_that_are_found_in_this_process(found):
     assert set(found.frame["rule"]) == set(SPEC.rules) - {"feedback_alignment"}
 
 
+@pytest.mark.acceptance
 def test_is_the_same_in_processes(found, tmp_path):
     (other,) = run(PILOT, Options.to(SPEC, timed=False), tmp_path, executor=Processes(2))
     assert other.frame.equals(found.frame)
@@ -85,7 +86,7 @@ def test_the_report_says_what_a_precision_takes(found):
     column = table.cells[f"{PRECISIONS[0]:g}"].str.replace(",", "").astype(int)
     draws = resolve(SPEC, PRECISIONS[0]).samples_of
     assert dict(zip(table.cells["rule"], column, strict=True)) == draws
-    counts = [int(cell.replace(",", "")) for cell in table.cells.iloc[0, 1:]]
+    counts = [int(cell.replace(",", "")) for cell in table.cells.iloc[-1, 1:]]
     # The fewest allowed suffice for the coarse ones.
     assert (np.diff(counts) >= 0).all()
     assert counts[-1] > counts[0]

@@ -183,6 +183,7 @@ class TestStudy:
         for name, array in both.items():
             np.testing.assert_allclose((plus[name] + minus[name]) / 2, array, rtol=1e-9, atol=1e-9)
 
+    @pytest.mark.acceptance
     def test_processes_do_not_change_the_values(self, tmp_path):
         small = {"samples": 320, "seeds": 2, "points": scaling.POINTS[:1]}
         one = studied.run("scaling", tmp_path / "one", **small)

@@ -78,6 +78,7 @@ def test_errors_of_trials_have_both_signs_and_both_actions():
         assert one.policy.sum() == pytest.approx(1)
 
 
+@pytest.mark.acceptance
 def test_processes_find_the_same(tmp_path):
     given = {"rules": ("attention_gated", "reinforce"), "samples": 20, "seeds": 2}
     one = studied.run("tags", tmp_path / "one", **given)

@@ -84,6 +84,7 @@ def test_report(rows):
     assert len(drawn.figure.axes) == 6
 
 
+@pytest.mark.acceptance
 def test_values_do_not_depend_on_processes(tmp_path):
     few = tuple(point for point in SMALL if point.axis == "network size" and point.value == 8)
     small = {"samples": 320, "seeds": 2, "points": few}

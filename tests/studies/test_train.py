@@ -67,7 +67,7 @@ def test_what_is_done_is_kept(tmp_path):
     (first,) = Run.open(tmp_path).records
     again = []
     run(TRAIN, SMALL, tmp_path, on_done=lambda job, *_: again.append(job.key))
-    assert len(again) == 3
+    assert len(again) == 7  # of 4 trainings and 4 nulls
     assert first not in again
 
 
@@ -114,7 +114,17 @@ class Late(Backprop):
         raise RuntimeError("no luck")
 """
     )
-    words = ("train", "backprop", "oja", "late", "--plugin", "late.py", "--steps", "30")
+    words = (
+        "train",
+        "backprop",
+        "oja",
+        "late",
+        "--plugin",
+        "late.py",
+        "--steps",
+        "30",
+        "--no-nulls",
+    )
     done = told(*words, "--learning-rate", "1e200", "--jobs", "1", "--out", "run")
     assert done.exit_code == 1, done.output
     assert "oja diverged: the weights are not finite after" in done.stderr
@@ -153,7 +163,9 @@ def test_other_options_have_another_folder(tmp_path, monkeypatch):
 def test_the_report_has_a_line_for_each_training(tmp_path):
     (found,) = run(TRAIN, SMALL, tmp_path)
     tables, (picture,) = report(found.frame)
+    names = (*SMALL.rules, "null: readout only", "null: linear")
     assert tables["last"].cells[["rule", "seed", "step"]].to_numpy().tolist() == [
-        [rule, seed, "4"] for rule in SMALL.rules for seed in ("0", "1")
+        *([rule, seed, "4"] for rule in names for seed in ("0", "1")),
+        ["null: chance", "–", "–"],
     ]
     assert picture.name == "learning_curves"

@@ -13,7 +13,7 @@ from plausibench.bench.measuring.draws import WITHIN, prepare, reference_of
 from plausibench.bench.measuring.exact import closed_form, is_exact
 from plausibench.bench.measuring.measurement import from_exact, is_blurred, measure
 from plausibench.bench.measuring.statistics import NO_GRADIENT, UNDEFINED
-from plausibench.bench.measuring.step import progress_rows
+from plausibench.bench.measuring.step import progress_rows, training_rows, training_sample
 from plausibench.bench.measuring.variance_budget import SWEEP, budget_rows
 from plausibench.bench.studies.benchmark.spec import Spec
 from plausibench.bench.studies.benchmark.units import Unit
@@ -246,14 +246,12 @@ def _budget(cell: Cell) -> Rows:
 
 
 def _progress(cell: Cell) -> Rows:
-    return progress_rows(
-        cell.rule,
-        cell.checkpoint.network,
-        cell.objective,
-        cell.batch,
-        seed=cell.unit.seed,
-        state=cell.checkpoint.state,
-    )
+    parts = (cell.rule, cell.checkpoint.network, cell.objective)
+    drawn: dict[str, Any] = {"seed": cell.unit.seed, "state": cell.checkpoint.state}
+    rows = progress_rows(*parts, cell.batch, **drawn)
+    if cell.spec.training_set:
+        rows += training_rows(*parts, training_sample(cell.task), **drawn)
+    return rows
 
 
 KINDS: dict[str, Callable[[Cell], Rows]] = {

@@ -12,6 +12,7 @@ from plausibench.bench.measuring.moments import BLOCK
 from plausibench.bench.measuring.variance_budget import SWEEP
 from plausibench.bench.studies.benchmark.spec import Spec
 from plausibench.bench.studies.benchmark.units import Unit
+from plausibench.bench.training.nulls import FACTORS, NULL
 from plausibench.kernels.errors import Divergence
 from plausibench.rules.rule import Rule
 
@@ -24,12 +25,21 @@ def passes(unit: Unit, spec: Spec) -> int:
     if unit.reason is not None:
         return 0
     rule: Rule = select("rule", unit.rule).make()
-    steps, draws = max(spec.checkpoints), len(spec.checkpoints) * _draws(rule, unit, spec)
+    if unit.protocol == NULL:
+        return round(_steps(unit, spec) * rule.card.forward_passes)
+    steps, draws = _steps(unit, spec), len(spec.checkpoints) * _draws(rule, unit, spec)
     return round((steps + draws) * rule.card.forward_passes + len(spec.checkpoints) * STEP)
 
 
+def _steps(unit: Unit, spec: Spec) -> int:
+    """Steps of training, at all learning rates that are tried."""
+    return max(spec.checkpoints) * (len(FACTORS) if unit.protocol == NULL else 1)
+
+
 def _draws(rule: Rule, unit: Unit, spec: Spec) -> int:
-    """Draws of the estimator at a checkpoint."""
+    """Draws of the estimator at a checkpoint; a null is trained, and nothing else."""
+    if unit.protocol == NULL:
+        return 0
     sources = rule.randomness() & WITHIN
     exact = is_exact(rule, WITHIN)
     draws = (1 if exact else spec.samples_for(unit.rule)) + (
@@ -52,7 +62,7 @@ def seconds(units: list[Unit], spec: Spec) -> float:
                 times[combination] = _seconds_per_draw(unit, spec)
             rule: Rule = select("rule", unit.rule).make()
             draws = len(spec.checkpoints) * _draws(rule, unit, spec)
-            total += times[combination] * (draws + max(spec.checkpoints))
+            total += times[combination] * (draws + _steps(unit, spec))
     return total
 
 

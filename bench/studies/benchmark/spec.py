@@ -10,8 +10,18 @@ from typing import Any
 from plausibench.architectures.architecture import HIDDEN
 from plausibench.bench.components import registry
 from plausibench.bench.components.selectors import select
+from plausibench.bench.training.nulls import NULL
 from plausibench.bench.training.optimisers import OPTIMISERS
-from plausibench.kernels.errors import InputError, choose, integer, number, positive, refusal, sizes
+from plausibench.kernels.errors import (
+    InputError,
+    choose,
+    flag,
+    integer,
+    number,
+    positive,
+    refusal,
+    sizes,
+)
 from plausibench.kernels.streams import MOST_SEEDS
 
 PROTOCOLS = ("shared", "own")
@@ -73,10 +83,16 @@ class Spec:
         Draws for the averaging curve.
     batch_size
         Examples in the batch at which bias and variance are measured.
+    training_set
+        Whether the realised progress is measured on the training set too, which takes about a
+        second for each checkpoint of a noisy rule.
     training_batch_size, optimiser, learning_rate, learning_rates, weight_decay
         How the networks are trained; ``learning_rates`` overrides the rate for a rule.
     shared_learning_rate
         Rate of the backpropagation run whose weights are shared; 0 for that of ``backprop``.
+    nulls
+        Whether to train, beside the rules, what their accuracies are worth nothing without:
+        ``readout_only`` on the same networks, and a network without hidden layers.
     plugins
         Plug-in files to load first.
     components
@@ -117,12 +133,14 @@ class Spec:
     marginal_samples: int = 200
     averaging_samples: int = 512
     batch_size: int = 32
+    training_set: bool = False
     training_batch_size: int = 32
     optimiser: str = "sgd"
     learning_rate: float = 0.1
     learning_rates: Mapping[str, float] = field(default_factory=dict)
     shared_learning_rate: float = 0.0
     weight_decay: float = 0.0
+    nulls: bool = True
     plugins: tuple[str, ...] = ()
     components: InitVar[bool] = True
 
@@ -146,6 +164,7 @@ class Spec:
             most = MOST_SEEDS if name == "seeds" else None
             self._set(name, integer(name, getattr(self, name), least=1, most=most))
         self._set("seed", integer("seed", self.seed, least=0))
+        self._set("training_set", flag("training_set", self.training_set))
         choose("optimiser", self.optimiser, OPTIMISERS)
         self._set("learning_rate", positive("learning_rate", self.learning_rate))
         shared = number("shared_learning_rate", self.shared_learning_rate, least=0)
@@ -153,6 +172,7 @@ class Spec:
         highest = max([self.learning_rate, shared, *self.learning_rates.values()])
         decay = number("weight_decay", self.weight_decay, least=0, below=1 / highest)
         self._set("weight_decay", decay)
+        flag("nulls", self.nulls)
         if isinstance(self.precision, bool) or self.precision != 0:
             self._set("precision", number("precision", self.precision, least=FINEST))
 
@@ -201,6 +221,8 @@ class Spec:
 
     def rate_for(self, trainer: str, protocol: str) -> float:
         """Learning rate of a trajectory, by the rule that trains and the protocol."""
+        if protocol == NULL:
+            return self.learning_rate
         shared = self.shared_learning_rate if protocol == "shared" else 0.0
         return shared or self.rate(trainer)
 

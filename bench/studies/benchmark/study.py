@@ -1,7 +1,7 @@
 """The benchmark: rules measured along trajectories; its options are the specification."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,12 @@ from plausibench.bench.running.provenance import digest
 from plausibench.bench.running.store import Run
 from plausibench.bench.studies.benchmark.cell import ROW, measured
 from plausibench.bench.studies.benchmark.cost import passes
+from plausibench.bench.studies.benchmark.nulls import nulls, trained
 from plausibench.bench.studies.benchmark.spec import Spec
 from plausibench.bench.studies.benchmark.units import Unit, units
 from plausibench.bench.studies.study import Study
 from plausibench.bench.tasks.task import Task
+from plausibench.bench.training.nulls import NULL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,19 +26,39 @@ COLUMNS = (*(field.name for field in fields(Unit) if field.name != "reason"), *R
 """Of the table of results."""
 
 
+NOT_MEASURED: Mapping[str, Any] = {
+    "samples": 1,
+    "marginal_samples": 1,
+    "averaging_samples": 1,
+    "batch_size": 1,
+    "precision": 0.0,
+}
+"""Settings of measurements, on which a null does not depend."""
+
+
 def jobs(spec: Spec) -> list[Job]:
-    """A job for each trajectory with all its checkpoints."""
+    """A job for each trajectory with all its checkpoints, then those of the nulls."""
+    measuring = units(spec)
+    return _jobs(measured, measuring, spec) + null_jobs(spec, measuring)
+
+
+def null_jobs(spec: Spec, beside: Collection[Unit]) -> list[Job]:
+    """A job for each null of what is trained or measured."""
+    return _jobs(trained, nulls(spec, beside), spec)
+
+
+def _jobs(work: Callable[..., Any], some: Iterable[Unit], spec: Spec) -> list[Job]:
     return [
         Job(
             about=unit.identity(),
-            work=measured,
+            work=work,
             arguments=(unit, alone(unit, spec)),
-            depends=sources(unit, measured),
+            depends=sources(unit, work),
             cost=passes(unit, spec),
             reason=unit.reason or "",
             stands_for=_named(unit, alone(unit, spec)),
         )
-        for unit in units(spec)
+        for unit in some
     ]
 
 
@@ -51,6 +73,7 @@ def frame_of(run: Run) -> "pd.DataFrame":
 
 def alone(unit: Unit, spec: Spec) -> Spec:
     """The specification of one trajectory, whatever others there are beside it."""
+    null = unit.protocol == NULL
     return replace(
         spec,
         tasks=(unit.task,),
@@ -61,16 +84,17 @@ def alone(unit: Unit, spec: Spec) -> Spec:
         pairing="first",
         hidden=spec.hidden_for(unit.architecture),
         hidden_of={},
-        protocols=(unit.protocol,),
+        protocols=("own",) if null else (unit.protocol,),
         seeds=1,
         seed=unit.seed,
-        samples=spec.samples_for(unit.rule),
         samples_of={},
         learning_rate=spec.rate_for(unit.trainer, unit.protocol),
         learning_rates={},
         shared_learning_rate=0.0,
+        nulls=False,
         plugins=(),
         components=False,
+        **(NOT_MEASURED if null else {"samples": spec.samples_for(unit.rule)}),
     )
 
 

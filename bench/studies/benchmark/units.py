@@ -34,7 +34,7 @@ class Unit:
     @property
     def trainer(self) -> str:
         """Rule that changes the weights; on shared weights that is backpropagation."""
-        return self.rule if self.protocol == "own" else "backprop"
+        return "backprop" if self.protocol == "shared" else self.rule
 
     def identity(self) -> dict[str, Any]:
         """What tells the unit from others."""

@@ -10,7 +10,7 @@ from plausibench.bench.components.selectors import select
 from plausibench.bench.running.job import Job
 from plausibench.bench.studies.benchmark.spec import Spec, default_spec
 from plausibench.bench.studies.benchmark.starts import completed
-from plausibench.bench.studies.benchmark.study import sources
+from plausibench.bench.studies.benchmark.study import null_jobs, sources
 from plausibench.bench.studies.benchmark.units import Unit, units
 from plausibench.bench.studies.study import Study
 from plausibench.bench.training.training import train
@@ -37,6 +37,8 @@ class Options:
         Updates between evaluations.
     seeds, seed
         Number of seeds, and the first: of weights, data and noise.
+    nulls
+        As of the benchmark.
 
     Raises
     ------
@@ -57,6 +59,7 @@ class Options:
     evaluate_every: int = 100
     seeds: int = 1
     seed: int = 0
+    nulls: bool = True
 
     def __post_init__(self) -> None:
         integer("steps", self.steps, least=0)
@@ -80,6 +83,8 @@ class Options:
             "optimiser": self.optimiser,
             "learning_rate": self.learning_rate,
             "weight_decay": self.weight_decay,
+            "checkpoints": sorted({*range(0, self.steps, self.evaluate_every), self.steps}),
+            "nulls": self.nulls,
         }
         # No hidden layer is a choice; no task is none.
         given = {
@@ -92,9 +97,10 @@ class Options:
 
 
 def jobs(options: Options) -> list[Job]:
-    """A job for each rule and seed."""
+    """A job for each rule and seed, then those of the nulls."""
     spec = options.spec
-    return [
+    training = units(spec)
+    rules = [
         Job(
             about=unit.identity(),
             work=curve,
@@ -114,8 +120,9 @@ def jobs(options: Options) -> list[Job]:
             cost=options.steps * select("rule", unit.rule).make().card.forward_passes,
             reason=unit.reason or "",
         )
-        for unit in units(spec)
+        for unit in training
     ]
+    return rules + null_jobs(spec, training)
 
 
 def curve(unit: Unit, hidden: tuple[int, ...], how: dict[str, Any]) -> Iterator[dict[str, Any]]:

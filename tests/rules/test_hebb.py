@@ -1,0 +1,16 @@
+"""Hebbian learning: its twin."""
+
+from hypothesis import given, settings
+
+import naive_feedback
+from feedback_cells import activations, assert_close, cell, drawn, seeds, shapes
+from plausibench import bench
+
+
+@settings(max_examples=20)
+@given(shapes, activations, seeds)
+def test_twin(sizes, activation, seed):
+    network, batch = cell(sizes, activation, seed)
+    twin = naive_feedback.hebb(network, "cross_entropy", batch)
+    rule = bench.make("rule", "hebb")
+    assert_close(drawn(rule, network, "cross_entropy", batch, seed)[1], twin)

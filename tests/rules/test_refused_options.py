@@ -1,0 +1,76 @@
+"""Options that a rule does not allow are refused by their name."""
+
+import pytest
+
+from plausibench import bench
+from plausibench.kernels.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("activity_node_perturbation", {"sigma": 0}, "sigma"),
+        ("augment", {"discount": 1.5}, "discount"),
+        ("augment", {"epsilon": 2}, "epsilon"),
+        ("augment", {"exploration": "greedy"}, "exploration"),
+        ("augment", {"trace": -0.1}, "trace"),
+        ("burstprop", {"burst_probability": 0}, "burst_probability"),
+        ("burstprop", {"burst_probability": 1.5}, "burst_probability"),
+        ("burstprop", {"feedback": "learned"}, "feedback"),
+        ("burstprop", {"inhibition": "some"}, "inhibition"),
+        ("burstprop", {"nudging": 0}, "nudging"),
+        ("burstprop", {"scale": "raw"}, "scale"),
+        ("decorrelated_node_perturbation", {"rate": -1}, "rate"),
+        ("direct_random_target_projection", {"scale": 0}, "scale"),
+        ("feedback_alignment", {"scale": 0}, "scale"),
+        ("forward_forward", {"normalise": "yes"}, "normalise"),
+        ("forward_forward", {"threshold": 0}, "threshold"),
+        ("forward_gradient", {"noise": "uniform"}, "noise"),
+        ("forward_gradient", {"perturbing": "drives"}, "perturbing"),
+        ("indirect_feedback_alignment", {"scale": 0}, "scale"),
+        ("kolen_pollack", {"scale": -1}, "scale"),
+        ("learned_feedback", {"ridge": 0}, "ridge"),
+        ("learned_feedback", {"sigma": 0}, "sigma"),
+        ("oja", {"variant": "sanger"}, "variant"),
+        ("pepita", {"gain": 0}, "gain"),
+        ("pepita", {"scale": 0}, "scale"),
+        ("regression_discontinuity_feedback", {"amplitude": 0}, "amplitude"),
+        ("regression_discontinuity_feedback", {"common": 1}, "common"),
+        ("regression_discontinuity_feedback", {"rate": 0}, "rate"),
+        ("regression_discontinuity_feedback", {"regression": "cubic"}, "regression"),
+        ("regression_discontinuity_feedback", {"response": "spikes"}, "response"),
+        ("regression_discontinuity_feedback", {"scale": -1}, "scale"),
+        ("regression_discontinuity_feedback", {"trials": 1}, "trials"),
+        ("regression_discontinuity_feedback", {"window": 0}, "window"),
+        ("reinforce", {"baseline": "optimal"}, "baseline"),
+        ("reinforce", {"rate": 0}, "rate"),
+        ("rflo", {"feedback": "none"}, "feedback"),
+        ("rflo", {"scale": -1}, "scale"),
+        ("segregated_dendrites", {"nudging": -1}, "nudging"),
+        ("segregated_dendrites", {"scale": "raw"}, "scale"),
+        ("segregated_dendrites", {"spread": 0}, "spread"),
+        ("sign_symmetry", {"scale": 0}, "scale"),
+        ("sign_symmetry", {"variant": "random"}, "variant"),
+        ("spiking_burstprop", {"nudging": 0}, "nudging"),
+        ("spiking_burstprop", {"units": 0}, "units"),
+        ("surrogate_gradient", {"shape": "step"}, "shape"),
+        ("three_factor", {"baseline": "none"}, "baseline"),
+        ("three_factor", {"decay": 1.5}, "decay"),
+        ("three_factor", {"delay": 1, "decay": 0}, "decay"),
+        ("three_factor", {"delay": -1}, "delay"),
+        ("three_factor", {"noise": "white"}, "noise"),
+        ("three_factor", {"rate": 0}, "rate"),
+        ("three_factor", {"sigma": 0}, "sigma"),
+        ("uoro", {"epsilon": 0}, "epsilon"),
+        ("weight_mirror", {"amplitude": 0}, "amplitude"),
+        ("weight_mirror", {"bias": 1}, "bias"),
+        ("weight_mirror", {"noise": "white"}, "noise"),
+        ("weight_mirror", {"rate": 0}, "rate"),
+        ("weight_mirror", {"rate": 1.1}, "rate"),
+        ("weight_mirror", {"samples": 1}, "samples"),
+        ("weight_mirror", {"scale": -1}, "scale"),
+    ],
+)
+def test_is_refused(name, options, said):
+    with pytest.raises(InputError, match=rf"\b{said}: "):
+        bench.make("rule", name, **options)
