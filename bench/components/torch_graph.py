@@ -47,6 +47,7 @@ READ = (
     "Linear, Conv2d, Flatten, AvgPool2d, AdaptiveAvgPool2d, Dropout, Identity, sums, and the "
     f"activations {', '.join(ACTIVATIONS)}"
 )
+TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -147,16 +148,32 @@ class Shape:
     of: Value
 
 
+def installed() -> Any:
+    """PyTorch.
+
+    Raises
+    ------
+    InputError
+        If it is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise InputError(
+            "module: PyTorch is not installed; it comes with the extra torch of plausibench"
+        ) from error
+    return torch
+
+
 def check_module(module: Any) -> None:
     """Refuse a module whose parameters cannot be those of a network.
 
     Raises
     ------
     InputError
-        In one sentence that names the layer or the parameter.
+        In one sentence that names the layer or the parameter, or if PyTorch is not installed.
     """
-    import torch
-
+    torch = installed()
     if not isinstance(module, torch.nn.Module):
         raise refusal("module", module, "a torch.nn.Module")
     for name, parameter in module.named_parameters():
@@ -201,7 +218,7 @@ def _check_parameter(name: str, parameter: Any) -> None:
             f"module: {name} is frozen, and all parameters of a network learn; set "
             "requires_grad_(True), or apply what is frozen to the inputs beforehand"
         )
-    if parameter._backward_hooks:  # noqa: SLF001 -- there is no other way to see them
+    if any(getattr(parameter, hooks, None) for hooks in TENSOR_HOOKS):
         raise InputError(f"module: {name} has hooks, which would be left out; remove them")
     if not bool(torch.isfinite(parameter).all()):
         raise InputError(f"module: {name} has numbers that are not finite")

@@ -18,6 +18,7 @@ from plausibench.bench.components.torch_graph import (
     Reader,
     check_module,
     first_inputs,
+    installed,
     trace,
 )
 from plausibench.kernels.arrays import numbers
@@ -205,8 +206,7 @@ def to_torch(network: Network, module: Any) -> Any:
     InputError
         If the network was not made by :func:`from_torch`, or of another module.
     """
-    import torch
-
+    torch = installed()
     if not isinstance(network, TorchNetwork):
         raise refusal("network", network, "made by bench.from_torch")
     if not isinstance(module, torch.nn.Module):
@@ -244,10 +244,7 @@ class TorchArchitecture(Architecture):
         return channels, height, width
 
     def build(self, seed: int = 0) -> Network:
-        try:
-            import torch
-        except ImportError as error:
-            raise InputError("it is a PyTorch module, and PyTorch is not installed") from error
+        torch = installed()
         start = int(generator(seed, "init", "torch").integers(2**63))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(start)

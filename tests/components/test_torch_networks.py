@@ -1,6 +1,7 @@
 """Networks made of PyTorch modules: gradients, translations, refusals, and the way back."""
 
 import copy
+import sys
 
 import numpy as np
 import pytest
@@ -476,6 +477,12 @@ def watched():
     return module
 
 
+def summed():
+    module = dense()
+    module[0].weight.register_post_accumulate_grad_hook(lambda weight: None)
+    return module
+
+
 def frozen():
     module = dense()
     module[0].bias.requires_grad_(False)
@@ -512,6 +519,7 @@ REFUSED = {
     "a layer used twice": (Twice, r"first\.weight is used twice"),
     "hooks": (hooked, r"0 \(Linear\) has hooks"),
     "hooks of a parameter": (watched, r"0\.weight has hooks"),
+    "hooks of a gradient": (summed, r"0\.weight has hooks"),
     "half precision": (lambda: dense().half(), r"0\.weight is of type float16"),
     "bfloat16": (lambda: dense().bfloat16(), r"0\.weight is of type bfloat16"),
     "another device": (lambda: dense().to("meta"), r"0\.weight is on the device meta.*\.cpu\(\)"),
@@ -620,6 +628,15 @@ def test_bad_translations_are_refused():
         ),
     ]:
         with pytest.raises(InputError, match=said):
+            call()
+
+
+def test_without_pytorch_it_is_asked_for(monkeypatch):
+    module, shape = made("dense")
+    network = bench.from_torch(module, shape)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for call in (lambda: bench.from_torch(module), lambda: bench.to_torch(network, module)):
+        with pytest.raises(InputError, match="PyTorch is not installed"):
             call()
 
 
