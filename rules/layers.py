@@ -26,7 +26,7 @@ def wired(network: Network, rule: str) -> str | None:
     wire = network.wires[0]
     return (
         f"{rule} sends its signals along synapses, and activity of {wire.source} also reaches "
-        f"{wire.target} without any"
+        f"{wire.target} by a wire without weights"
     )
 
 
