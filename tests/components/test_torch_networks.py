@@ -586,6 +586,23 @@ def test_what_cannot_be_taken_of_images_is_named(name):
         bench.from_torch(module, (1, 8, 8))
 
 
+def test_what_is_said_about_batch_normalisation_helps():
+    """Folded into the convolution before it, it is taken."""
+    convolution, norm = nn.Conv2d(1, 2, 3).eval(), nn.BatchNorm2d(2).eval()
+    norm.running_mean += torch.tensor([0.5, -0.5])
+    norm.running_var *= 3
+    rest = [nn.ReLU(), nn.Flatten(), nn.Linear(32, 3)]
+    with pytest.raises(InputError, match=r"1 \(BatchNorm2d\).*fuse_conv_bn_eval"):
+        bench.from_torch(nn.Sequential(convolution, norm, *rest), (1, 6, 6))
+    folded = torch.nn.utils.fusion.fuse_conv_bn_eval(convolution, norm)
+    network = bench.from_torch(nn.Sequential(folded, *rest), (1, 6, 6))
+    inputs = torch.randn(4, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        output = nn.Sequential(convolution, norm, *rest)(inputs).numpy()
+    ours = network.forward(network.rows(inputs)).output
+    np.testing.assert_allclose(ours, output, rtol=1e-4, atol=1e-5)  # in single precision
+
+
 def test_layers_without_a_shape_are_named():
     with pytest.raises(InputError, match=r"2\.weight has no shape yet; call the module once"):
         bench.from_torch(image(), (1, 8, 8))
