@@ -114,7 +114,7 @@ class Value:
     terms
         A single one without synapses is activity of a population, which synapses can see.
     name
-        Layer whose synapses are among them.
+        Layer whose synapses are among them, or what adds them; empty for activity.
     flattened
         Shape of the map in whose order, channels first, units are counted.
     """
@@ -380,17 +380,18 @@ class Reader:
         if what in ("size", "shape", "getitem", "getattr"):
             return _asked(where, what, arguments)
         read = CALLS.get(what)
-        first = arguments[0] if arguments else named.get("input")
-        if read is None or not isinstance(first, Value | int | float):
+        named = dict(named)
+        if not arguments and "input" in named:
+            arguments = (named.pop("input"),)
+        if read is None or not arguments or not isinstance(arguments[0], Value | int):
             raise _unread(where, what)
-        call = (self, where, *arguments), {**named, **options}
         try:
-            inspect.signature(read).bind(*call[0], **call[1])
+            call = inspect.signature(read).bind(self, where, *arguments, **named, **options)
         except TypeError as error:
             raise InputError(
                 f"module: {where} is called with arguments that cannot be taken ({error})"
             ) from error
-        return read(*call[0], **call[1])
+        return read(*call.args, **call.kwargs)
 
     def _described(self, node: Any) -> tuple[str, str, dict[str, Any]]:
         """Where a call is, what it calls, and options that belong to the layer."""
@@ -418,11 +419,12 @@ class Reader:
         self, where: str, value: Value, weight: Parameter, bias: Parameter | None = None
     ) -> Value:
         """Dense synapses from what the value is."""
+        _check_weights(where, weight, bias)
         if len(value.shape) != 1:
             raise InputError(
                 f"module: {where} is given a map of shape {value.shape}; put Flatten before it"
             )
-        value = self._seen(value, where)
+        value = self._seen(value)
         outputs, inputs = self._given[weight.name].shape
         if inputs != value.shape[0]:
             raise InputError(f"module: {where} takes {inputs} units and is given {value.shape[0]}")
@@ -448,6 +450,7 @@ class Reader:
         groups: int = 1,
     ) -> Value:
         """Convolutional synapses from what the value is."""
+        _check_weights(where, weight, bias)
         channels, below, *kernel = self._given[weight.name].shape
         if len(value.shape) != 3:
             raise InputError(
@@ -472,7 +475,7 @@ class Reader:
             raise InputError(
                 f"module: {where} takes {below} channels and is given {value.shape[0]}"
             )
-        value = self._seen(value, where)
+        value = self._seen(value)
         if side > min(value.shape[1:]) + 2 * around:
             raise InputError(
                 f"module: the kernel of {where} does not fit a map of {value.shape[1]} x "
@@ -566,7 +569,8 @@ class Reader:
             raise InputError(
                 f"module: {where} adds {value.shape} and {other.shape}; allowed are equal shapes"
             )
-        return replace(value, terms=value.terms + other.terms, name=value.name or other.name)
+        name = value.name or other.name or where.split(" ")[0]
+        return replace(value, terms=value.terms + other.terms, name=name)
 
     def same(self, where: str, value: Value) -> Value:
         """The value itself."""
@@ -582,9 +586,9 @@ class Reader:
             )
         return value
 
-    def _seen(self, value: Value, where: str) -> Value:
+    def _seen(self, value: Value) -> Value:
         """Activity that synapses can see."""
-        return value if value.is_activity else self._populate(value, "identity", where)
+        return value if value.is_activity else self._populate(value, "identity", value.name)
 
     def _bias(self, bias: Parameter, synapse: Synapse) -> Term:
         self._take(bias.name, synapse.shape, synapse.shape, (0,))
@@ -644,6 +648,11 @@ def _pooled(value: Value, rows: Array, columns: Array) -> Value:
         for term in value.terms
     )
     return replace(value, shape=(value.shape[0], len(rows), len(columns)), terms=terms)
+
+
+def _check_weights(where: str, weight: Any, bias: Any) -> None:
+    if not isinstance(weight, Parameter) or not isinstance(bias, Parameter | None):
+        raise InputError(f"module: the weights of {where} are no parameter of it; use a layer")
 
 
 def _check_map(where: str, value: Value) -> None:

@@ -74,12 +74,12 @@ class TorchNetwork(WiredNetwork):
         InputError
             If one has the name or the shape of no parameter.
         """
-        found = {}
+        arrays = {}
         for name, layout in self._named("tensors", tensors).items():
             array = numbers(f"tensors: {name}", tensors[name])
             _check_shape("tensors", name, array, layout.module)
-            found[name] = layout.to_network(array)
-        return found
+            arrays[name] = layout.to_network(array)
+        return arrays
 
     def tensors(self, arrays: Mapping[str, Any]) -> dict[str, Array]:
         """Arrays as the module has them: undoes :meth:`arrays`.
@@ -89,12 +89,12 @@ class TorchNetwork(WiredNetwork):
         InputError
             If one has the name or the shape of no parameter.
         """
-        found = {}
+        tensors = {}
         for name, layout in self._named("arrays", arrays).items():
             array = numbers(f"arrays: {name}", arrays[name])
             _check_shape("arrays", name, array, layout.network)
-            found[name] = layout.to_module(array)
-        return found
+            tensors[name] = layout.to_module(array)
+        return tensors
 
     def gradients(self, module: Any) -> dict[str, Array]:
         """What ``backward()`` left in the module's parameters, as the network has them.
@@ -168,7 +168,8 @@ def from_torch(module: Any, example: Any = None) -> TorchNetwork:
     -------
     TorchNetwork
         Parameters have the names of the module's, ``0.weight`` or ``encoder.fc1.bias``. Inputs are
-        flat, images with the channel running fastest; ``network.rows(images)`` makes them.
+        flat, images with the channel running fastest; ``network.rows(images)`` makes them. Outputs
+        that are maps are flat in that order, too.
 
     Raises
     ------

@@ -96,6 +96,18 @@ class SumOfList(nn.Module):
         return self.fc(torch.tanh(sum(branch(x) for branch in self.branches) + x))
 
 
+class Functions(nn.Module):
+    """Layers whose parameters functions take, and a sum that has no layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(1, 2, 3), nn.Linear(8, 3, bias=False)
+
+    def forward(self, x):
+        x = functional.conv2d(torch.add(input=x, other=x), self.conv.weight, self.conv.bias)
+        return functional.linear(input=torch.tanh(x).flatten(1), weight=self.fc.weight)
+
+
 MODULES = {
     "dense": (lambda: nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)), (6,)),
     "dense in evaluation mode": (
@@ -153,6 +165,7 @@ MODULES = {
     "a shortcut of averages": (PooledShortcut, (2, 6, 7)),
     "functions and views": (Viewed, (3, 6, 6)),
     "a sum of a list": (SumOfList, (6,)),
+    "parameters given to functions": (Functions, (1, 4, 4)),
     "one layer": (lambda: nn.Linear(6, 3), (6,)),
 }
 
@@ -432,6 +445,15 @@ class Scaled(nn.Module):
         return 0.5 * self.fc(x)
 
 
+class Computed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(6, 6)
+
+    def forward(self, x):
+        return functional.linear(x, self.fc(x))
+
+
 class Shifted(nn.Module):
     def __init__(self):
         super().__init__()
@@ -541,6 +563,7 @@ REFUSED = {
         r"has no weights of its own",
     ),
     "an empty layer": (empty, r"0\.weight has shape \(0, 6\)"),
+    "weights that are computed": (Computed, r"the weights of linear are no parameter"),
     "something added": (Shifted, r"add is called|add adds something other"),
     "two outputs": (TwoOutputs, r"something other than one tensor"),
     "max pooling by a function": (PooledByFunction, r"max_pool2d cannot be taken; use avg_pool2d"),
