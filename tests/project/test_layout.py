@@ -20,7 +20,7 @@ OUTSIDE = {"benchmarks", "project"}
 SUBJECTS = {
     "architectures": {"gradient"},
     "cli": {"cli"},
-    "measuring": {"no_gradient", "odd_batches"},
+    "measuring": {"no_gradient", "odd_batches", "realised_progress"},
     "objectives": {"every_objective", "penalties", "reward"},
     "rules": {"closed_forms", "conformance", "degenerate", "refused_options", "size_of_errors"},
     "running": {"kills", "large"},
