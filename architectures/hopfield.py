@@ -44,6 +44,11 @@ class HopfieldNetwork(Network):
     def dynamics(self) -> str:
         return "settling"
 
+    @property
+    def precision(self) -> float:
+        """That of a rounded number, or of activity at rest."""
+        return max(super().precision, self.tolerance)
+
     def forward(
         self,
         inputs: Array,

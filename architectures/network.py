@@ -160,6 +160,11 @@ class Network:
         return next(iter(self.parameters.values())).dtype
 
     @property
+    def precision(self) -> float:
+        """Relative error that the activity of a pass may have: that of a rounded number."""
+        return float(np.finfo(self.dtype).eps) / 2
+
+    @property
     def paths(self) -> tuple[Projection, ...]:
         """Projections between populations, as activity and signals go through them.
 

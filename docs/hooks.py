@@ -16,6 +16,7 @@ from plausibench.bench.cli.components import described
 from plausibench.bench.components import registry
 from plausibench.bench.components.citations import works
 from plausibench.bench.report import notation
+from plausibench.bench.report.aggregate import ROUNDING
 from plausibench.bench.studies.benchmark.starts import start
 from plausibench.bench.studies.figure2.study import EQUAL
 from plausibench.bench.studies.study import find, names
@@ -188,7 +189,9 @@ def plane() -> list[dict[str, str]]:
 def value(row: Mapping[str, str], quantity: str) -> str:
     """A number of the plane with its interval."""
     ends = [row[f"{quantity}{end}"] for end in ("", "_low", "_high")]
-    return notation.number(*(float(end or "nan") for end in ends), relative=True)
+    # Companions tell a squared bias from zero down to the square of what rounding makes of a mean.
+    least = ROUNDING**2 if quantity == "bias_squared" else ROUNDING
+    return notation.number(*(float(end or "nan") for end in ends), least=least)
 
 
 def certificate(name: str) -> list[str]:

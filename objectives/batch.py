@@ -72,6 +72,11 @@ class Batch:
         return _fill(object.__new__(Batch), *views)
 
     @property
+    def repeats(self) -> bool:
+        """Whether two examples have one key, and so the same noise."""
+        return np.unique(self.keys).size < self.size
+
+    @property
     def size(self) -> int:
         """Number of examples B."""
         return len(self.inputs)

@@ -9,10 +9,11 @@ import numpy as np
 from plausibench.architectures.network import Activity, Network
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
+from plausibench.rules.companions import along_moved
 from plausibench.rules.estimate import Estimates, outers
 from plausibench.rules.noise import Noise
 from plausibench.rules.perturbation import Perturbation, along_changes, first_draw, normalised
-from plausibench.rules.rule import ClosedForm, RuleCard, State
+from plausibench.rules.rule import ClosedForm, Companion, RuleCard, State
 from plausibench.rules.theory import Claim, Situation, Slope
 
 Array = np.ndarray
@@ -82,6 +83,27 @@ class ActivityNodePerturbation(Perturbation):
             for p in network.projections
         }
         return ClosedForm(network.pull(clean, error), variance)
+
+    def companion(
+        self,
+        network: Network,
+        objective: Objective,
+        batch: Batch,
+        clean: Activity,
+        state: State,
+    ) -> Companion | None:
+        """The derivative along the same noise, times the change of drives that it makes."""
+        known = self.closed_form(network, objective, batch, clean, self.card.randomness)
+        return along_moved(
+            network,
+            objective,
+            batch,
+            clean,
+            self.noise,
+            self.sigma,
+            lambda posts: outers(network, clean, posts),
+            None if known is None else known.variance,
+        )
 
     def theory(self) -> tuple[Claim, ...]:
         def at_sigma(at: Situation, sigma: float) -> Situation:

@@ -11,10 +11,11 @@ from plausibench.architectures.permutation import Axes
 from plausibench.kernels.errors import number
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
+from plausibench.rules.companions import along_moved
 from plausibench.rules.estimate import Estimates, Outer
 from plausibench.rules.noise import Noise
 from plausibench.rules.perturbation import Perturbation, along_changes
-from plausibench.rules.rule import RuleCard, State, Step
+from plausibench.rules.rule import Companion, RuleCard, State, Step
 from plausibench.rules.theory import Claim, Law, Situation
 
 Array = np.ndarray
@@ -88,13 +89,27 @@ class DecorrelatedNodePerturbation(Perturbation):
         noise: Noise,
     ) -> Estimates:
         posts = along_changes(self, network, objective, batch, clean, noise)
-        estimates: Estimates = {}
-        for p in network.projections:
-            pre = clean.presynaptic(p)
-            if p.source in state:
-                pre = pre @ state[p.source].T @ state[p.source]
-            estimates[p.name] = Outer(posts[p.target], pre)
-        return estimates
+        return _outers(network, clean, state, posts)
+
+    def companion(
+        self,
+        network: Network,
+        objective: Objective,
+        batch: Batch,
+        clean: Activity,
+        state: State,
+    ) -> Companion | None:
+        """That of activity-based node perturbation, with decorrelated presynaptic factors."""
+        return along_moved(
+            network,
+            objective,
+            batch,
+            clean,
+            self.noise,
+            self.sigma,
+            lambda posts: _outers(network, clean, state, posts),
+            None,
+        )
 
     def advance(self, state: State, step: Step) -> State:
         """One step of decorrelation on the undisturbed activity."""
@@ -131,6 +146,19 @@ class DecorrelatedNodePerturbation(Perturbation):
         off = correlations(inputs)
         theory = -4.0 * float((off * (off @ full)).sum())
         return change, theory, 1e-3 * abs(theory)
+
+
+def _outers(
+    network: Network, clean: Activity, state: State, posts: Mapping[str, Array]
+) -> Estimates:
+    """Post factors times decorrelated presynaptic activity."""
+    estimates: Estimates = {}
+    for p in network.projections:
+        pre = clean.presynaptic(p)
+        if p.source in state:
+            pre = pre @ state[p.source].T @ state[p.source]
+        estimates[p.name] = Outer(posts[p.target], pre)
+    return estimates
 
 
 def correlations(activity: Array) -> Array:

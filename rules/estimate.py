@@ -70,6 +70,30 @@ def by_example(rows: Array, size: int) -> Array:
     return np.ascontiguousarray(rows.reshape(-1, size, rows.shape[-1]).swapaxes(0, 1))
 
 
+def difference(network: Network, one: Estimates, other: Estimates) -> Estimates:
+    """One estimate less another, unformed where they have a factor or a direction in common."""
+    posts: dict[tuple[int, int], Array] = {}
+    found: Estimates = {}
+    for p in network.projections:
+        a, b = one[p.name], other[p.name]
+        if isinstance(a, Outer) and isinstance(b, Outer) and _equal(a.pre, b.pre):
+            pair = id(a.post), id(b.post)  # weights and bias of a layer share theirs
+            if pair not in posts:
+                posts[pair] = a.post - b.post
+            found[p.name] = Outer(posts[pair], a.pre)
+        elif (
+            isinstance(a, Directional) and isinstance(b, Directional) and a.direction is b.direction
+        ):
+            found[p.name] = Directional(a.coefficient - b.coefficient, a.direction)
+        else:
+            found[p.name] = Dense(form_one(p.synapse, a) - form_one(p.synapse, b))
+    return found
+
+
+def _equal(one: Array, other: Array) -> bool:
+    return one is other or np.array_equal(one, other)
+
+
 def form(network: Network, estimates: Mapping[str, Estimate]) -> dict[str, Array]:
     """Form the arrays ``(*shape)`` or ``(S, *shape)`` of each parameter."""
     return {p.name: form_one(p.synapse, estimates[p.name]) for p in network.projections}

@@ -9,10 +9,11 @@ from plausibench.architectures.network import Activity, Network
 from plausibench.kernels.errors import choose
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
+from plausibench.rules.companions import along_gradient, along_signals
 from plausibench.rules.estimate import Estimates
 from plausibench.rules.noise import FOURTH_MOMENT, LAWS, Noise
 from plausibench.rules.perturbation import along_drives, along_weights, drive_law, weight_law
-from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State
+from plausibench.rules.rule import ClosedForm, Companion, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Law, Situation
 
 Array = np.ndarray
@@ -91,6 +92,22 @@ class ForwardGradient(Rule):
         """Exact at any size of the noise, which has none."""
         law = weight_law if self.perturbing == "weights" else drive_law
         return law(network, objective, batch, clean, FOURTH_MOMENT[self.noise] - 2)
+
+    def companion(
+        self,
+        network: Network,
+        objective: Objective,
+        batch: Batch,
+        clean: Activity,
+        state: State,
+    ) -> Companion | None:
+        """The same, from the gradient and not the tangent of the pass: what is left is rounding."""
+        excess = FOURTH_MOMENT[self.noise] - 2
+        if self.perturbing == "weights":
+            return along_gradient(network, objective, batch, clean, self.noise, excess)
+        known = drive_law(network, objective, batch, clean, excess)
+        variance = None if known is None else known.variance
+        return along_signals(network, objective, batch, clean, self.noise, variance)
 
     def theory(self) -> tuple[Claim, ...]:
         return (

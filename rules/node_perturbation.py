@@ -1,5 +1,6 @@
 """Node perturbation: noise on the drive of every neuron, correlated with the loss."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,10 +9,11 @@ import numpy as np
 from plausibench.architectures.network import Activity, Network
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
+from plausibench.rules.companions import along_signals
 from plausibench.rules.estimate import Estimates, outers, per_row
 from plausibench.rules.noise import Noise
 from plausibench.rules.perturbation import Perturbation, along_drives, drive_law, first_draw
-from plausibench.rules.rule import ClosedForm, RuleCard, State
+from plausibench.rules.rule import ClosedForm, Companion, RuleCard, State
 from plausibench.rules.theory import Claim
 
 Array = np.ndarray
@@ -62,12 +64,7 @@ class NodePerturbation(Perturbation):
         noise: Noise,
     ) -> Estimates:
         xi = noise.examples(clean.drive, self.noise)
-
-        def losses(amplitude: float) -> Array:
-            passed = network.forward(batch.inputs, drive_noise=xi, amplitude=amplitude, clean=clean)
-            return objective.batch_losses(passed.output, batch)
-
-        change = self.slope(losses, lambda: objective.batch_losses(clean.output, batch))
+        change = self.slope(*_losses(network, objective, batch, clean, xi))
         change /= batch.size
         for drawn in xi.values():
             # In place: the noise has done its work.
@@ -85,8 +82,41 @@ class NodePerturbation(Perturbation):
         """Limit sigma -> 0."""
         return drive_law(network, objective, batch, clean, self.excess)
 
+    def companion(
+        self,
+        network: Network,
+        objective: Objective,
+        batch: Batch,
+        clean: Activity,
+        state: State,
+    ) -> Companion | None:
+        """The forward gradient along the same noise; one-sided, the even part of the change too."""
+
+        def even(xi: Mapping[str, Array]) -> Array:
+            return self.evenly(*_losses(network, objective, batch, clean, xi)) / batch.size
+
+        known = self.closed_form(network, objective, batch, clean, self.randomness())
+        return along_signals(
+            *(network, objective, batch, clean, self.noise),
+            None if known is None else known.variance,
+            self.sigma,
+            None if self.antithetic else even,
+        )
+
     def theory(self) -> tuple[Claim, ...]:
         def noise(one: Noise, network: Network, clean: Activity) -> dict[str, Array]:
             return one.examples(clean.drive, self.noise)
 
         return self.limits(first_draw(along_drives, noise))
+
+
+def _losses(
+    network: Network, objective: Objective, batch: Batch, clean: Activity, xi: Mapping[str, Array]
+) -> tuple[Callable[[float], Array], Callable[[], Array]]:
+    """Loss of each example under the noise times an amplitude, and without it."""
+
+    def losses(amplitude: float) -> Array:
+        passed = network.forward(batch.inputs, drive_noise=xi, amplitude=amplitude, clean=clean)
+        return objective.batch_losses(passed.output, batch)
+
+    return losses, lambda: objective.batch_losses(clean.output, batch)

@@ -1,7 +1,7 @@
 """The random numbers of a rule: named streams, keyed by what they disturb."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -108,3 +108,33 @@ class Noise:
         edges = np.cumsum(policy, axis=-1)
         # Scaled by the last edge, so that rounding can never leave an action out of range.
         return (drawn * edges[..., -1:] >= edges).sum(axis=-1).clip(max=policy.shape[-1] - 1)
+
+
+@dataclass(frozen=True)
+class Shared(Noise):
+    """The same draws for two estimates: what the first asked for is not drawn again.
+
+    Both get the same arrays, so that only the last one may write to them. Noise that is replaced by
+    one of another seed, or of other keys, is drawn anew.
+    """
+
+    drawn: dict[tuple[str, str, str], Array] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+
+    def examples(self, arrays: Mapping[str, Array], law: str = "gaussian") -> dict[str, Array]:
+        return self._once(super().examples, arrays, law)
+
+    def parameters(self, arrays: Mapping[str, Array], law: str = "gaussian") -> dict[str, Array]:
+        return self._once(super().parameters, arrays, law)
+
+    def _once(
+        self,
+        draw: Callable[[Mapping[str, Array], str], dict[str, Array]],
+        arrays: Mapping[str, Array],
+        law: str,
+    ) -> dict[str, Array]:
+        keys = {name: (draw.__name__, law, name) for name in arrays}
+        asked = {name: array for name, array in arrays.items() if keys[name] not in self.drawn}
+        self.drawn.update((keys[name], noise) for name, noise in draw(asked, law).items())
+        return {name: self.drawn[key] for name, key in keys.items()}

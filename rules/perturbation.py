@@ -72,6 +72,10 @@ class Perturbation(Rule):
             return (loss(self.sigma) - loss(-self.sigma)) / (2 * self.sigma)
         return (loss(self.sigma) - undisturbed()) / self.sigma
 
+    def evenly(self, loss: Callable[[float], Array], undisturbed: Callable[[], Array]) -> Array:
+        """What :meth:`slope` has of the noise and of its opposite alike, one-sided."""
+        return (loss(self.sigma) + loss(-self.sigma) - 2 * undisturbed()) / (2 * self.sigma)
+
     def limits(
         self, expected: Callable[[Situation], dict[str, Array]], smallest: float = 1e-3
     ) -> tuple[Slope | Limit, ...]:

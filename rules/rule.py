@@ -1,8 +1,8 @@
 """What a learning rule is, and the card on which it declares its theory."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -158,6 +158,37 @@ class ClosedForm:
     variance: dict[str, float]
 
 
+@dataclass(frozen=True, eq=False)
+class Companion:
+    """An estimate from a rule's own draws whose mean is known: what a rule would be without bias.
+
+    Subtracted from the rule's estimate, it takes the noise away that both have; what is left is
+    what the rule makes of its draws besides, and shows a bias that the noise would hide.
+
+    Attributes
+    ----------
+    estimate
+        Estimates from the noise that the rule's ``estimate`` is given. It asks for what the rule
+        asks for, and must not write to it.
+    mean
+        Exact mean over draws per parameter, ``(*shape)`` in float64.
+    variance
+        Total variance per parameter where examples have noise of their own and weights are not
+        shared; None where it is not known.
+    floor
+        Squared bias per parameter that rounding of the rule's estimate may make.
+    odd
+        Estimates to be subtracted besides, which change their sign with the noise: their mean is 0,
+        and they do not go with those of ``estimate``, which do not change it.
+    """
+
+    estimate: Callable[[Noise], Estimates]
+    mean: dict[str, Array]
+    variance: dict[str, float] | None = None
+    floor: Mapping[str, float] = field(default_factory=dict)
+    odd: Callable[[Noise], Estimates] | None = None
+
+
 class Rule(metaclass=PlainOptions):
     """Maps activity and objective to an estimate of the gradient.
 
@@ -248,6 +279,21 @@ class Rule(metaclass=PlainOptions):
         """Mean and variance over the sources that are redrawn; None where no form is known.
 
         For a rule with a small parameter they are those of the limit in which it is exact.
+        """
+        return None
+
+    def companion(
+        self,
+        network: Network,
+        objective: Objective,
+        batch: Batch,
+        clean: Activity,
+        state: State,
+    ) -> Companion | None:
+        """What to subtract from the estimates, draw by draw, to see their bias; None without one.
+
+        Its mean holds whatever the size of the noise, and includes all sources of randomness but
+        feedback.
         """
         return None
 

@@ -11,9 +11,11 @@ from plausibench.architectures.permutation import Axes
 from plausibench.kernels.errors import InputError, choose, integer, number, positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective, in_rows
+from plausibench.rules.companions import floors, in_float64
 from plausibench.rules.estimate import Estimates, by_example, form, outers, per_row
+from plausibench.rules.layers import in_double
 from plausibench.rules.noise import FOURTH_MOMENT, LAWS, Noise
-from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State, Step
+from plausibench.rules.rule import ClosedForm, Companion, Rule, RuleCard, State, Step
 from plausibench.rules.theory import Claim, Law, Limit, Situation
 
 Array = np.ndarray
@@ -138,15 +140,67 @@ class ThreeFactor(Rule):
         xi = noise.examples(clean.drive, self.noise)
         passed = network.forward(batch.inputs, drive_noise=xi, amplitude=self.sigma, clean=clean)
         scalar = self._scalars(objective, batch, passed, clean, state) / self.sigma
+        rows = self._traced(network, batch, scalar)
+        for drawn in xi.values():
+            drawn *= rows.astype(network.dtype)  # in place: the noise has done its work
+        return outers(network, clean, xi)
+
+    def companion(
+        self,
+        network: Network,
+        objective: Objective,
+        batch: Batch,
+        clean: Activity,
+        state: State,
+    ) -> Companion | None:
+        """The derivative of the losses along the noise in place of their change, and its even part.
+
+        None where trials in one trace have one key, and so the same noise.
+        """
+        if self.decay > 0 and network.dynamics != "recurrent" and batch.repeats:
+            return None
+        double, wide, passed = in_double(network, batch, clean)
+        error = objective.batch_error(passed.output, wide)
+
+        def scalar(noise: Mapping[str, Array], amplitude: float) -> Array:
+            noisy = network.forward(
+                batch.inputs, drive_noise=noise, amplitude=amplitude, clean=clean
+            )
+            return self._scalars(objective, batch, noisy, clean, state)
+
+        def traced(scalars: Array, xi: Mapping[str, Array]) -> Estimates:
+            rows = self._traced(network, batch, scalars)
+            return outers(network, clean, {name: rows * drawn for name, drawn in xi.items()})
+
+        def estimate(noise: Noise) -> Estimates:
+            xi = in_float64(noise.examples(clean.drive, self.noise))
+            change = (error * double.tangent(passed, drive=xi).output).sum(axis=-1)
+            # The error is that of the batch's mean.
+            return traced(batch.size * change.reshape(len(change), -1, batch.size), xi)
+
+        def odd(noise: Noise) -> Estimates:
+            xi = noise.examples(clean.drive, self.noise)
+            even = scalar(xi, self.sigma) + scalar(xi, -self.sigma)
+            return traced(even / (2 * self.sigma), xi)
+
+        if network.dynamics == "recurrent":
+            signals = self._own(self._due(double, wide, passed, error))
+        else:
+            signals = double.credit(passed, {double.output.name: error})
+        mean = in_float64(form(network, outers(network, clean, signals)))
+        floor = floors(network, objective, batch, clean, signals, self.sigma)
+        plain = replace(self, baseline="clean")
+        known = plain.closed_form(network, objective, batch, clean, self.randomness())
+        return Companion(estimate, mean, None if known is None else known.variance, floor, odd)
+
+    def _traced(self, network: Network, batch: Batch, scalar: Array) -> Array:
+        """What the noise of every row is multiplied by, ``(..., T B, 1)``, once scalars arrived."""
         credited = self._credited(network, batch, scalar.shape[-2])
         if network.dynamics == "recurrent":
             weight = np.einsum("...tb,ts->...sb", scalar, credited)
         else:
             weight = scalar @ credited
-        rows = weight.reshape(*weight.shape[:-2], -1, 1) / batch.size
-        for drawn in xi.values():
-            drawn *= rows.astype(network.dtype)  # in place: the noise has done its work
-        return outers(network, clean, xi)
+        return weight.reshape(*weight.shape[:-2], -1, 1) / batch.size
 
     def _scalars(
         self, objective: Objective, batch: Batch, passed: Activity, clean: Activity, state: State
@@ -220,29 +274,43 @@ class ThreeFactor(Rule):
         whose scalars find step s in the trace. Two steps s and r of a trial share
         ``(a_s . a_r) (D_s at r) . (D_r at s)``.
         """
-        error, size = objective.batch_error(clean.output, batch), batch.size
+        due = self._due(network, batch, clean, objective.batch_error(clean.output, batch))
+        size = batch.size
+        total = sum((part**2).sum(axis=(1, 3)) for part in due.values())
+        own = self._own(due)
+        variance = {}
+        for p in network.projections:
+            part, at_once = due[p.target], own[p.target]
+            gram = p.synapse.pre_gram(by_example(clean.presynaptic(p), size))
+            excess = FOURTH_MOMENT[self.noise] - 3
+            steps = at_once.reshape(-1, size, part.shape[-1])
+            each = part.shape[-1] * total + excess * (steps**2).sum(axis=-1)
+            shared = gram * np.einsum("srbn,rsbn->bsr", part, part)
+            variance[p.name] = float((np.einsum("bss->sb", gram) * each).sum() + shared.sum())
+        return ClosedForm(form(network, outers(network, clean, own)), variance)
+
+    def _due(
+        self, network: Network, batch: Batch, clean: Activity, error: Array
+    ) -> dict[str, Array]:
+        """``D_s`` at every step r, ``(S, R, B, N)``: derivatives of the losses that find s."""
+        size = batch.size
         steps = len(error) // size
         credited = self._credited(network, batch, steps)
         # A sample for each step whose loss counts alone.
         apart = np.zeros((steps, steps, size, error.shape[-1]))
         apart[np.arange(steps), np.arange(steps)] = error.reshape(steps, size, -1)
         signals = network.credit(clean, {network.output.name: apart.reshape(steps, *error.shape)})
-        due = {
+        return {
             name: np.tensordot(credited, signal.reshape(steps, steps, size, -1), axes=(0, 0))
             for name, signal in signals.items()
         }
-        total = sum((part**2).sum(axis=(1, 3)) for part in due.values())
-        own = {name: np.einsum("ssbn->sbn", part) for name, part in due.items()}
-        variance = {}
-        for p in network.projections:
-            part, at_once = due[p.target], own[p.target]
-            gram = p.synapse.pre_gram(by_example(clean.presynaptic(p), size))
-            excess = FOURTH_MOMENT[self.noise] - 3
-            each = part.shape[-1] * total + excess * (at_once**2).sum(axis=-1)
-            shared = gram * np.einsum("srbn,rsbn->bsr", part, part)
-            variance[p.name] = float((np.einsum("bss->sb", gram) * each).sum() + shared.sum())
-        posts = {name: part.reshape(len(error), -1) for name, part in own.items()}
-        return ClosedForm(form(network, outers(network, clean, posts)), variance)
+
+    def _own(self, due: Mapping[str, Array]) -> dict[str, Array]:
+        """Derivatives by the drives of the step itself, a row for each step and example."""
+        return {
+            name: np.einsum("ssbn->sbn", part).reshape(-1, part.shape[-1])
+            for name, part in due.items()
+        }
 
     def theory(self) -> tuple[Claim, ...]:
         def plain(at: Situation) -> Situation:

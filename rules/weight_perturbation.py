@@ -1,5 +1,6 @@
 """Weight perturbation: noise on every weight, correlated with the loss."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,10 +9,11 @@ import numpy as np
 from plausibench.architectures.network import Activity, Network
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
+from plausibench.rules.companions import along_gradient
 from plausibench.rules.estimate import Directional, Estimates
 from plausibench.rules.noise import Noise
 from plausibench.rules.perturbation import Perturbation, moved, weight_law
-from plausibench.rules.rule import ClosedForm, RuleCard, State
+from plausibench.rules.rule import ClosedForm, Companion, RuleCard, State
 from plausibench.rules.theory import Claim, Situation
 
 Array = np.ndarray
@@ -56,16 +58,7 @@ class WeightPerturbation(Perturbation):
         noise: Noise,
     ) -> Estimates:
         xi = noise.parameters(network.parameters, self.noise)
-
-        def loss(amplitude: float) -> Array:
-            disturbed = {
-                name: moved(network.parameters[name], drawn, amplitude)
-                for name, drawn in xi.items()
-            }
-            passed = network.forward(batch.inputs, parameters=disturbed, clean=clean)
-            return objective.batch_loss(passed.output, batch)
-
-        change = self.slope(loss, lambda: objective.batch_loss(clean.output, batch))
+        change = self.slope(*_losses(network, objective, batch, clean, xi))
         return {name: Directional(change, drawn) for name, drawn in xi.items()}
 
     def closed_form(
@@ -79,6 +72,24 @@ class WeightPerturbation(Perturbation):
         """Limit sigma -> 0."""
         return weight_law(network, objective, batch, clean, self.excess)
 
+    def companion(
+        self,
+        network: Network,
+        objective: Objective,
+        batch: Batch,
+        clean: Activity,
+        state: State,
+    ) -> Companion | None:
+        """The forward gradient along the same noise; one-sided, the even part of the change too."""
+
+        def even(xi: Mapping[str, Array]) -> Array:
+            return self.evenly(*_losses(network, objective, batch, clean, xi))
+
+        return along_gradient(
+            *(network, objective, batch, clean, self.noise, self.excess, self.sigma),
+            None if self.antithetic else even,
+        )
+
     def theory(self) -> tuple[Claim, ...]:
         def expected(at: Situation) -> dict[str, Array]:
             """(g . xi) xi of the first draw."""
@@ -91,3 +102,18 @@ class WeightPerturbation(Perturbation):
         # weight space that ratio is larger than for drives: at sigma = 1e-3, where node
         # perturbation errs by some 1e-7, up to a third of the draws err by more than 1e-5.
         return self.limits(expected, smallest=1e-4)
+
+
+def _losses(
+    network: Network, objective: Objective, batch: Batch, clean: Activity, xi: Mapping[str, Array]
+) -> tuple[Callable[[float], Array], Callable[[], Array]]:
+    """Loss under the noise times an amplitude, and without it."""
+
+    def loss(amplitude: float) -> Array:
+        disturbed = {
+            name: moved(network.parameters[name], drawn, amplitude) for name, drawn in xi.items()
+        }
+        passed = network.forward(batch.inputs, parameters=disturbed, clean=clean)
+        return objective.batch_loss(passed.output, batch)
+
+    return loss, lambda: objective.batch_loss(clean.output, batch)

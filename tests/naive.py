@@ -82,17 +82,22 @@ def backpropagate(network, x, output_error, feedback=None):
     return signals
 
 
-def statistics(draws, reference):
-    """Every quantity from individual draws (K, P), straight from the definitions."""
+def statistics(draws, reference, variance=None):
+    """Every quantity from individual draws (K, P), straight from the definitions.
+
+    Their variance may be given, where it is not that of the estimates whose mean they have.
+    """
     count = len(draws)
     d = draws - reference
     mean = draws.mean(axis=0)
     g2 = reference @ reference
-    variance = ((draws - mean) ** 2).sum() / (count - 1)
+    spread = ((draws - mean) ** 2).sum() / (count - 1)
+    variance = spread if variance is None else variance
     # U-statistic: mean over pairs of different draws of d_i . d_j.
     products = d @ d.T
     bias = (products.sum() - np.trace(products)) / (count * (count - 1))
-    mean2 = mean @ mean - variance / count
+    mean2 = mean @ mean - spread / count
+    moment = mean2 + variance
     along = draws @ reference
     along2 = along.mean() ** 2 - along.var(ddof=1) / count
     squared_length = mean2
@@ -107,19 +112,23 @@ def statistics(draws, reference):
         "magnitude_bias": np.sqrt(mean2 / g2) - 1,
         "scale_free_bias": 1 - along2 / (g2 * mean2),
         "gain": along.mean() / g2,
-        "progress": along2 / (g2 * np.sum(draws * draws) / count),
+        "progress": along2 / (g2 * moment),
         "absolute_bias_squared": bias,
         "absolute_variance": variance,
         "squared_length": squared_length / g2,
         "cosine": along.mean() / np.sqrt(g2 * mean2),
-        "root": along.mean() / np.sqrt(g2 * np.sum(draws * draws) / count),
+        "root": along.mean() / np.sqrt(g2 * moment),
     }
 
 
-def jackknife(draws, reference, group):
+def jackknife(draws, reference, group, variance=lambda keep: None):
     """Value, half width of its interval and bias, of every number in ``statistics``."""
-    value, numbers = statistics(draws, reference), np.unique(group)
-    left = [statistics(draws[group != number], reference) for number in numbers]
+    everything, numbers = group >= 0, np.unique(group)
+    value = statistics(draws, reference, variance(everything))
+    left = [
+        statistics(draws[keep], reference, variance(keep))
+        for keep in (group != number for number in numbers)
+    ]
     count, found = len(numbers), {}
     for name in value:
         each = np.array([one[name] for one in left])
@@ -129,9 +138,9 @@ def jackknife(draws, reference, group):
     return found
 
 
-def measured(draws, reference, group):
+def measured(draws, reference, group, variance=lambda keep: None):
     """Value and interval (value, low, high) of every quantity, as the definitions say."""
-    found = jackknife(draws, reference, group)
+    found = jackknife(draws, reference, group, variance)
     ends = {name: (value, value - half, value + half) for name, (value, half, _) in found.items()}
     value, half, _ = found["squared_length"]
     if half < value / 2:

@@ -4,20 +4,15 @@ import numpy as np
 
 from plausibench.bench.certificate.line import Line
 from plausibench.bench.conformance.case import Case, small_parameter, with_option
+from plausibench.bench.conformance.noise import DRAWS, THRESHOLD, mean_z, variance_z
 from plausibench.bench.measuring.draws import WITHIN, formed_blocks
 from plausibench.bench.measuring.exact import closed_form, exact
 from plausibench.rules.rule import Rule, SampledAction
 
-Array = np.ndarray
-
-DRAWS = 8192
-"""Draws of the estimator; the standard error of a variance is then about 2 to 4 %."""
 REDRAWN = 2048
 """Draws where feedback weights are redrawn, which takes a state for each."""
 LARGEST = 1e-3
 """Value of the small parameter, if there is one: the closed form is that of its limit."""
-THRESHOLD = 4.5
-"""Of each parameter's z-test: one false alarm in 300 000, in 150 000 for two-sided ones."""
 
 
 def measure_closed_form(rule: Rule, case: Case) -> list[Line]:
@@ -55,31 +50,6 @@ def measure_closed_form(rule: Rule, case: Case) -> list[Line]:
         _line("mean", over, f"z {means[worst]:.2f} ({worst})", means[worst], draws),
         _line("variance", over, f"ratio {ratio:.3f}, z {z:.2f} ({widest})", abs(z), draws),
     ]
-
-
-def mean_z(rows: Array, mean: Array) -> float:
-    """Test the mean of draws ``(K, P)``: half of them choose a direction, the others tell.
-
-    z is standard normal if the mean is the one given, else shifted to positive values.
-    """
-    half = len(rows) // 2
-    deviations = rows - mean
-    along = deviations[half:] @ deviations[:half].mean(axis=0)
-    error = float(along.std(ddof=1)) / half**0.5
-    if error <= 1e-14 * float(mean @ mean):
-        # No noise: the difference is rounding, or it is one.
-        far = np.linalg.norm(deviations.mean(axis=0)) > 1e-12 * np.linalg.norm(mean)
-        return float("inf") if far else 0.0
-    return float(along.mean()) / error
-
-
-def variance_z(rows: Array, variance: float) -> tuple[float, float]:
-    """Test the summed variance of draws ``(K, P)`` against the one given: z, and their ratio."""
-    squares = ((rows - rows.mean(axis=0)) ** 2).sum(axis=1) * len(rows) / (len(rows) - 1)
-    found, error = float(squares.mean()), float(squares.std(ddof=1)) / len(rows) ** 0.5
-    if variance == 0:
-        return (0.0, 1.0) if found <= 1e-24 * float((rows**2).sum()) else (np.inf, np.inf)
-    return (found - variance) / error if error > 0 else np.inf, found / variance
 
 
 def _line(kind: str, over: str, measured: str, z: float, draws: int) -> Line:

@@ -138,8 +138,8 @@ def check_unchanged(rule: Rule, case: Case) -> Outcome:
     calls: list[str] = []
     watched, state = _watched(rule, calls), rule.initial_state(case.network, case.seed)
     setting = case.setting(watched, state)
-    lent = _lent(setting)
-    before = {name: array.copy() for name, array in lent.items()}
+    given = lent(setting)
+    before = {name: array.copy() for name, array in given.items()}
     draw(setting, list(range(BLOCK)))
     case.estimates(watched, BLOCK, state)
     measure(
@@ -152,10 +152,10 @@ def check_unchanged(rule: Rule, case: Case) -> Outcome:
         state=state,
         method="sampled",
     )
-    changed = [*differing(before, lent), *(["the state, by advance"] if calls else [])]
+    changed = [*differing(before, given), *(["the state, by advance"] if calls else [])]
     if not changed:
         rule.advance(state, _learned(setting))
-        changed = [f"{name}, in advance" for name in differing(before, lent)]
+        changed = [f"{name}, in advance" for name in differing(before, given)]
     return judge(
         not changed,
         "unchanged",
@@ -196,7 +196,7 @@ def _watched(rule: Rule, calls: list[str]) -> Rule:
     return watching
 
 
-def _lent(setting: Setting) -> Arrays:
+def lent(setting: Setting) -> Arrays:
     """Everything that a rule is given to read."""
     batch, clean = setting.batch, setting.clean
     groups = {

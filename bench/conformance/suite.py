@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from plausibench.bench.conformance.case import Case, case_for
+from plausibench.bench.conformance.companion import check_companion
 from plausibench.bench.conformance.contract import (
     check_batch_order,
     check_card,
@@ -36,6 +37,7 @@ CHECKS: dict[str, Check] = {
     "bias": check_bias,
     "enumeration": check_enumeration,
     "bias_order": check_bias_order,
+    "companion": check_companion,
     "float32": check_float32,
     "refusals": check_refusals,
     "support": check_support,

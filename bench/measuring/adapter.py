@@ -143,7 +143,7 @@ def measure_function(
             moments.add(moments.block(estimates, index, valid))
             check_unchanged("update")
         _refuse_unlike(first, draw(0)[0], used)
-    flat = from_moments(moments, g, samples, {**about, "method": "sampled"})
+    flat = from_moments(moments, g, samples, about)
     mean = {name: flat.mean[name].reshape(shape) for name, shape in shapes.items()}
     return Measurement(flat.rows, g, mean)
 

@@ -19,12 +19,15 @@ def deviations(
     coefficients: Array,
     directions: Array,
     reference: Array,
+    origin: float,
     run: int,
     total: Array,
     squares: Array,
     cross: Array,
 ) -> None:
-    """One pass over estimates ``coefficient_k * direction_k`` (S, P): d = estimate - reference.
+    """One pass over estimates ``coefficient_k * direction_k`` (S, P).
+
+    Deviations are d = estimate - origin * reference, with an origin of 1, or of 0.
 
     Writes the sum of d over each run of so many samples to ``total`` (runs, P), and ``|d_k|^2``
     and ``d_k . reference`` (S,).
@@ -39,7 +42,7 @@ def deviations(
             coefficient = coefficients[k]
             estimate = directions[k, start : start + CHUNK]
             for p in range(g.size):
-                d[p] = coefficient * estimate[p] - g[p]
+                d[p] = coefficient * estimate[p] - origin * g[p]
             _add(d, k % run == 0, total[k // run, start : start + CHUNK])
             squares[k] += _dot(d, d, lanes)
             cross[k] += _dot(d, g, lanes)
@@ -53,6 +56,7 @@ def sum_posts(
     grams: Array,
     lengths: Array,
     places: Array,
+    origin: float,
     run: int,
     total: Array,
     squares: Array,
@@ -64,8 +68,8 @@ def sum_posts(
     examples, with ``grams`` (K, m), between the pre factors; ``along`` (K, n) gives that of the
     estimate with its reference, and ``lengths`` (K,) are ``|reference|^2``. Of the first samples,
     as many as ``squares`` has, it writes the sum of the post factors over each run of so many to
-    ``total`` (runs, n), and for d = estimate - reference ``|d|^2`` and ``d . reference`` to
-    ``squares`` and ``cross``, (S, projections), in the columns ``places`` (K,).
+    ``total`` (runs, n), and for d = estimate - origin * reference ``|d|^2`` and ``d . reference``
+    to ``squares`` and ``cross``, (S, projections), in the columns ``places`` (K,).
     """
     lanes = np.empty(LANES)
     inner = np.zeros((len(squares), len(places)))
@@ -78,8 +82,9 @@ def sum_posts(
     for k in range(len(inner)):
         for j in range(len(places)):
             length = _dot(pairs[k], grams[j], lanes)
-            squares[k, places[j]] = length - 2 * inner[k, j] + lengths[j]
-            cross[k, places[j]] = inner[k, j] - lengths[j]
+            apart = length - 2 * origin * inner[k, j]
+            squares[k, places[j]] = apart + origin * origin * lengths[j]
+            cross[k, places[j]] = inner[k, j] - origin * lengths[j]
 
 
 @kernel

@@ -1,6 +1,6 @@
 """Draws of a rule: numbered samples of its gradient estimate at fixed weights."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,14 +9,23 @@ from plausibench.architectures.network import Activity, Network, Projection
 from plausibench.bench.components.arguments import check_fit, check_parts, given_state
 from plausibench.bench.components.penalties import with_penalty
 from plausibench.bench.components.support import obstacle
-from plausibench.bench.measuring.moments import BLOCK
+from plausibench.bench.measuring.moments import BLOCK, BlockSums, Moments, largest
+from plausibench.bench.measuring.statistics import unit
 from plausibench.kernels.errors import InputError, refusal
 from plausibench.kernels.streams import stream
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
-from plausibench.rules.estimate import Dense, Directional, Estimate, Estimates, Outer, form_one
-from plausibench.rules.noise import Noise
-from plausibench.rules.rule import Rule, State
+from plausibench.rules.estimate import (
+    Dense,
+    Directional,
+    Estimate,
+    Estimates,
+    Outer,
+    difference,
+    form_one,
+)
+from plausibench.rules.noise import Noise, Shared
+from plausibench.rules.rule import Companion, Rule, State
 
 Array = np.ndarray
 
@@ -84,6 +93,45 @@ def reference_of(setting: Setting, which: str = "own") -> tuple[str, dict[str, A
     return network.reference, with_penalty(exact, setting.objective, network.parameters)
 
 
+def companion_of(setting: Setting, redraw: frozenset[str]) -> Companion | None:
+    """The rule's companion where all but its feedback is redrawn; None without one.
+
+    Raises
+    ------
+    InputError
+        If its mean or its variance does not fit the network.
+    """
+    sources = setting.rule.randomness()
+    if not sources & redraw or sources - redraw - {"feedback"} or "feedback" in sources & redraw:
+        return None
+    network = setting.network
+    given = setting.rule.companion(
+        network, setting.objective.data, setting.batch, setting.clean, setting.state
+    )
+    if given is None:
+        return None
+    shapes = {p.name: p.synapse.shape for p in network.projections}
+    named = given.variance is None or given.variance.keys() == shapes.keys()
+    if {name: np.shape(array) for name, array in given.mean.items()} != shapes or not named:
+        raise InputError(
+            f"{type(setting.rule).__name__}.companion: mean and variance do not fit the network; "
+            f"allowed is an array, and a number, for each of {shapes}"
+        )
+    # The forms multiply inner products of post factors with those of pre factors, and take the
+    # noise of different examples to be independent.
+    known = all(p.synapse.separable for p in network.projections) and not setting.batch.repeats
+    # Squares of numbers far from 1 are no numbers.
+    known &= not any(unit(largest(array)) for array in given.mean.values())
+    return given if known else replace(given, variance=None)
+
+
+def sums_of(setting: Setting, reference: Mapping[str, Array], redraw: frozenset[str]) -> Moments:
+    """Sums for blocks of a rule's draws, less companions where it has one."""
+    companion = companion_of(setting, redraw)
+    constant = setting.objective.penalty_gradient(setting.network.parameters)
+    return Moments(setting.network, setting.clean, reference, companion, constant)
+
+
 def draw_block(setting: Setting, index: int, redraw: frozenset[str]) -> Estimates:
     """Draw the samples ``index * BLOCK`` to ``(index + 1) * BLOCK - 1``.
 
@@ -92,7 +140,7 @@ def draw_block(setting: Setting, index: int, redraw: frozenset[str]) -> Estimate
     InputError
         If the rule returns estimates of the wrong kind or shape.
     """
-    numbers = np.arange(index * BLOCK, (index + 1) * BLOCK, dtype=np.int64)
+    numbers = _numbers(index)
     if "feedback" not in redraw:
         return _checked(setting, _estimate(setting, numbers), BLOCK)
     formed: dict[str, list[Array]] = {p.name: [] for p in setting.network.projections}
@@ -106,12 +154,57 @@ def draw_block(setting: Setting, index: int, redraw: frozenset[str]) -> Estimate
     return {name: Dense(np.stack(arrays)) for name, arrays in formed.items()}
 
 
-def _estimate(setting: Setting, numbers: Array) -> Estimates:
-    noise = Noise(setting.seed, numbers, setting.batch.keys, setting.network.dtype)
-    network = setting.network
-    found = setting.rule.estimate(
-        network, setting.objective.data, setting.batch, setting.clean, setting.state, noise
+def draw_pair(
+    setting: Setting, index: int, companion: Companion
+) -> tuple[Estimates, Estimates, Estimates]:
+    """Draw a block of samples as :func:`draw_block`, less their companions.
+
+    What the objective asks of parameters alone is left out.
+
+    Returns
+    -------
+    estimates, companions, kept
+        Without all of the companion, its estimates, and without these but with its odd part.
+    """
+    noise = Shared(setting.seed, _numbers(index), setting.batch.keys, setting.network.dtype)
+    # The companion comes first: the rule may write to its noise.
+    beside = _checked(setting, companion.estimate(noise), BLOCK)
+    odd = None if companion.odd is None else _checked(setting, companion.odd(noise), BLOCK)
+    estimates = _checked(setting, _asked(setting, noise), BLOCK)
+    kept = difference(setting.network, estimates, beside)
+    return kept if odd is None else difference(setting.network, kept, odd), beside, kept
+
+
+def sum_block(
+    setting: Setting, moments: Moments, index: int, redraw: frozenset[str], valid: int = BLOCK
+) -> BlockSums:
+    """Draw a block, with its companions where these are subtracted, and sum ``valid`` samples."""
+    if moments.companion is None:
+        return moments.block(draw_block(setting, index, redraw), index, valid)
+    drawn, companions, kept = draw_pair(setting, index, moments.companion)
+    odd = moments.companion.odd is not None
+    return moments.block(drawn, index, valid, companions, kept if odd else None)
+
+
+def _numbers(index: int) -> Array:
+    """Numbers of the samples of a block."""
+    return np.arange(index * BLOCK, (index + 1) * BLOCK, dtype=np.int64)
+
+
+def _asked(setting: Setting, noise: Noise) -> Estimates:
+    return setting.rule.estimate(
+        setting.network,
+        setting.objective.data,
+        setting.batch,
+        setting.clean,
+        setting.state,
+        noise,
     )
+
+
+def _estimate(setting: Setting, numbers: Array) -> Estimates:
+    network = setting.network
+    found = _asked(setting, Noise(setting.seed, numbers, setting.batch.keys, network.dtype))
     extra = setting.objective.penalty_gradient(network.parameters)
     if not extra or not isinstance(found, dict):
         return found

@@ -44,7 +44,7 @@ def closed_form(setting: Setting, redraw: frozenset[str]) -> Exact | None:
     if not all(p.synapse.separable for p in setting.network.projections):
         return None  # the forms multiply inner products of post factors with those of pre factors
     sources = setting.rule.randomness() & redraw
-    if sources & WITHIN and repeats(setting):
+    if sources & WITHIN and setting.batch.repeats:
         return None  # the forms take the noise of different examples to be independent
     form = setting.rule.closed_form(
         setting.network, setting.objective.data, setting.batch, setting.clean, sources
@@ -58,7 +58,7 @@ def closed_form(setting: Setting, redraw: frozenset[str]) -> Exact | None:
 def unavailable(setting: Setting, redraw: frozenset[str]) -> str:
     """Why there is no exact answer."""
     sources = ", ".join(sorted(setting.rule.randomness() & redraw))
-    if setting.rule.randomness() & redraw & WITHIN and repeats(setting):
+    if setting.rule.randomness() & redraw & WITHIN and setting.batch.repeats:
         return (
             f"the rule's randomness ({sources}) cannot be enumerated, and examples with the same "
             "key have the same noise, for which there is no closed form"
@@ -73,11 +73,6 @@ def _deterministic(setting: Setting) -> Exact:
         for p in setting.network.projections
     }
     return Exact(mean, dict.fromkeys(mean, 0.0), 1, "exact")
-
-
-def repeats(setting: Setting) -> bool:
-    """Whether two examples of the batch have one key, and so the same noise."""
-    return np.unique(setting.batch.keys).size < setting.batch.size
 
 
 def _enumerated(setting: Setting, rule: SampledAction) -> Exact:

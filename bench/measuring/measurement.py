@@ -14,24 +14,28 @@ from plausibench.architectures.network import Activity, Network
 from plausibench.bench.measuring.draws import (
     WITHIN,
     Setting,
-    draw_block,
     formed_blocks,
     prepare,
     reference_of,
+    sum_block,
+    sums_of,
 )
 from plausibench.bench.measuring.exact import Exact, closed_form, exact, unavailable
 from plausibench.bench.measuring.moments import BLOCK, BlockSums, Moments, largest
 from plausibench.bench.measuring.shown import as_html, as_line
 from plausibench.bench.measuring.statistics import (
     LEAST_DIMENSION,
+    LEAST_PAIRED,
     LEAST_SAMPLES,
     NO_GRADIENT,
     NOT_FINITE,
     QUANTITIES,
     RELATIVE,
+    SAMPLED,
     UNDEFINED,
     Ends,
     GroupSums,
+    blurred,
     effective_dimension,
     exact_quantities,
     exact_scale_free,
@@ -90,8 +94,9 @@ class Measurement:
 
         Columns: ``projection`` (a parameter's name, or ``all``), ``quantity``, ``value``,
         ``low`` and ``high`` (95 % interval), ``samples``, ``redrawn`` (sources that were
-        redrawn), ``reference`` (gradient judged against), ``method`` (sampled, exact,
-        enumerated), ``effective_dimension`` and ``flag`` (why an interval may not cover).
+        redrawn), ``reference`` (gradient judged against), ``method`` (sampled, companion, exact,
+        enumerated, closed form), ``effective_dimension`` (of the noise in the mean, what a
+        companion takes away apart) and ``flag`` (why an interval may not cover).
         """
         import pandas as pd
 
@@ -144,9 +149,10 @@ def measure(
         float64 or float32, of the estimates; sums are always float64.
     method
         ``exact`` without sampling, ``sampled``, or ``auto``: exact for deterministic and
-        sampled-action rules, sampled for the others. Where mean and variance cannot be
-        enumerated, ``exact`` takes the rule's closed form, for perturbation rules that of the
-        limit of vanishing noise.
+        sampled-action rules, sampled for the others, less the companion of a rule that has one,
+        whose mean is known and most of whose noise is the rule's own (then the ``method`` of the
+        rows is ``companion``). Where mean and variance cannot be enumerated, ``exact`` takes the
+        rule's closed form, for perturbation rules that of the limit of vanishing noise.
     reference
         ``own`` for the gradient that the rule names as its reference, ``objective`` for that
         of the objective.
@@ -202,7 +208,10 @@ def measure(
         flags = ["rounding"] if blurred else []
         if answer is not None:
             return _with(steps, from_exact(answer, g, about, flags))
-        moments = Moments(setting.network, setting.clean, g)
+        if method == "auto":
+            moments = sums_of(setting, g, sources)
+        else:
+            moments = Moments(setting.network, setting.clean, g)
         for block in _blocks(setting, moments, samples, sources, threads):
             moments.add(block)
         return _with(steps, from_moments(moments, g, samples, about, flags))
@@ -278,9 +287,7 @@ def _blocks(
     threads: int,
 ) -> Iterator[BlockSums]:
     def one(index: int) -> BlockSums:
-        drawn = draw_block(setting, index, redraw)
-        valid = min(BLOCK, samples - index * BLOCK)
-        return moments.block(drawn, index, valid)
+        return sum_block(setting, moments, index, redraw, min(BLOCK, samples - index * BLOCK))
 
     indices = iter(range(-(-samples // BLOCK)))
     yield one(next(indices))  # before the others, as it chooses the units of the sums
@@ -319,21 +326,32 @@ def from_moments(
             }
         )
         dimensions = {name: effective_dimension(part) for name, part in sums.items()}
+    errors = _errors(moments)
     rows = []
     for name, part in sums.items():
         extra = {
             "samples": samples,
             **about,
-            "method": "sampled",
+            "method": "sampled" if moments.companion is None else "companion",
             "effective_dimension": dimensions[name],
         }
         doubts = [*flags, *_flags(part, dimensions[name], samples)]
         finite = bool(np.isfinite([part.reference, *part.squares]).all())
-        rows += [
-            _row(name, quantity, ends[name][quantity], part.reference, finite, doubts, extra)
-            for quantity in QUANTITIES
-        ]
+        length = np.ldexp(np.sqrt(part.reference), part.exponent)
+        for quantity in QUANTITIES:
+            absolute = quantity.startswith("absolute")
+            error = errors[name] if absolute or not length > 0 else errors[name] / length
+            wide, most = blurred(quantity, ends[name][quantity], error)
+            own = [*doubts, "rounding"] if most and "rounding" not in doubts else doubts
+            rows.append(_row(name, quantity, wide, part.reference, finite, own, extra))
     return Measurement(rows, reference, mean)
+
+
+def _errors(moments: Moments) -> dict[str, float]:
+    """How far rounding may move the mean of each projection, where companions show that little."""
+    floor = {} if moments.companion is None else moments.companion.floor
+    each = {name: floor.get(name, 0.0) for name in moments.factors}
+    return {name: value**0.5 for name, value in {**each, "all": sum(each.values())}.items()}
 
 
 def from_exact(
@@ -415,11 +433,11 @@ def _row(
     ``length`` is that of the reference gradient, squared, and ``finite`` says whether estimates
     and reference are.
     """
-    if not finite or (extra["method"] != "sampled" and np.isinf(ends.value)):
+    if not finite or (extra["method"] not in SAMPLED and np.isinf(ends.value)):
         flags = [NOT_FINITE]
     elif length == 0 and quantity in RELATIVE:
         flags = [*flags, NO_GRADIENT]
-    elif extra["method"] != "sampled" and np.isnan(ends.value):
+    elif extra["method"] not in SAMPLED and np.isnan(ends.value):
         flags = [UNDEFINED]
     elif not ends.resolved:
         flags = [*flags, "unresolved"]
@@ -437,7 +455,7 @@ def _row(
 def _flags(sums: GroupSums, dimension: float, samples: int) -> list[str]:
     """Say why the interval of a sampled value may not cover."""
     flags = []
-    if samples < LEAST_SAMPLES:
+    if samples < (LEAST_SAMPLES if sums.shared is None else LEAST_PAIRED):
         flags.append("few samples")
     if not dimension >= LEAST_DIMENSION:
         flags.append("low dimension")

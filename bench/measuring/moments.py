@@ -1,15 +1,26 @@
 """Streaming sums of the deviations of gradient estimates, without forming them if that pays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from plausibench.architectures.network import Activity, Network, Projection
 from plausibench.bench.measuring.deviations import deviations, sum_posts
-from plausibench.bench.measuring.statistics import GROUPS, GroupSums, unit, whole
+from plausibench.bench.measuring.statistics import (
+    GROUPS,
+    GroupSums,
+    Shift,
+    moved,
+    quantities,
+    unit,
+    whole,
+    whole_shift,
+)
 from plausibench.kernels.buffers import empty
 from plausibench.rules.estimate import Dense, Directional, Estimate, Outer, form_one
+from plausibench.rules.rule import Companion
 
 Array = np.ndarray
 
@@ -43,6 +54,8 @@ class Factors:
         Whether the Gram matrix costs less than forming the outer products.
     exponent
         Sums are in the unit ``2**exponent``; 0 unless gradient and estimates are far from 1.
+    origin
+        Deviations are from so many times the reference: 1, or 0 where companions are subtracted.
     """
 
     projection: Projection
@@ -53,10 +66,16 @@ class Factors:
     g2: float
     pays: bool
     exponent: int = 0
+    origin: float = 1.0
 
     @classmethod
     def of(
-        cls, projection: Projection, clean: Activity, reference: Array, paid: bool = False
+        cls,
+        projection: Projection,
+        clean: Activity,
+        reference: Array,
+        paid: bool = False,
+        origin: float = 1.0,
     ) -> "Factors":
         """Compute the shared factors.
 
@@ -76,26 +95,44 @@ class Factors:
                 synapse.drive(reference, wide).reshape(-1),
                 float((reference * reference).sum()),
                 pays,
+                origin=origin,
             )
 
-    def sums(self, estimate: Estimate, valid: int) -> tuple[Array, Array, "Total"]:
-        """``|d|^2``, ``d . g`` and sums of d = estimate - g, formed.
+    def sums(
+        self, estimate: Estimate, valid: int, other: Estimate | None = None
+    ) -> tuple[Array, Array, "Total", Array | None]:
+        """``|d|^2``, ``d . g`` and sums of d = estimate - origin * g, formed.
 
-        They are of the first ``valid`` samples of a block.
+        They are of the first ``valid`` samples of a block, and so are the inner products with
+        another estimate, if there is one.
         """
         total = empty((RUNS, self.reference.size), float)
         squares, cross = np.empty((2, valid))
         flat = self.reference.reshape(-1)
+        coefficients, directions = self._rows(estimate, valid)
+        deviations(coefficients, directions, flat, self.origin, RUN, total, squares, cross)
+        products = None
+        if other is not None:
+            by, along = self._rows(other, valid)
+            lengths = np.einsum("sp,sp->s", directions, along, dtype=np.float64)
+            products = coefficients[:valid] * by[:valid] * lengths
+        return squares, cross, Total((self.projection.name,), total, False), products
+
+    def lengths(self, estimate: Estimate, valid: int) -> Array:
+        """``|estimate|^2`` of each sample, ``(valid,)``, formed."""
+        coefficients, directions = self._rows(estimate, valid)
+        squares = np.einsum("sp,sp->s", directions, directions, dtype=np.float64)
+        return np.asarray(coefficients[:valid] ** 2 * squares)
+
+    def _rows(self, estimate: Estimate, valid: int) -> tuple[Array, Array]:
+        """Samples ``coefficient_k * direction_k``, ``(S,)`` and ``(valid, P)``."""
         if isinstance(estimate, Directional):
             directions = estimate.direction[:valid].reshape(valid, -1)
-            coefficients = np.asarray(estimate.coefficient, dtype=np.float64)
-        else:
-            # Formed for the whole block, padding included, so that the products' bits do not
-            # depend on how many samples were asked for.
-            formed = form_one(self.projection.synapse, estimate)[:valid].reshape(valid, -1)
-            directions, coefficients = np.ascontiguousarray(formed), np.ones(valid)
-        deviations(coefficients, directions, flat, RUN, total, squares, cross)
-        return squares, cross, Total((self.projection.name,), total, False)
+            return np.asarray(estimate.coefficient, dtype=np.float64), directions
+        # Formed for the whole block, padding included, so that the products' bits do not depend
+        # on how many samples were asked for.
+        formed = form_one(self.projection.synapse, estimate)[:valid].reshape(valid, -1)
+        return np.ones(valid), np.ascontiguousarray(formed)
 
     def in_unit(self, estimate: Estimate) -> Estimate:
         """The estimate in the unit of the sums, formed."""
@@ -106,7 +143,7 @@ class Factors:
         return Dense(np.ldexp(formed, -self.exponent))
 
     def unformed(self, posts: Array, count: Array) -> tuple[Array, Array, Array]:
-        """Inner products of the groups' sums ``posts^T pre - count g``, formed only in all.
+        """Inner products of the groups' sums ``posts^T pre - count origin g``, formed only in all.
 
         Parameters
         ----------
@@ -124,12 +161,18 @@ class Factors:
         rows = posts.reshape(groups, -1)
         mixed = self.gram.reshape(examples, examples) @ posts
         gram = rows @ mixed.reshape(groups, -1).T
-        along = rows @ self.along
-        across = np.outer(along, count)
-        gram += np.outer(count, count) * self.g2 - across - across.T
+        along, taken = rows @ self.along, self.origin * count
+        across = np.outer(along, taken)
+        gram += np.outer(taken, taken) * self.g2 - across - across.T
         outer = self.projection.synapse.outer(posts.sum(axis=0), self.pre)
-        total = (outer - count.sum() * self.reference).reshape(-1)
-        return gram, along - count * self.g2, total
+        total = (outer - taken.sum() * self.reference).reshape(-1)
+        return gram, along - taken * self.g2, total
+
+    def along_with(self, posts: Array, vector: Array) -> Array:
+        """``S_i . vector`` of the groups' sums ``posts^T pre``, ``(G,)``."""
+        synapse, pre = self.projection.synapse, self.pre.astype(np.float64, copy=False)
+        along = synapse.drive(vector.reshape(self.reference.shape), pre).reshape(-1)
+        return posts.reshape(len(posts), -1) @ along
 
 
 def magnitude(estimate: Estimate, valid: int) -> tuple[float, bool]:
@@ -170,6 +213,7 @@ class Together:
         self.grams = np.stack([f.gram for f in factors])
         self.along = np.stack([f.along for f in factors])
         self.lengths = np.array([f.g2 for f in factors])
+        self.origin = factors[0].origin
         self.places = np.array(places)
 
     def sums(self, post: Array, squares: Array, cross: Array) -> "Total":
@@ -188,12 +232,18 @@ class Together:
             self.grams,
             self.lengths,
             self.places,
+            self.origin,
             RUN,
             total.reshape(RUNS, -1),
             squares,
             cross,
         )
         return Total(self.names, total, True)
+
+    def products(self, post: Array, other: Array, products: Array) -> None:
+        """Fill in inner products of two estimates of as many samples as ``products`` has."""
+        pairs = np.matmul(post, other.swapaxes(-1, -2))[: len(products)]
+        products[:, self.places] = pairs.reshape(len(products), -1) @ self.grams.T
 
 
 @dataclass(frozen=True)
@@ -231,6 +281,11 @@ class BlockSums:
         of the second is that of the whole net.
     totals
         Sums of the deviations or of what makes them, projection by projection.
+    products
+        Sums of the inner products with companions, ``(runs, projections)``, and of half of what the
+        odd part of these adds to ``|estimate|^2``; None without companions.
+    beside
+        Sums over the companions themselves, where their variance is not known.
     """
 
     index: int
@@ -238,6 +293,8 @@ class BlockSums:
     squares: Array
     cross_squares: Array
     totals: list[Total]
+    products: Array | None = None
+    beside: "BlockSums | None" = None
 
 
 class Moments:
@@ -253,19 +310,40 @@ class Moments:
         The clean pass that the samples share.
     reference
         Reference gradient per parameter.
+    companion
+        Companion that is subtracted from the estimates, if there is one.
+    constant
+        What is to be added to estimates from which companions are subtracted, per parameter.
     """
 
-    def __init__(self, network: Network, clean: Activity, reference: Mapping[str, Array]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        clean: Activity,
+        reference: Mapping[str, Array],
+        companion: Companion | None = None,
+        constant: Mapping[str, Array] | None = None,
+    ) -> None:
+        self.companion = companion
+        self.constant = constant or {}
+        self.beside = None
+        if companion is not None and companion.variance is None:
+            self.beside = Moments(network, clean, companion.mean)
         paid = {p.target for p in network.projections if paying(p, clean)}
         self.factors = {
             p.name: Factors.of(
-                p, clean, np.ascontiguousarray(reference[p.name], np.float64), p.target in paid
+                p,
+                clean,
+                np.ascontiguousarray(reference[p.name], np.float64),
+                p.target in paid,
+                origin=1.0 if companion is None else 0.0,
             )
             for p in network.projections
         }
         self._place = {name: place for place, name in enumerate(self.factors)}
         self.count = np.zeros(GROUPS)
         self.squares = np.zeros((GROUPS, len(self.factors)))
+        self.products = np.zeros((GROUPS, len(self.factors)))
         self.cross_squares = np.zeros((GROUPS, len(self.factors) + 1))
         self._total: dict[tuple[str, ...], Array] = {}
         self._posts: dict[tuple[str, ...], Array] = {}
@@ -274,14 +352,25 @@ class Moments:
         self.exponent = 0
         self._measured = False
 
-    def block(self, estimates: Mapping[str, Estimate], index: int, valid: int) -> BlockSums:
+    def block(
+        self,
+        estimates: Mapping[str, Estimate],
+        index: int,
+        valid: int,
+        companions: Mapping[str, Estimate] | None = None,
+        kept: Mapping[str, Estimate] | None = None,
+    ) -> BlockSums:
         """Sum the first ``valid`` samples of a block; the others are padding.
 
-        The first block is to be the first: it chooses the units of all sums.
+        The first block is to be the first: it chooses the units of all sums. Companions are those
+        that were subtracted from the estimates; ``kept`` are estimates that still have their odd
+        part, if they have one.
         """
         if not self._measured:
             self._choose_units(estimates, valid)
         squares, cross = np.empty((2, valid, len(self.factors)))
+        products = None if companions is None else np.empty((valid, len(self.factors)))
+        lengths = None if kept is None else np.empty((valid, len(self.factors)))
         totals = []
         shared: dict[int, tuple[Array, list[str]]] = {}
         alone = []
@@ -297,15 +386,35 @@ class Moments:
                 alone.append(name)
         for post, listed in shared.values():
             if any(self.factors[name].pays for name in listed):
-                totals.append(self._gathered(tuple(listed)).sums(post, squares, cross))
+                together = self._gathered(tuple(listed))
+                totals.append(together.sums(post, squares, cross))
+                if companions is not None and products is not None:
+                    other = companions[listed[0]]
+                    assert isinstance(other, Outer), "a difference of outer products is one of them"
+                    together.products(post, other.post, products)
+                if kept is not None and lengths is not None:
+                    uncut = kept[listed[0]]
+                    assert isinstance(uncut, Outer), "a difference of outer products is one"
+                    together.products(uncut.post, uncut.post, lengths)
             else:
                 alone.extend(listed)
         for name in alone:
             place = self._place[name]
             factors = self.factors[name]
             estimate = factors.in_unit(estimates[name]) if factors.exponent else estimates[name]
-            squares[:, place], cross[:, place], total = factors.sums(estimate, valid)
+            beside = None if companions is None else companions[name]
+            if beside is not None and factors.exponent:
+                beside = factors.in_unit(beside)
+            squares[:, place], cross[:, place], total, own = factors.sums(estimate, valid, beside)
             totals.append(total)
+            if products is not None:
+                products[:, place] = own
+            if kept is not None and lengths is not None:
+                uncut = factors.in_unit(kept[name]) if factors.exponent else kept[name]
+                lengths[:, place] = factors.lengths(uncut, valid)
+        if products is not None and lengths is not None:
+            # What the odd part adds to the variance.
+            products += (lengths - squares) / 2
         common = np.ldexp(cross, 2 * (self._exponents - self.exponent))
         crosses = np.concatenate([cross, common.sum(axis=1, keepdims=True)], axis=1) ** 2
         starts = np.arange(0, valid, RUN)
@@ -315,6 +424,8 @@ class Moments:
             np.add.reduceat(squares, starts),
             np.add.reduceat(crosses, starts),
             totals,
+            None if products is None else np.add.reduceat(products, starts),
+            None if self.beside is None else self.beside.block(companions or {}, index, valid),
         )
 
     def _choose_units(self, estimates: Mapping[str, Estimate], valid: int) -> None:
@@ -349,6 +460,10 @@ class Moments:
         self.count[groups] += block.count
         self.squares[groups] += block.squares
         self.cross_squares[groups] += block.cross_squares
+        if block.products is not None:
+            self.products[groups] += block.products
+        if self.beside is not None and block.beside is not None:
+            self.beside.add(block.beside)
         for total in block.totals:
             kept = self._posts if total.unformed else self._total
             if total.names not in kept:
@@ -363,14 +478,19 @@ class Moments:
         used = self.count > 0
         count = self.count[used]
         parts, mean = {}, {}
+        shifts: dict[str, Shift] = {}
+        known = self._known()
         for place, (name, factors) in enumerate(self.factors.items()):
             g = factors.reference.reshape(-1)
+            along: Callable[[Array], Array]
             if (name,) in self._total:
                 total = self._total[name,][used]
                 gram, cross, sum_of_all = total @ total.T, total @ g, total.sum(axis=0)
+                along = partial(np.matmul, total)
             else:
                 (posts,) = (kept[used] for names, kept in self._posts.items() if name in names)
                 gram, cross, sum_of_all = factors.unformed(posts, count)
+                along = partial(factors.along_with, posts)
             parts[name] = GroupSums(
                 count=count,
                 gram=gram,
@@ -380,7 +500,38 @@ class Moments:
                 reference=float(g @ g),
                 exponent=factors.exponent,
             )
-            flat = np.ldexp(g + sum_of_all / count.sum(), factors.exponent)
+            centre = g
+            if self.companion is not None:
+                beside = np.ldexp(self.companion.mean[name].reshape(-1), -factors.exponent)
+                parts[name] = replace(
+                    parts[name],
+                    shared=2 * (self.products[used, place] - along(beside)),
+                    companion=np.ldexp(known[name][0], 2 * (known[name][1] - factors.exponent)),
+                )
+                centre = beside
+                if name in self.constant:
+                    added = np.asarray(self.constant[name], np.float64).reshape(-1)
+                    centre = beside + np.ldexp(added, -factors.exponent)
+                shift = g - centre
+                shifts[name] = Shift(along(shift), float(shift @ g), float(shift @ shift))
+            flat = np.ldexp(centre + sum_of_all / count.sum(), factors.exponent)
             mean[name] = flat.reshape(factors.reference.shape)
         everything = whole(parts, self.cross_squares[used, -1], self.exponent)
+        if shifts:
+            exponents = [2 * (part.exponent - self.exponent) for part in parts.values()]
+            everything = moved(everything, whole_shift(shifts.values(), exponents))
+            parts = {name: moved(part, shifts[name]) for name, part in parts.items()}
         return {**parts, "all": everything}, mean
+
+    def _known(self) -> dict[str, tuple[Array, int]]:
+        """Variance of the companion, ``(1,)`` or from its sums ``(1 + G,)``, and its unit."""
+        if self.companion is None:
+            return {}
+        if self.beside is not None:
+            sums, _ = self.beside.results()
+            return {
+                name: (quantities(replace(part, exponent=0))["absolute_variance"], part.exponent)
+                for name, part in sums.items()
+            }
+        assert self.companion.variance is not None
+        return {name: (np.array([value]), 0) for name, value in self.companion.variance.items()}

@@ -39,7 +39,8 @@ def as_html(rows: Sequence[Row]) -> str:
 def _value(row: Row) -> str:
     """Value with its interval."""
     value, low, high = (f"{row[name]:.3g}" for name in ("value", "low", "high"))
-    return value if value == low == high else f"{value} [{low}, {high}]"
+    exact = row["value"] == row["low"] == row["high"]
+    return value if exact else f"{value} [{low}, {high}]"
 
 
 def _flagged(rows: Sequence[Row]) -> str:

@@ -4,10 +4,14 @@ Everything is computed from the deviations d = estimate - g of the samples from 
 gradient g: their number n, sum S, squared length Q = sum |d|^2 and A2 = sum (d . g)^2, each kept
 for 20 groups of samples. The sums add up, so shards merge by addition, and the delete-a-group
 jackknife needs only the inner products between the groups' sums.
+
+Where a rule has a companion c, from the same draws and with a known mean m, the deviations are
+those of estimate - c + m: their mean is the same, and noise that both have is gone from it. The
+variance of the estimate is that of c plus ``V(estimate - c) + 2 Cov(estimate - c, c)``.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -28,6 +32,11 @@ RELATIVE = (
 QUANTITIES = (*RELATIVE, "absolute_bias_squared", "absolute_variance")
 LEAST_DIMENSION = 10.0
 LEAST_SAMPLES = 1000
+LEAST_PAIRED = 320
+"""Draws from which intervals cover where a companion is subtracted: 16 in each group."""
+
+SAMPLED = ("sampled", "companion")
+"""Methods whose values come from draws, and have intervals."""
 
 NO_GRADIENT = "no gradient"
 """Flag of what is relative to a gradient that is 0."""
@@ -57,6 +66,12 @@ class GroupSums:
         ``|g|^2``.
     exponent
         The unit of length is ``2**exponent``: squares of numbers far from 1 would not be numbers.
+    shared
+        Where a companion c with the mean m was subtracted from the samples, and m added:
+        ``sum 2 (sample - c) . (c - m)``, and what an odd part adds, ``(G,)``; None without one.
+    companion
+        Variance of the companion, ``(1,)`` where it is known, or ``(1 + G,)``: from all groups, and
+        with each left out; None without one.
     """
 
     count: Array
@@ -66,6 +81,8 @@ class GroupSums:
     cross_squares: Array
     reference: float
     exponent: int = 0
+    shared: Array | None = None
+    companion: Array | None = None
 
 
 def whole(parts: Mapping[str, GroupSums], cross_squares: Array, exponent: int = 0) -> GroupSums:
@@ -80,6 +97,7 @@ def whole(parts: Mapping[str, GroupSums], cross_squares: Array, exponent: int = 
         pairs = zip(listed, shifts, strict=True)
         return np.sum([np.ldexp(getattr(part, name), shift) for part, shift in pairs], axis=0)
 
+    paired = listed[0].shared is not None
     return GroupSums(
         count=listed[0].count,
         gram=added("gram"),
@@ -90,6 +108,39 @@ def whole(parts: Mapping[str, GroupSums], cross_squares: Array, exponent: int = 
             sum(np.ldexp(part.reference, shift) for part, shift in zip(listed, shifts, strict=True))
         ),
         exponent=exponent,
+        shared=added("shared") if paired else None,
+        companion=added("companion") if paired else None,
+    )
+
+
+class Shift(NamedTuple):
+    """A vector that is taken from every sample: ``S_i`` of each group, g, and itself along it."""
+
+    along: Array
+    cross: float
+    length: float
+
+
+def whole_shift(shifts: Iterable[Shift], exponents: Iterable[int]) -> Shift:
+    """The shift of the whole net from those of its slices, each times 2 to an exponent."""
+    scaled = [
+        [np.ldexp(value, power) for value in shift]
+        for shift, power in zip(shifts, exponents, strict=True)
+    ]
+    along, cross, length = (np.sum(values, axis=0) for values in zip(*scaled, strict=True))
+    return Shift(along, float(cross), float(length))
+
+
+def moved(sums: GroupSums, shift: Shift) -> GroupSums:
+    """The sums with a vector taken from every sample."""
+    n = sums.count
+    across = np.outer(shift.along, n)
+    return replace(
+        sums,
+        gram=sums.gram - across - across.T + np.outer(n, n) * shift.length,
+        cross=sums.cross - n * shift.cross,
+        squares=sums.squares - 2 * shift.along + n * shift.length,
+        cross_squares=sums.cross_squares - 2 * shift.cross * sums.cross + n * shift.cross**2,
     )
 
 
@@ -113,8 +164,10 @@ def quantities(sums: GroupSums) -> dict[str, Array]:
     Returns
     -------
     dict
-        The quantities of ``QUANTITIES``, and ``squared_length`` and ``second_moment``, that is,
-        ``|mu|^2`` and ``E|estimate|^2`` relative to ``|g|^2``; element 0 uses all groups.
+        The quantities of ``QUANTITIES``, and relative to ``|g|^2`` also ``squared_length``,
+        ``second_moment`` and ``spread``, that is, ``|mu|^2``, ``E|estimate|^2`` and the variance of
+        what is averaged, less than that of the estimate where there is a companion; element 0 uses
+        all groups.
     """
     count = _leave_out(sums.count)
     freedom = np.where(count > 1, count - 1, np.nan)  # a single draw has no variance
@@ -124,13 +177,18 @@ def quantities(sums: GroupSums) -> dict[str, Array]:
     cross_squares = _leave_out(sums.cross_squares)
     g2 = sums.reference
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        variance = (squares - length / count) / freedom
+        spread = (squares - length / count) / freedom
+        variance = spread
+        if sums.shared is not None:
+            # Of the companion, and what the samples have besides.
+            variance = spread + _leave_out(sums.shared) / count + sums.companion
         bias = (length - squares) / (count * freedom)
         along = g2 + cross / count
-        mean2 = length / count**2 + 2 * cross / count + g2 - variance / count
+        mean2 = length / count**2 + 2 * cross / count + g2 - spread / count
         along_variance = (cross_squares - cross**2 / count) / freedom
         along2 = along**2 - along_variance / count
-        return _relative(bias, variance, along, along2, mean2, g2, sums.exponent)
+        found = _relative(bias, variance, along, along2, mean2, g2, sums.exponent)
+        return {**found, "spread": spread / np.float64(g2 if g2 > 0 else np.nan)}
 
 
 def exact_quantities(
@@ -231,6 +289,28 @@ def _progress(values: Mapping[str, Array]) -> Ends:
     # Downhill only, and no more than all there is; the value itself may be below 0.
     low, high = (min(max(end, 0.0), 1.0) ** 2 for end in (low, high))
     return Ends(value, min(value, low), max(value, high))
+
+
+def blurred(name: str, ends: Ends, error: float) -> tuple[Ends, bool]:
+    """Widen an interval by what rounding may make of the mean, and say whether that is most of it.
+
+    ``error`` is the length of a deviation of the mean, relative to that of the gradient; of
+    ``absolute_bias_squared`` it is absolute.
+    """
+    size = abs(ends.value)
+    if not (error > 0 and np.isfinite(size)):
+        return ends, False
+    more = {
+        "bias_squared": error * (2 * np.sqrt(size) + error),
+        "absolute_bias_squared": error * (2 * np.sqrt(size) + error),
+        "direction_bias": error * (np.sqrt(2 * size) + error),
+        "scale_free_bias": 2 * error * (np.sqrt(size) + error),
+        "magnitude_bias": error,
+        "gain": error,
+        "progress": 2 * error * size,
+    }.get(name, 0.0)
+    wider = ends._replace(low=float(ends.low - more), high=float(ends.high + more))
+    return wider, bool(more > (ends.high - ends.low) / 2)
 
 
 def scale_free(parts: Mapping[str, tuple[Mapping[str, Array], float]]) -> Ends:

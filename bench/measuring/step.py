@@ -214,8 +214,8 @@ def realised(estimate: Steps, gradient: Steps, known: float | None = None) -> Va
     """Quantities of :func:`progress` with their intervals, by the jackknife over draws.
 
     The mean slope is squared, and so overstated by its variance over K: the same is taken away
-    as from the ``progress`` of ``measure``. Which draws are left out hardly moves the best step,
-    where the decrease is flat, and so it is held.
+    as from the ``progress`` of ``measure``, and the interval is that of the root, squared. Which
+    draws are left out hardly moves the best step, where the decrease is flat, and so it is held.
 
     Parameters
     ----------
@@ -236,8 +236,16 @@ def realised(estimate: Steps, gradient: Steps, known: float | None = None) -> Va
     lowered = _leave_one_out(decreases(step) if step else np.full(len(slopes), step))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         told = np.where(slope > 0, _squared_mean(slopes, known) / slope**2, 0.0 * slope)
-        second = told * slope**2 / (2 * _positive(curved))
-        second_of_gradient = gradient.slopes**2 / (2 * _positive(gradient.curvatures))
+        second_of_gradient = gradient.slopes**2 / _positive(gradient.curvatures)
+        second = slope**2 / _positive(curved) / _positive(second_of_gradient)
+        # Uphill no step is taken; what is possible is told to second order.
+        shares = np.maximum(lowered, 0) / _positive(of_gradient) if slope[0] > 0 else second
+
+        def downhill(progress: Array) -> float:
+            """Without what the noise of the mean slope adds, and 0 where that points uphill."""
+            uphill = slope[0] <= 0 < gradient.slopes[0]
+            return 0.0 if uphill else float(told[0] * progress[0])
+
         # By how much draws left out move it, to second order.
         moved = (
             (slope / slope[0]) / (_positive(curved) / curved[0]) if step else np.ones(slope.size)
@@ -245,8 +253,8 @@ def realised(estimate: Steps, gradient: Steps, known: float | None = None) -> Va
         moved[0] = 1.0
         return {
             "best_step": interval(step * moved),
-            "realised_progress": _downhill(interval(told * lowered / _positive(of_gradient))),
-            "predicted_progress": _downhill(interval(second / _positive(second_of_gradient))),
+            "realised_progress": _squared(downhill(shares), np.sign(slope) * np.sqrt(shares)),
+            "predicted_progress": _squared(downhill(second), np.sign(slope) * np.sqrt(second)),
             "realised_decrease": interval(told * lowered),
         }
 
@@ -355,17 +363,23 @@ def _positive(values: Any) -> Any:
     return np.where(np.asarray(values) > 0, values, np.nan)
 
 
-def _downhill(ends: tuple[float, float, float]) -> tuple[float, float, float]:
-    """Without what is below no progress; the value itself may be."""
-    value, low, high = ends
-    return value, min(value, max(low, 0.0)) if np.isfinite(low) else low, high
+def _squared(value: float, roots: Array) -> tuple[float, float, float]:
+    """A value with the interval of its root, whose sign is that of the slope, squared.
+
+    The root is linear in the estimates where the square is not, as of ``progress``.
+    """
+    _, low, high = interval(roots)
+    if np.isnan(low):
+        return value, low, high
+    low, high = max(low, 0.0) ** 2, max(high, 0.0) ** 2
+    return value, min(value, low), max(value, high)
 
 
 def _flag(g: Array, along: Steps, ends: tuple[float, ...], known: bool) -> str:
     """Why there is no value, or none that the draws tell."""
     if np.isfinite(ends).all():
-        unresolved = not known and mean_interval(along.slopes)[1] <= 0 < along.slopes.mean()
-        return "unresolved" if unresolved else ""
+        _, low, high = mean_interval(along.slopes)
+        return "unresolved" if not known and low <= 0 <= high and g.any() else ""
     if not g.any():
         return NO_GRADIENT
     if not (np.isfinite(along.slopes).all() and np.isfinite(along.curvatures).all()):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from plausibench.bench.report import notation, nulls, panels, style
-from plausibench.bench.report.aggregate import aggregate
+from plausibench.bench.report.aggregate import ROUNDING, aggregate
 from plausibench.bench.report.columns import QUANTITIES
 from plausibench.bench.report.style import Style
 
@@ -96,7 +96,7 @@ def _said(values: pd.DataFrame) -> list[str]:
     ends = [values[name].astype(float).tolist() for name in ("value", "low", "high")]
     exact, zero = (values["method"] == "exact").tolist(), (values["state"] == "zero").tolist()
     return [
-        notation.number(value, low, high, exact=is_exact, relative=is_zero)
+        notation.number(value, low, high, exact=is_exact, least=ROUNDING if is_zero else 0.0)
         for value, low, high, is_exact, is_zero in zip(*ends, exact, zero, strict=True)
     ]
 

@@ -12,6 +12,7 @@ from plausibench.bench.measuring.seed_intervals import (
     averages,
     noisy,
 )
+from plausibench.bench.measuring.statistics import SAMPLED
 from plausibench.bench.training.nulls import NULL
 
 CELL = ("task", "architecture", "objective", "rule", "protocol", "step")
@@ -21,6 +22,17 @@ KEYS = (*CELL, "kind", "projection", "quantity")
 
 ROUNDING = 1e-12
 """Relative quantities smaller than this are rounding errors of an exact zero."""
+
+
+def least(quantity: pd.Series | str, method: pd.Series) -> np.ndarray:
+    """Relative values below which there is only rounding.
+
+    Less than ``ROUNDING`` of a squared bias from companions, which no noise hides: rounding of the
+    mean, squared.
+    """
+    fine = (method == "companion") & (quantity == "bias_squared")
+    return np.where(fine, ROUNDING**2, ROUNDING)
+
 
 NONNEGATIVE = frozenset(
     {
@@ -156,9 +168,10 @@ def open_range(rows: pd.DataFrame) -> pd.Series:
 def _above_zero(rows: pd.DataFrame) -> pd.Series:
     """Whether a value that cannot be negative is above zero by itself: exactly, or told apart."""
     absolute = rows["quantity"].str.startswith("absolute_")
-    exact = (rows["method"] != "sampled") | (rows["low"] == rows["high"])
-    least = rows["value"].where(exact, rows["low"])
-    return rows["quantity"].isin(NONNEGATIVE) & (least > ROUNDING * ~absolute)
+    exact = ~rows["method"].isin(SAMPLED) | (rows["low"] == rows["high"])
+    lowest = rows["value"].where(exact, rows["low"])
+    zero = least(rows["quantity"], rows["method"]) * ~absolute
+    return rows["quantity"].isin(NONNEGATIVE) & (lowest > zero)
 
 
 def _kinds(rows: pd.DataFrame, above: pd.Series) -> list[Kind]:
@@ -170,7 +183,7 @@ def _kinds(rows: pd.DataFrame, above: pd.Series) -> list[Kind]:
     kinds = [KINDS.get(name, SIGNED) for name in rows["quantity"]]
     low, high = (np.array([kind[end] for kind in kinds], dtype=float) for end in (0, 1))
     reaches = (rows["low"] <= low) | (rows["high"] >= high)
-    reaches &= (rows["method"] == "sampled") & (rows["low"] < rows["high"])
+    reaches &= rows["method"].isin(SAMPLED) & (rows["low"] < rows["high"])
     positive = above.groupby(rows["group"]).transform("all")
     unsure = reaches.groupby(rows["group"]).transform("any")
     return [
@@ -183,8 +196,9 @@ def _snapped(rows: pd.DataFrame, low: np.ndarray, high: np.ndarray) -> np.ndarra
     """Values of seeds, with those that rounding keeps from a bound set to it."""
     values = rows["value"].to_numpy(dtype=float)
     relative = ~rows["quantity"].str.startswith(("absolute_", "train_", "test_l")).to_numpy()
+    near = least(rows["quantity"], rows["method"])
     for bound in (low, high):
-        values = np.where(relative & (np.abs(values - bound) < ROUNDING), bound, values)
+        values = np.where(relative & (np.abs(values - bound) < near), bound, values)
     return values
 
 
@@ -201,7 +215,7 @@ def _widen(found: pd.DataFrame, rows: pd.DataFrame) -> None:
     What the draws of a seed leave open stands in its interval, and by half in its value: the
     scatter of values over seeds does not tell of it, and more seeds do not take it away.
     """
-    sampled = (rows["method"] == "sampled") & rows["low"].notna()
+    sampled = rows["method"].isin(SAMPLED) & rows["low"].notna()
     ends = (
         rows[sampled & (rows["quantity"] == "scale_free_bias")]
         .groupby("group")[["low", "high"]]
@@ -228,7 +242,7 @@ def _states(found: pd.DataFrame, above: pd.Series) -> tuple[pd.Series, pd.Series
     nonnegative = found["quantity"].isin(NONNEGATIVE)
     size = found[["value", "low", "high"]].abs().max(axis=1)
     absolute = found["quantity"].str.startswith("absolute_")
-    zero = nonnegative & (size <= ROUNDING * ~absolute)
+    zero = nonnegative & (size <= least(found["quantity"], found["method"]) * ~absolute)
     includes_zero = (found["low"] <= 0) | (found["low"].isna() & (found["value"] <= 0))
     bounded = nonnegative & ~zero & includes_zero & ~above
     states = np.select(

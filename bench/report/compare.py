@@ -9,7 +9,15 @@ from scipy.special import stdtr, stdtrit
 from scipy.stats import false_discovery_control
 
 from plausibench.bench.report import notation
-from plausibench.bench.report.aggregate import CELL, KEYS, ROUNDING, aggregate, open_range, settings
+from plausibench.bench.report.aggregate import (
+    CELL,
+    KEYS,
+    ROUNDING,
+    aggregate,
+    least,
+    open_range,
+    settings,
+)
 from plausibench.bench.report.columns import COLUMNS, MEASURED, QUANTITIES, RELATIVE, Column
 from plausibench.bench.report.nulls import differences
 from plausibench.bench.report.render import Table
@@ -259,7 +267,8 @@ def _chosen(frame: pd.DataFrame, columns: list[Column], projection: str) -> pd.D
     ]
     relative = rows["kind"].isin(RELATIVE) & ~rows["quantity"].str.startswith("absolute_")
     ends = rows[["value", "low", "high"]]
-    return rows.assign(**ends.mask(ends.abs() < ROUNDING, 0.0).where(relative, ends))
+    zeros = least(rows["quantity"], rows["method"])
+    return rows.assign(**ends.mask(ends.abs().lt(zeros, axis=0), 0.0).where(relative, ends))
 
 
 def _means(side: pd.DataFrame) -> pd.DataFrame:

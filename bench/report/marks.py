@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.special import digamma, gammaincinv, polygamma, stdtr, stdtrit
 
 from plausibench.bench.measuring.seed_intervals import GEOMETRIC, KINDS, SIGNED
-from plausibench.bench.report.aggregate import CELL, NONNEGATIVE, ROUNDING
+from plausibench.bench.report.aggregate import CELL, NONNEGATIVE, ROUNDING, least
 from plausibench.bench.report.columns import LESS, MORE, UNIT_OF_LOSS, Column
 
 Array = np.ndarray
@@ -56,7 +56,8 @@ def best(rows: pd.DataFrame, column: Column, seeds: pd.DataFrame) -> pd.Series:
     places = pd.MultiIndex.from_frame(rows[list(CELL)])
     values = wide.reindex(places).to_numpy(dtype=float)
     if column.relative:
-        values = np.where(np.abs(values) < ROUNDING, 0.0, values)
+        zeros = least(column.quantity, rows[f"{name}_method"])
+        values = np.where(np.abs(values) < zeros[:, None], 0.0, values)
     ends = rows[[name, f"{name}_low", f"{name}_high", f"{name}_state", f"{name}_bound"]]
     ends = ends.set_axis(["value", "low", "high", "state", "bound"], axis=1)
     block = ["block", "objective"] if column.quantity.startswith(UNIT_OF_LOSS) else ["block"]

@@ -6,7 +6,7 @@ from plausibench.bench.report.aggregate import ROUNDING
 
 
 def number(
-    value: float, low: float, high: float, *, exact: bool = False, relative: bool = False
+    value: float, low: float, high: float, *, exact: bool = False, least: float = 0.0
 ) -> str:
     """Text of a value and its interval, with the digits that the interval's width leaves.
 
@@ -16,8 +16,8 @@ def number(
         The value and its 95 % interval; NaN where there is none.
     exact
         Whether a value without interval needs none.
-    relative
-        Whether the value is relative to the gradient, so that ``ROUNDING`` is a zero.
+    least
+        What is smaller is a zero.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def number(
         return "–"
     known = math.isfinite(low) and math.isfinite(high)
     ends = (value, low, high) if known else (value,)
-    if all(end == 0 or (relative and abs(end) < ROUNDING) for end in ends):
+    if all(end == 0 or abs(end) < least for end in ends):
         return "0" if known or exact else "0 [?]"
     # Closed forms differ between seeds, where they do not, by rounding.
     if not known or high - low <= ROUNDING * max(abs(low), abs(high)):

@@ -8,7 +8,7 @@ import pandas as pd
 
 from plausibench.bench.measuring.seed_intervals import GEOMETRIC, KINDS, LOGIT, MEAN
 from plausibench.bench.report import marks, notation
-from plausibench.bench.report.aggregate import CELL, aggregate, settings
+from plausibench.bench.report.aggregate import CELL, aggregate, least, settings
 from plausibench.bench.report.columns import (
     ABOUT,
     COLUMNS,
@@ -308,10 +308,11 @@ def _letters(references: pd.Series) -> tuple[pd.Series, list[str]]:
 def _numbers(rows: pd.DataFrame, column: Column) -> pd.Series:
     name = column.name
     fields = [rows[name], *(rows[f"{name}_{f}"] for f in ("low", "high", "method", "lost"))]
+    zeros = least(column.quantity, rows[f"{name}_method"]) * column.relative
     texts = [
-        notation.number(value, low, high, exact=method == "exact", relative=column.relative)
+        notation.number(value, low, high, exact=method == "exact", least=zero)
         + ("†" if isinstance(lost, str) and lost and not math.isnan(value) else "")
-        for value, low, high, method, lost in zip(*fields, strict=True)
+        for value, low, high, method, lost, zero in zip(*fields, zeros, strict=True)
     ]
     return pd.Series(texts, index=rows.index, dtype=object)
 
@@ -336,13 +337,15 @@ def _explained(rows: pd.DataFrame, chosen: list[str]) -> Iterator[str]:
         over = _averages(rows, numbers)
         if (rows["seeds"] == 1).any():
             over += ", of one seed its own [95 % interval]"
+    paired = any((rows[f"{name}_method"] == "companion").any() for name in numbers)
+    finer = " (a bias² from companions: 1e-24)" if paired else ""
     if numbers:
         yield (
             f"Values: {over}; a value without interval is exact, [?] one whose interval is "
-            "unknown; 0 is exact or below 1e-12. Marked: the best of its column, and all that "
-            "the differences over shared seeds do not tell apart from it (5 % for all together), "
-            "among rules at the same setting, protocol and step; what is not told apart from "
-            "zero is not marked."
+            f"unknown; 0 is exact or below 1e-12{finer}. Marked: the best of its column, and all "
+            "that the differences over shared seeds do not tell apart from it (5 % for all "
+            "together), among rules at the same setting, protocol and step; what is not told "
+            "apart from zero is not marked."
         )
     for flag, said in FLAWS.items():
         flagged = rows["flag"].fillna("").str.contains(flag, regex=False)

@@ -135,7 +135,7 @@ def test_check_prints_what_passed():
     printed = call("check", "feedback_alignment")
     lines = printed.splitlines()
     # A limit, a control, mean and variance of the closed form, and the conformance suite.
-    assert lines[-1] == "feedback_alignment: 15 passed, 0 failed, 2 not applicable"
+    assert lines[-1] == "feedback_alignment: 15 passed, 0 failed, 3 not applicable"
     assert any(line.startswith("must fail: random B: biased") for line in lines)
     assert re.search(r"^weight transport +no +measured$", printed, flags=re.MULTILINE)
 

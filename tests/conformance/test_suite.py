@@ -44,7 +44,7 @@ def test_the_test_file_of_a_plugin(name, check):
 def test_what_does_not_apply_says_why():
     outcomes = {outcome.name: outcome for outcome in run_checks(Backprop())}
     idle = {name for name, outcome in outcomes.items() if outcome.status == "not applicable"}
-    assert idle == {"enumeration", "bias_order"}
+    assert idle == {"enumeration", "bias_order", "companion"}
     assert all(outcomes[name].reason for name in idle)
 
 
@@ -310,18 +310,18 @@ BROKEN = {
     BiasedNoise: {"bias"},
     Modest: {"bias"},
     ModestNoise: {"bias"},
-    PositionNoise: {"batch_order"},
+    PositionNoise: {"batch_order", "companion"},
     OneExample: {"batch_order", "bias"},
     WrongShape: {"shapes"},
     Missing: {"shapes"},
     NotANumber: {"shapes"},
     Raises: {"shapes"},
     WrongReference: {"shapes"},
-    GlobalNoise: {"determinism", "samples", "batch_order", "bias_order", "float32"},
+    GlobalNoise: {"determinism", "samples", "batch_order", "bias_order", "companion", "float32"},
     CoupledSamples: {"samples", "bias"},
     UndeclaredNoise: {"randomness", "bias_order"},
     UnusedNoise: {"randomness"},
-    OneSeed: {"randomness"},
+    OneSeed: {"randomness", "companion"},
     UndeclaredFeedback: {"randomness"},
     UnknownSource: {"randomness"},
     OtherActions: {"enumeration"},

@@ -43,7 +43,7 @@ def test_a_measurement_is_one_line():
     assert len(said) < 300
     assert re.match(
         r"Measurement\(bias_squared \S+ \[\S+, \S+\], variance \S+ \[\S+, \S+\], progress \S+ "
-        r"\[\S+, \S+\]; method sampled, samples 64, redrawn rule, reference gradient of the "
+        r"\[\S+, \S+\]; method companion, samples 64, redrawn rule, reference gradient of the "
         r"objective, few samples.*\)$",
         said,
     )

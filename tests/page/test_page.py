@@ -139,6 +139,21 @@ def test_charts_hold_every_rule_and_both_axes():
     assert {"plane_axis", "plane_protocol", "plane_step", "plane_architecture"} <= shown
 
 
+def test_what_a_step_realises_stands_beside_held_feedback_and_along_training():
+    frame, _ = generate(seeds=3, steps=(0, 100))
+    own = (frame["kind"] == "conditional") & (frame["quantity"] == "progress")
+    stepped = frame[own & (frame["projection"] == "all")]
+    stepped = stepped.assign(
+        kind="progress", quantity="realised_progress", value=0.25, low=0.25, high=0.25
+    )
+    made = {chart.name: chart for chart in charts(pd.concat([frame, stepped]), {})}
+    rows = unpacked(made["plane"])
+    assert {row["realised"] for row in rows if row["feedback"] == "held"} == {"0.25"}
+    assert {row["realised"] for row in rows if row["feedback"] == "redrawn"} == {"–"}
+    assert "realised progress" in {row["shown"] for row in unpacked(made["training"])}
+    assert "realised" in json.dumps(made["plane"].specification)
+
+
 def test_no_rule_on_the_frontier_is_surpassed():
     frame, _ = generate(seeds=3, steps=(0,), protocols=("shared",))
     (chart,) = (one for one in charts(frame, {}) if one.name == "frontier")

@@ -59,6 +59,28 @@ def test_a_squared_bias_that_every_seed_knows_is_averaged_as_what_is_positive():
     assert (rounding["state"], rounding["average"]) == ("bounded", "mean")
 
 
+@pytest.mark.parametrize("size", [1e-8, 1e-12, 1e-20])
+def test_a_squared_bias_from_companions_is_no_zero_and_no_bound_where_it_is_told(size):
+    numbers = size * np.array([3.0, 4.0, 5.0])
+    ends = {"low": 0.8 * numbers, "high": 1.2 * numbers, "method": "companion"}
+    told = aggregate(values(numbers, "bias_squared", **ends)).iloc[0]
+    assert (told["state"], told["average"]) == ("resolved", "geometric mean")
+    assert told["value"] == pytest.approx(size * 60 ** (1 / 3))
+    assert told["low"] > 0
+    # Where its interval holds zero it is a bound, as in plain sampling, and not known exactly.
+    noise = numbers * [-1, 1, 1]
+    ends |= {"low": noise - 2 * numbers, "high": noise + 2 * numbers}
+    untold = aggregate(values(noise, "bias_squared", **ends)).iloc[0]
+    assert (untold["state"], untold["average"]) == ("bounded", "mean")
+    assert untold["bound"] >= untold["high"]
+    # Other quantities, and what rounding leaves, are zeros as before.
+    ends |= {"low": numbers, "high": numbers}
+    other = aggregate(values(numbers, "direction_bias", **ends)).iloc[0]
+    assert other["state"] == ("zero" if size < 1e-12 else "resolved")
+    rounding = aggregate(values(1e-30 * numbers, "bias_squared", method="companion")).iloc[0]
+    assert rounding["state"] == "zero"
+
+
 def test_noise_that_lies_on_one_side_by_chance_is_not_told_apart_from_zero():
     """Half-normal values of three seeds, with intervals that say what they are: noise about 0."""
     numbers = np.abs(np.random.default_rng(0).normal(0, 0.01, 3 * 400))

@@ -55,7 +55,7 @@ def test_exact_and_rounded_numbers():
     assert notation.number(0.25, NAN, NAN, exact=True) == "0.25"
     assert notation.number(0.0, NAN, NAN) == "0 [?]"
     rounding = (3e-16, -1e-16, 7e-16)
-    assert notation.number(*rounding, relative=True) == "0"
+    assert notation.number(*rounding, least=1e-12) == "0"
     assert notation.number(*rounding) != "0"
 
 
@@ -263,6 +263,23 @@ def test_notes_say_what_stands_for_several_seeds():
     raw = comparison(frame, columns=["variance", "progress"]).raw
     assert list(raw["variance_average"]) == ["geometric mean"]
     assert list(raw["progress_average"]) == ["mean"]
+
+
+def test_a_squared_bias_from_companions_is_shown_down_to_its_rounding():
+    numbers = 1e-16 * np.array([3.0, 4.0, 5.0])
+    ends = {"low": 0.8 * numbers, "high": 1.2 * numbers}
+    frame = pd.concat(
+        values(numbers, quantity="bias_squared", rule=method, method=method, **ends)
+        for method in ("companion", "sampled")
+    )
+    table = comparison(frame, columns=["bias_squared", "method"])
+    shown = cells_of(table, "bias²")
+    assert shown["sampled"] == "0"
+    assert re.fullmatch(r"[34]\S*e-16 \[\S+e-16, \S+e-16\]", shown["companion"])
+    assert cells_of(table, "method") == {"companion": "companion", "sampled": "sampled"}
+    assert "a bias² from companions: 1e-24" in table.render()
+    sampled = comparison(frame[frame["rule"] == "sampled"], columns=["bias_squared"])
+    assert "companions" not in sampled.render()
 
 
 def test_sorts_within_blocks_by_a_quantity_and_throughout_by_a_key(run):

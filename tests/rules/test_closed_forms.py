@@ -72,7 +72,7 @@ class TestPerturbation:
     def test_variance_of_weight_perturbation(self, law, sizes, record_figure):
         network, batch = cell(sizes, examples=6)
         rule = bench.make("rule", "weight_perturbation", noise=law)
-        found = bench.measure(rule, network, CROSS_ENTROPY, batch, samples=20_000)
+        found = bench.measure(rule, network, CROSS_ENTROPY, batch, samples=20_000, method="sampled")
         laws = weight_perturbation_law(network, bench.gradient(network, CROSS_ENTROPY, batch), law)
         laws["all"] = sum(laws.values())
         for name, theory in laws.items():
@@ -91,7 +91,7 @@ class TestPerturbation:
     def test_variance_of_node_perturbation(self, law, sizes, record_figure):
         network, batch = cell(sizes, examples=6)
         rule = bench.make("rule", "node_perturbation", noise=law)
-        found = bench.measure(rule, network, CROSS_ENTROPY, batch, samples=20_000)
+        found = bench.measure(rule, network, CROSS_ENTROPY, batch, samples=20_000, method="sampled")
         laws = node_perturbation_law(network, CROSS_ENTROPY, batch, law)
         laws["all"] = sum(laws.values())
         for name, theory in laws.items():
@@ -113,7 +113,8 @@ class TestPerturbation:
             for seed in range(8):
                 network, batch = cell((10, width, width, 5), examples=8, seed=seed)
                 found = bench.measure(
-                    bench.make("rule", name), network, CROSS_ENTROPY, batch, 4000, seed=seed
+                    *(bench.make("rule", name), network, CROSS_ENTROPY, batch, 4000, seed),
+                    method="sampled",
                 )
                 exact = bench.gradient(network, CROSS_ENTROPY, batch)
                 theory = sum(
@@ -131,7 +132,8 @@ class TestPerturbation:
     @pytest.mark.parametrize("name", ["weight_perturbation", "node_perturbation"])
     def test_bias_is_not_resolved_from_zero(self, name):
         network, batch = cell((10, 12, 4), examples=6)
-        found = bench.measure(bench.make("rule", name), network, CROSS_ENTROPY, batch, 10_000)
+        rule = bench.make("rule", name)
+        found = bench.measure(rule, network, CROSS_ENTROPY, batch, 10_000, method="sampled")
         measured = row(found, "bias_squared", "all")
         # An unbiased rule: 0 lies within twice the interval.
         assert abs(measured.value) < measured.high - measured.low
@@ -142,7 +144,9 @@ class TestPerturbation:
         rule = bench.make("rule", "weight_perturbation")
         plug_in = []
         for seed in range(20):
-            found = bench.measure(rule, network, CROSS_ENTROPY, batch, 500, seed=seed)
+            found = bench.measure(
+                rule, network, CROSS_ENTROPY, batch, 500, seed=seed, method="sampled"
+            )
             g2 = sum((g**2).sum() for g in found.reference.values())
             distance = sum(
                 ((found.mean[name] - g) ** 2).sum() for name, g in found.reference.items()
@@ -193,7 +197,9 @@ class TestFiniteNoise:
     samples = 200_000
 
     def variance(self, rule):
-        found = bench.measure(rule, self.network, SQUARED_ERROR, self.batch, self.samples)
+        found = bench.measure(
+            rule, self.network, SQUARED_ERROR, self.batch, self.samples, method="sampled"
+        )
         return found.value("absolute_variance")
 
     @pytest.mark.parametrize("law", ["gaussian", "rademacher"])
@@ -267,7 +273,8 @@ class ScalarNodePerturbation(Rule):
 
 def test_one_loss_for_the_batch_costs_variance(record_figure):
     network, batch = cell((6, 5, 3), examples=8)
-    found = bench.measure(ScalarNodePerturbation(), network, CROSS_ENTROPY, batch, 100_000)
+    options = {"samples": 100_000, "method": "sampled"}
+    found = bench.measure(ScalarNodePerturbation(), network, CROSS_ENTROPY, batch, **options)
     signals, lengths = deltas(network, CROSS_ENTROPY, batch)
     clean = network.forward(batch.inputs)
     total = sum((signal**2).sum() for signal in signals.values())

@@ -8,7 +8,13 @@ from click.testing import CliRunner
 
 from plausibench.bench import estimates, measure
 from plausibench.bench.cli import main
-from plausibench.bench.measuring.draws import WITHIN, draw_block, prepare, reference_of
+from plausibench.bench.measuring.draws import (
+    WITHIN,
+    companion_of,
+    prepare,
+    reference_of,
+    sum_block,
+)
 from plausibench.bench.measuring.moments import BLOCK, Moments
 from plausibench.bench.measuring.statistics import (
     GROUPS,
@@ -135,21 +141,25 @@ def test_the_pilot_shares_no_draw_with_the_measurement():
         assert not np.isin(drawn, measured[name]).any()
 
 
-def test_a_longer_run_extends_a_shorter_one():
+@pytest.mark.parametrize("method", ["sampled", "auto"])
+def test_a_longer_run_extends_a_shorter_one(method):
     """The sums of the first draws, with the later draws added, are those of the whole."""
     one = cell("weight_perturbation")
     at = one.checkpoint
     setting = prepare(one.rule, at.network, one.objective, one.batch, at.state, 0)
-    moments = Moments(setting.network, setting.clean, reference_of(setting)[1])
+    companion = companion_of(setting, WITHIN) if method == "auto" else None
+    moments = Moments(setting.network, setting.clean, reference_of(setting)[1], companion)
 
     def extend(first, last):
         for index in range(first // BLOCK, last // BLOCK):
-            moments.add(moments.block(draw_block(setting, index, WITHIN), index, BLOCK))
+            moments.add(sum_block(setting, moments, index, WITHIN))
         return interval(quantities(moments.results()[0]["all"])["variance"])
 
     def whole(samples):
         found = measure(
-            one.rule, at.network, one.objective, one.batch, samples, 0, state=at.state
+            *(one.rule, at.network, one.objective, one.batch, samples, 0),
+            state=at.state,
+            method=method,
         ).frame.query("projection == 'all' and quantity == 'variance'")
         return tuple(found[["value", "low", "high"]].iloc[0])
 
@@ -216,7 +226,8 @@ def test_the_resolved_spec_gives_the_same_table(resolved, tmp_path):
 
 
 def test_values_with_wider_intervals_are_flagged(tmp_path):
-    spec = SPEC.with_values(precision=0.2, samples=320, checkpoints=(0,), seeds=1)
+    rules = ("feedback_alignment", "weight_perturbation[sigma=1]", BIASED)
+    spec = SPEC.with_values(rules=rules, precision=0.2, samples=320, checkpoints=(0,), seeds=1)
     frame = run(spec, tmp_path / "run").frame.query("kind == 'conditional'")
     wide = (frame["quantity"] == "bias_squared") & ((frame["high"] - frame["low"]) / 2 > 0.2)
     flagged = frame["flag"].str.contains("unresolved")

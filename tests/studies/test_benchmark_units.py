@@ -184,7 +184,7 @@ class TestTable:
         rows = finished.frame[finished.frame["kind"] == kind]
         drawn = rows[rows["redrawn"].str.contains("rule")]
         assert set(drawn["rule"]) == {"weight_perturbation"}
-        assert set(drawn["method"]) == {"sampled"}
+        assert set(drawn["method"]) == {"companion" if kind == "conditional" else "sampled"}
         assert (drawn["samples"] > 0).all()
 
     def test_seconds_are_kept_apart(self, finished):

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from plausibench.bench.components.selectors import select
-from plausibench.bench.measuring.draws import WITHIN, draw_block, prepare, reference_of
+from plausibench.bench.measuring.draws import WITHIN, prepare, reference_of, sum_block, sums_of
 from plausibench.bench.measuring.exact import is_exact
-from plausibench.bench.measuring.moments import BLOCK, RUN, Moments
+from plausibench.bench.measuring.moments import BLOCK, RUN
 from plausibench.bench.measuring.statistics import (
     GROUPS,
+    LEAST_PAIRED,
     LEAST_SAMPLES,
     GroupSums,
     effective_dimension,
@@ -41,7 +42,7 @@ PILOT = 1280
 STEP = RUN * GROUPS
 """Draws come in multiples of this, so that all groups of the jackknife are alike."""
 FEWEST = STEP * -(-LEAST_SAMPLES // STEP)
-"""Fewer draws have intervals that may not cover, whatever their width."""
+"""Fewer draws have intervals that may not cover, whatever their width; less with companions."""
 OPERATIONS = 1e13
 """Multiplications that a precision may take, over all draws, where no time is given."""
 MARGIN = 1.3
@@ -64,6 +65,8 @@ class Pilot:
         ``beta' Sigma beta``, the variance along the bias.
     operations
         Multiplications in one draw.
+    fewest
+        Draws below which intervals may not cover, whatever their width.
     seconds
         Time of one draw.
     """
@@ -72,6 +75,7 @@ class Pilot:
     spread: float
     along: float
     operations: float
+    fewest: int = FEWEST
     seconds: float = 0.0
 
     def samples(self, precision: float) -> int:
@@ -79,7 +83,7 @@ class Pilot:
         goal = (precision / MARGIN / student_quantile(0.95, GROUPS - 1)) ** 2
         linear, constant = 4 * self.along / goal, JACKKNIFE * 2 * self.spread / goal
         most = linear / 2 + np.sqrt((linear / 2) ** 2 + constant)
-        return max(FEWEST, STEP * int(np.ceil(most / STEP)))
+        return max(self.fewest, STEP * int(np.ceil(most / STEP)))
 
 
 def resolve(
@@ -191,12 +195,12 @@ def allocate(
     def total(draws: dict[str, int]) -> float:
         return sum(price[rule] * count for rule, count in draws.items())
 
-    least = dict.fromkeys(cells_of, FEWEST)
+    least = {rule: max(one.fewest for one in own) for rule, own in cells_of.items()}
     if total(least) > limit:
         unit = "s" if cost == "seconds" else " operations"
         raise InputError(
-            f"budget: {limit:g}{unit} is less than the {total(least):.2g}{unit} of {FEWEST} draws "
-            "at every cell, the fewest allowed"
+            f"budget: {limit:g}{unit} is less than the {total(least):.2g}{unit} of the fewest "
+            f"draws allowed at every cell, {min(least.values())} to {max(least.values())}"
         )
     best = counts(precision)
     if total(best) <= limit:
@@ -226,15 +230,15 @@ def pilot(cell: Cell, samples: int = PILOT) -> Pilot:
         stream(cell.unit.seed, "pilot"),
     )
     _, reference = reference_of(setting)
-    moments = Moments(setting.network, setting.clean, reference)
+    moments = sums_of(setting, reference, WITHIN)
     times = []
     for index in range(-(-samples // BLOCK)):
         started = time.perf_counter()
-        moments.add(moments.block(draw_block(setting, index, WITHIN), index, BLOCK))
+        moments.add(sum_block(setting, moments, index, WITHIN))
         times.append(time.perf_counter() - started)
     sums = moments.results()[0]["all"]
     scale = sums.reference**2
-    variance = float(quantities(sums)["variance"][0])
+    variance = float(quantities(sums)["spread"][0])
     dimension = effective_dimension(sums)
     # Without a dimension, the fewest: more draws than needed rather than too few.
     spread = variance**2 / (dimension if dimension > 1 else 1.0)
@@ -244,6 +248,7 @@ def pilot(cell: Cell, samples: int = PILOT) -> Pilot:
         spread,
         variance_along(sums) / scale if scale else float("nan"),
         float(passes * setting.network.size),
+        FEWEST if moments.companion is None else LEAST_PAIRED,
         # The median: the first block compiles, and others may wait for the processor.
         float(np.median(times)) / BLOCK,
     )

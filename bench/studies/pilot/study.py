@@ -64,13 +64,14 @@ def measured(unit: Unit, spec: Spec, timed: bool) -> Iterator[dict[str, Any]]:
             "spread": pilot.spread,
             "along": pilot.along,
             "operations": pilot.operations,
+            "fewest": pilot.fewest,
         }
         yield {**row, "seconds": pilot.seconds} if timed else row
 
 
 def pilots_of(rows: "pd.DataFrame") -> list[Pilot]:
     """Pilots from the rows of all jobs."""
-    columns = ["rule", "spread", "along", "operations"]
+    columns = ["rule", "spread", "along", "operations", "fewest"]
     columns += ["seconds"] if "seconds" in rows else []
     # Without a row, as of rules that are not sampled, there are no such columns.
     return [Pilot(*values) for values in rows[columns].itertuples(index=False)] if len(rows) else []
