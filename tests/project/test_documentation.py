@@ -38,8 +38,16 @@ README = ROOT / "README.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUN_ELSEWHERE = {"reference_run"}
 """Pages whose commands tests/project/test_reference_run.py runs as they stand."""
-RUN_BY_OTHERS = ("CONTRIBUTING", "index")
-"""Pages whose commands are those of the README; in ``make acceptance`` they compute too."""
+RUN_BY_OTHERS = {
+    "CONTRIBUTING": "results/mine",
+    "data": "results/my",
+    "index": "results/mine",
+    "plugins": "results/parity",
+}
+"""Pages whose commands are much as those of the README; they compute in ``make acceptance``.
+
+With the run directory that another stands in for in ``make test``.
+"""
 SHOWN = {"text"}
 """Languages of blocks that are only shown."""
 SMALL = Spec(
@@ -159,7 +167,7 @@ def test_blocks_run_without_computing(stem, small_run, tmp_path, monkeypatch):
     """Runs are only planned, and what reads them reads another."""
     monkeypatch.setitem(SHORT, "run", [*SHORT["run"], "--dry-run"])
     monkeypatch.setitem(SHORT, "report", ["--no-certificates", "--help"])
-    monkeypatch.setitem(RUNS, stem, "results/mine")
+    monkeypatch.setitem(RUNS, stem, RUN_BY_OTHERS[stem])
     (path,) = (path for path in PAGES if path.stem == stem)
     run_blocks(path, small_run, tmp_path, monkeypatch)
 
