@@ -16,7 +16,8 @@ def is_plain(network: Network) -> bool:
     names = [INPUT, *(population.name for population in network.populations)]
     below = dict(zip(names[1:], names[:-1], strict=True))
     return (
-        all(type(population.neurons) is Pointwise for population in network.populations)
+        not network.wires
+        and all(type(population.neurons) is Pointwise for population in network.populations)
         and all(
             type(p.synapse) is (BiasSynapse if p.source == CONSTANT else DenseSynapse)
             and p.source in (CONSTANT, below[p.target])

@@ -4,7 +4,7 @@ The network says how activity flows, and how a signal would flow back through an
 weights; it never says how weights change.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from plausibench.architectures.neurons import Neurons
+from plausibench.architectures.pooling import Wire
 from plausibench.architectures.synapses import Synapse
 from plausibench.kernels.arrays import numbers
 from plausibench.kernels.errors import InputError, nearest, refusal, show
@@ -194,6 +195,11 @@ class Network:
             for population in self.populations
         }
 
+    @property
+    def wires(self) -> tuple[Wire, ...]:
+        """Ways of activity without synapses; none by default."""
+        return ()
+
     @cached_property
     def modulating(self) -> Mapping[str, str]:
         """Population that multiplies the activity of another, by the name of that other."""
@@ -326,6 +332,7 @@ class Network:
                 clean is None
                 or gate in changed
                 or any(p.source in changed or p.name in replaced for p in self.incoming[name])
+                or any(wire.source in changed for wire in self.wires if wire.target == name)
             )
             shared = None
             if reached and name in noise:
@@ -362,9 +369,7 @@ class Network:
         """Drive, and what all samples share of it and is still to be added, or None."""
         total: Array | None = None
         shared: Array | None = None
-        for p in self.incoming[name]:
-            weights = replaced.get(p.name, self.parameters[p.name])
-            part = p.synapse.drive(weights, activity[p.source])
+        for part in self._arriving(name, activity, replaced):
             if total is None:
                 total = part
             elif part.shape == total.shape:
@@ -375,6 +380,17 @@ class Network:
                 total = total + part
         assert total is not None, f"population {name} has no incoming projection"
         return total, shared
+
+    def _arriving(
+        self, name: str, activity: Mapping[str, Array], replaced: Mapping[str, Array]
+    ) -> Iterator[Array]:
+        """Parts of the drive of a population, by synapses and by wires."""
+        for p in self.incoming[name]:
+            weights = replaced.get(p.name, self.parameters[p.name])
+            yield p.synapse.drive(weights, activity[p.source])
+        for wire in self.wires:
+            if wire.target == name:
+                yield wire.carry(activity[wire.source])
 
     def respond(self, clean: Activity, name: str, drive: Array) -> Activity:
         """A pass in which a population has another drive; all else is held but its activity."""
@@ -420,6 +436,11 @@ class Network:
                     parts.append(p.synapse.drive(moved[p.name], clean.activity[p.source]))
                 if p.source in activity:
                     parts.append(p.synapse.drive(self.parameters[p.name], activity[p.source]))
+            parts += [
+                wire.carry(activity[wire.source])
+                for wire in self.wires
+                if wire.target == name and wire.source in activity
+            ]
             gate, own = self._ungated(population, clean)
             if parts:
                 drives[name] = sum(parts[1:], parts[0])
@@ -470,7 +491,9 @@ class Network:
             Signals on the activity of populations, ``(..., B, N)``.
         feedback
             Weights per projection in the layout of the forward weights; a projection that is
-            not named returns nothing. By default the network's own parameters.
+            not named returns nothing. By default the network's own parameters. Signals also
+            return through wires, but not where no weights are named: then each population hears
+            what arrives at itself only.
 
         Returns
         -------
@@ -485,6 +508,10 @@ class Network:
             for p in self.outgoing[population.name]:
                 if p.name in weights and p.target in signals:
                     part = p.synapse.feedback(weights[p.name], signals[p.target])
+                    total = part if total is None else total + part
+            for wire in self.wires if weights else ():
+                if wire.source == population.name and wire.target in signals:
+                    part = wire.send_back(signals[wire.target])
                     total = part if total is None else total + part
             if total is None:
                 continue

@@ -58,7 +58,8 @@ def permuted_network(network: Network, population: str, order: Array) -> Network
     Raises
     ------
     InputError
-        If there is no such hidden population, or its synapses share weights between neurons.
+        If there is no such hidden population, its synapses share weights between neurons, or a
+        wire joins its neurons to partners.
     """
     choose("population", population, [each.name for each in network.hidden])
     for p in network.projections:
@@ -66,6 +67,12 @@ def permuted_network(network: Network, population: str, order: Array) -> Network
             raise InputError(
                 f"population: the neurons of {population} have fixed places in {p.name}; allowed "
                 "are populations with one weight for each pair of neurons"
+            )
+    for wire in network.wires:
+        if population in (wire.target, wire.source):
+            raise InputError(
+                f"population: the neurons of {population} have partners in {wire.source} or "
+                f"{wire.target}, joined by a wire; allowed are populations without wires"
             )
     changed = permuted(network.parameters, parameter_axes(network), population, order)
     return network.with_parameters(changed)

@@ -12,6 +12,11 @@ if not __name__.startswith("plausibench."):
 if TYPE_CHECKING:
     from plausibench.bench.components.combinations import compatibility
     from plausibench.bench.components.registry import load_plugin, make
+    from plausibench.bench.components.torch_networks import (
+        TorchArchitecture,
+        from_torch,
+        to_torch,
+    )
     from plausibench.bench.measuring.adapter import measure_function
     from plausibench.bench.measuring.averaging import averaging_curve
     from plausibench.bench.measuring.measurement import Measurement, estimates, measure
@@ -28,11 +33,13 @@ _PUBLIC = {
     "Batch": "plausibench.objectives.batch",
     "InputError": "plausibench.kernels.errors",
     "Measurement": "plausibench.bench.measuring.measurement",
+    "TorchArchitecture": "plausibench.bench.components.torch_networks",
     "advance": "plausibench.bench.training.feedback_learning",
     "averaging_curve": "plausibench.bench.measuring.averaging",
     "budget": "plausibench.bench.measuring.variance_budget",
     "compatibility": "plausibench.bench.components.combinations",
     "estimates": "plausibench.bench.measuring.measurement",
+    "from_torch": "plausibench.bench.components.torch_networks",
     "gradient": "plausibench.bench.measuring.quick",
     "initial_state": "plausibench.bench.measuring.quick",
     "load_plugin": "plausibench.bench.components.registry",
@@ -42,6 +49,7 @@ _PUBLIC = {
     "measure_function": "plausibench.bench.measuring.adapter",
     "progress": "plausibench.bench.measuring.step",
     "task_from_arrays": "plausibench.bench.tasks.arrays",
+    "to_torch": "plausibench.bench.components.torch_networks",
     "train": "plausibench.bench.training.training",
 }
 
@@ -49,11 +57,13 @@ __all__ = [
     "Batch",
     "InputError",
     "Measurement",
+    "TorchArchitecture",
     "advance",
     "averaging_curve",
     "budget",
     "compatibility",
     "estimates",
+    "from_torch",
     "gradient",
     "initial_state",
     "load_plugin",
@@ -63,6 +73,7 @@ __all__ = [
     "measure_function",
     "progress",
     "task_from_arrays",
+    "to_torch",
     "train",
 ]
 

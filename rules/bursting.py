@@ -11,6 +11,7 @@ from plausibench.kernels.errors import choose, number, positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, outers
+from plausibench.rules.layers import wired
 from plausibench.rules.logistic import logistic, logistic_change
 from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import layerwise_matrices, transposed
@@ -84,7 +85,7 @@ class Bursting(Rule):
                 f"{type(self).__name__} needs layers: all paths from a population to the output "
                 "equally long"
             )
-        return None
+        return wired(network, type(self).__name__)
 
     def estimate(
         self,

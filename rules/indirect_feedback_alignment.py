@@ -12,6 +12,7 @@ from plausibench.kernels.errors import positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, outers
+from plausibench.rules.layers import wired
 from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import broadcast_matrices, chain, over_feedback
 from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State
@@ -69,6 +70,9 @@ class IndirectFeedbackAlignment(Rule):
 
     def state_axes(self, network: Network) -> Axes:
         return {each.name: (each.name, network.output.name) for each in network.hidden}
+
+    def unsupported(self, network: Network, objective: Objective) -> str | None:
+        return wired(network, "indirect_feedback_alignment")
 
     def estimate(
         self,

@@ -16,13 +16,24 @@ def no_chain(network: Network, rule: str) -> str | None:
         if onto != [below]:
             return f"{rule} needs layers in a chain, each fed by the one below only"
         below = population.name
-    return None
+    return wired(network, rule)
+
+
+def wired(network: Network, rule: str) -> str | None:
+    """Why a rule cannot run whose signals go along synapses only; None if it can."""
+    if not network.wires:
+        return None
+    wire = network.wires[0]
+    return (
+        f"{rule} sends its signals along synapses, and activity of {wire.source} also reaches "
+        f"{wire.target} by a wire without weights"
+    )
 
 
 def gated(network: Network, rule: str) -> str | None:
-    """Why a rule that computes what neurons do from their drive cannot run; None if it can."""
+    """Why a rule that computes what neurons do from their synapses cannot run; None if it can."""
     if not network.modulating:
-        return None
+        return wired(network, rule)
     name, gate = next(iter(network.modulating.items()))
     return f"{rule} needs activity that follows from drive, and {gate} multiplies that of {name}"
 

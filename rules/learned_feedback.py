@@ -11,6 +11,7 @@ from plausibench.architectures.permutation import Axes
 from plausibench.kernels.errors import positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
+from plausibench.rules.layers import wired
 from plausibench.rules.random_feedback import LayerwiseFeedback, learned, returned, symmetric
 from plausibench.rules.rule import RuleCard, State, Step
 from plausibench.rules.theory import Claim, Law, Limit, Situation
@@ -84,7 +85,7 @@ class LearnedFeedback(LayerwiseFeedback):
         for p in network.returning:
             if not p.synapse.separable:
                 return f"learned_feedback regresses onto whole matrices, which {p.name} has not"
-        return super().unsupported(network, objective)
+        return wired(network, "learned_feedback") or super().unsupported(network, objective)
 
     def initial_state(self, network: Network, seed: int) -> State:
         state = super().initial_state(network, seed)

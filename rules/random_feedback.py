@@ -79,8 +79,11 @@ class LayerwiseFeedback(Rule):
         """Over the first B, whose entries are independent with mean 0 and variance s^2.
 
         The mean is 0 below the output. Between examples b and c, the expected inner products of
-        post factors follow ``C_l = s^2 (f_l'^b . f_l'^c) C_(l+1)``.
+        post factors follow ``C_l = s^2 (f_l'^b . f_l'^c) C_(l+1)``. None is known where signals
+        also return through wires.
         """
+        if network.wires:
+            return None
         error = objective.batch_error(clean.output, batch)
         top = network.credit(clean, {network.output.name: error}, feedback={})
         inner = {network.output.name: top[network.output.name] @ top[network.output.name].T}

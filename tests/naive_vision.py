@@ -46,3 +46,34 @@ def outer(synapse, post, pre):
                         signal[position * synapse.channels + channel] * activity[flat]
                     )
     return total
+
+
+def averages(image, kernel, stride, padding, counted, partial):
+    """Averages over windows of an image (height, width, channels)."""
+    height, width, channels = image.shape
+
+    def starts(size):
+        """First places of the windows along one side."""
+        found = [-padding]
+        while True:
+            over = found[-1] + kernel >= size + padding
+            start = found[-1] + stride
+            fits = start + kernel <= size + padding
+            if not fits and (not partial or over or start >= size):
+                return found
+            found.append(start)
+
+    rows, columns = starts(height), starts(width)
+    result = np.zeros((len(rows), len(columns), channels))
+    for n, top in enumerate(rows):
+        for m, left in enumerate(columns):
+            places, total = 0, np.zeros(channels)
+            for y in range(top, top + kernel):
+                for x in range(left, left + kernel):
+                    inside = 0 <= y < height and 0 <= x < width
+                    if inside:
+                        total += image[y, x]
+                    if inside or (counted and y < height + padding and x < width + padding):
+                        places += 1
+            result[n, m] = total / places
+    return result

@@ -2,7 +2,7 @@
 
 import click
 
-from plausibench.bench.cli.check import check, new_rule, new_study
+from plausibench.bench.cli.check import check, new_architecture, new_rule, new_study
 from plausibench.bench.cli.components import list_components, show
 from plausibench.bench.cli.fetch import fetch
 from plausibench.bench.cli.manners import Commands
@@ -32,7 +32,8 @@ def main() -> None:
 
 COMMANDS = (
     *(run, train, replicate, list_components, show, check),
-    *(table, plot, report, cite, compare, merge, plan, fetch, new_rule, new_study),
+    *(table, plot, report, cite, compare, merge, plan, fetch),
+    *(new_rule, new_study, new_architecture),
 )
 for command in COMMANDS:
     main.add_command(command)

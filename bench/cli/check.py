@@ -1,4 +1,4 @@
-"""``check``, ``new-rule`` and ``new-study``: write a plug-in, and see whether it keeps its word."""
+"""``check`` and ``new-...``: write a plug-in, and see whether it keeps its word."""
 
 import os
 import shlex
@@ -238,3 +238,17 @@ def new_study(name: str, out: Path, force: bool) -> None:
     path = write_study(name, out, force=force)
     file = shlex.quote(str(path))
     click.echo(f"Wrote {path}. Next:\n  plausibench run {name} --plugin {file}")
+
+
+@click.command("new-architecture")
+@click.argument("name")
+@_OUT
+@_FORCE
+def new_architecture(name: str, out: Path, force: bool) -> None:
+    """Write a commented plug-in with an architecture NAME, a PyTorch module."""
+    from plausibench.bench.cli.template_architecture import write_architecture
+
+    path = write_architecture(name, out, force=force)
+    file = shlex.quote(str(path))
+    click.echo(f"Wrote {path}. Next:\n  plausibench show {name} --plugin {file}")
+    click.echo(f"  plausibench run --plugin {file} --architectures {name} --rules backprop")

@@ -150,10 +150,11 @@ def _tell(run: "Run") -> None:
             click.echo(columns([("rule", "step", *curves.LAST), *_last(frame)]))
         tidy = frame.to_csv(index=False, lineterminator="\n")
         write_text(run.path / "learning_curves.csv", tidy)
-        if frame["step"].nunique() > 1:
+        if frame.loc[frame["protocol"] == "own", "step"].nunique() > 1:
             curves.learning_curves(frame).save(run.path, ("png", "svg"))
+    asked = jobs[jobs["protocol"] == "own"]  # why a null is not there is said below
     for status in ("diverged", "failed"):
-        for _, job in jobs[jobs["status"] == status].iterrows():
+        for _, job in asked[asked["status"] == status].iterrows():
             click.echo(f"{job['rule']} {status}: {job['reason']}", err=True)
     for said in absent(jobs):
         click.echo(f"\n{said}")

@@ -77,7 +77,7 @@ def weight_perturbation(network, batch, dtype, count):
                     drive = np.ascontiguousarray(activity @ matrix.T)
                     activity, first = np.empty_like(drive), first + matrix.size
                     elementwise.activate(elementwise.TANH, drive, activity)
-            deviations(np.ones(1), xi[0], reference, 1, *sums)
+            deviations(np.ones(1), xi[0], reference, 1.0, 1, *sums)
 
     threaded(work, count)
 

@@ -49,6 +49,7 @@ FAMILIES = {
         },
         "hopfield": {"sweeps"},
         "modes": {"low_rank", "mode_rnn", "spiking_mode_rnn"},
+        "pooling": {"wired"},
         "recurrent": {"blocks", "recurrent_options", "temporal"},
         "spatial": {"spatial_rnn"},
         "spiking_mlp": {"spiking"},

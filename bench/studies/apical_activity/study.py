@@ -21,7 +21,7 @@ those over the others, and are told apart by stimulus: over all trials they canc
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -38,9 +38,6 @@ from plausibench.rules.dendritic_error import DendriticError
 from plausibench.rules.estimate import form
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, State, Step
-
-if TYPE_CHECKING:
-    pass
 
 Array = np.ndarray
 

@@ -21,7 +21,7 @@ batches and draws, and intervals say nothing about other data.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -39,9 +39,6 @@ from plausibench.bench.training.training import trajectory
 from plausibench.kernels.errors import Divergence, integer, refusal
 from plausibench.objectives.batch import Batch
 from plausibench.rules.rule import Rule
-
-if TYPE_CHECKING:
-    pass
 
 Array = np.ndarray
 

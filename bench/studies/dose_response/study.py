@@ -36,7 +36,7 @@ All three are differences within a seed, and so are compared by pairs.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -59,9 +59,6 @@ from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Dense, Estimates
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, RuleCard, State, Step
-
-if TYPE_CHECKING:
-    pass
 
 Array = np.ndarray
 

@@ -25,7 +25,6 @@ held, except where it follows the weights.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -42,9 +41,6 @@ from plausibench.kernels.streams import generator, stream
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.rule import Rule
-
-if TYPE_CHECKING:
-    pass
 
 Array = np.ndarray
 Field = Callable[[Array], Array]

@@ -25,7 +25,6 @@ photographs, identified by a network of that shape with factorised, dense and fi
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -49,10 +48,6 @@ from plausibench.bench.tasks.natural_scenes import KERNEL, NaturalScenes
 from plausibench.bench.tasks.neurons import Array, Neurons
 from plausibench.bench.tasks.simulated_neurons import SimulatedNeurons
 from plausibench.kernels.errors import Divergence, integer
-
-if TYPE_CHECKING:
-    pass
-
 
 PATCH = 9
 NEURONS = {1: 8, 10: 2, 100: 1, 1000: 1}

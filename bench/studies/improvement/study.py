@@ -18,7 +18,6 @@ improves the loss, against the length of the step. The null is a random directio
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,9 +31,6 @@ from plausibench.bench.studies.study import Study
 from plausibench.bench.tasks.digits import Digits
 from plausibench.kernels.errors import integer
 from plausibench.kernels.streams import generator, stream
-
-if TYPE_CHECKING:
-    pass
 
 Array = np.ndarray
 

@@ -21,7 +21,7 @@ those of all seeds.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -35,9 +35,6 @@ from plausibench.bench.training.optimisers import Adam
 from plausibench.bench.training.training import accuracy, trajectory
 from plausibench.kernels.errors import Divergence, integer, refusal
 from plausibench.rules.backprop import Backprop
-
-if TYPE_CHECKING:
-    pass
 
 Array = np.ndarray
 

@@ -24,7 +24,7 @@ alone.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -53,9 +53,6 @@ from plausibench.objectives.batch import Batch
 from plausibench.objectives.cross_entropy import CrossEntropy
 from plausibench.objectives.mean_squared_error import MeanSquaredError
 from plausibench.rules.backpropagation_through_time import BackpropagationThroughTime
-
-if TYPE_CHECKING:
-    pass
 
 Array = np.ndarray
 

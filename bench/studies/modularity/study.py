@@ -19,7 +19,7 @@ the other show what is forgotten, and what earlier tasks are worth for later one
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -42,9 +42,6 @@ from plausibench.objectives.mean_squared_error import MeanSquaredError
 from plausibench.objectives.objective import Objective
 from plausibench.objectives.weighted_sum import WeightedSum
 from plausibench.objectives.wiring_cost import WiringCost
-
-if TYPE_CHECKING:
-    pass
 
 Array = np.ndarray
 

@@ -26,7 +26,6 @@ The profile is *top-heavy* where the layer at the top changes more than that at 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -47,9 +46,6 @@ from plausibench.objectives.expected_reward import ExpectedReward
 from plausibench.objectives.objective import Objective
 from plausibench.rules.backprop import Backprop
 from plausibench.rules.rule import Rule
-
-if TYPE_CHECKING:
-    pass
 
 Array = np.ndarray
 

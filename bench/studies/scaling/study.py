@@ -30,7 +30,7 @@ of the bias at 0.1, beyond which it is not fitted.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -51,9 +51,6 @@ from plausibench.objectives.batch import Batch
 from plausibench.objectives.mean_squared_error import MeanSquaredError
 from plausibench.rules.node_perturbation import NodePerturbation
 from plausibench.rules.weight_perturbation import WeightPerturbation
-
-if TYPE_CHECKING:
-    pass
 
 Array = np.ndarray
 

@@ -18,7 +18,6 @@ the action, but no gate, so that units which feed the other action learn as well
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -40,9 +39,6 @@ from plausibench.rules.estimate import form
 from plausibench.rules.noise import Noise
 from plausibench.rules.reinforce import Reinforce
 from plausibench.rules.rule import Rule
-
-if TYPE_CHECKING:
-    pass
 
 Array = np.ndarray
 

@@ -20,7 +20,7 @@ a cue at the first step and an outcome after a delay, what is left out is what b
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from plausibench.architectures.network import Network
 from plausibench.architectures.rate_rnn import RateRnn
@@ -35,10 +35,6 @@ from plausibench.kernels.errors import integer
 from plausibench.kernels.streams import generator, stream
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.mean_squared_error import MeanSquaredError
-
-if TYPE_CHECKING:
-    pass
-
 
 INPUTS, OUTPUTS, EXAMPLES, LEAK = 4, 2, 4, 0.5
 
