@@ -272,49 +272,43 @@ def _write(
 def _progress(
     axes: Axes, rows: pd.DataFrame, rules: Sequence[str], looks: Mapping[str, Style], step: int
 ) -> None:
-    rows = rows[rows["quantity"] == "progress"].set_index("rule")
+    rows = rows[rows["quantity"] == "progress"]
     uphill = bool((rows["value"] <= 0).any())
     scale = panels.fit(rows, strip=uphill)
     scale.apply(axes, "x")
-    for line, rule in enumerate(rules):
-        if rule in rows.index:
-            value = panels.mark(rows.loc[rule], scale)
-            if value is None and rows.loc[rule, "value"] <= 0:
-                value = Mark(scale.zero, scale.zero, scale.zero, zero=True)
-            if value is not None:
-                panels.point(axes, looks[rule], value, Mark(line, line, line))
+    for _, row in rows.iterrows():
+        line, value = rules.index(row["rule"]), panels.mark(row, scale)
+        if value is None and float(row["value"]) <= 0:
+            value = Mark(scale.zero, scale.zero, scale.zero, zero=True)
+        if value is not None:
+            panels.point(axes, looks[row["rule"]], value, Mark(line, line, line))
     _rows(axes, len(rules))
     shown = {at: text for at, text in TICKS.items() if 10**scale.low <= at <= 10**scale.high}
     zero = {scale.zero: "0"} if uphill else {}
     axes.set_xticks([*shown, *zero], [*shown.values(), *zero.values()])
     axes.set_xlabel("progress ρ²,\nshare of the gradient's", labelpad=1, fontsize=SMALL)
-    panels.title(axes, f"A good step?\n{_after(step)}")
+    panels.title(axes, f"A good step?\n{panels.step_title(step)}")
 
 
 def _gained(
     axes: Axes, rows: pd.DataFrame, rules: Sequence[str], looks: Mapping[str, Style], step: int
 ) -> None:
     linear = rows[rows["quantity"] == ABOVE[LINEAR]].set_index("rule")["value"]
-    rows = rows[rows["quantity"] == ABOVE[READOUT]].set_index("rule")
+    rows = rows[rows["quantity"] == ABOVE[READOUT]]
     # Both are differences from one accuracy, so theirs is that of the nulls.
-    both = (rows["value"] - linear).dropna()
+    both = (rows.set_index("rule")["value"] - linear).dropna()
     if len(both):
-        first = next(rule for rule in style.ordered(both.index, looks))
+        first = style.ordered(both.index, looks)[0]
         axes.axvline(both[first], color="0.3", linewidth=0.9, linestyle=style.DOTTED, zorder=0)
-    for line, rule in enumerate(rules):
-        if rule in rows.index:
-            value, low, high = (float(rows.loc[rule, end]) for end in ("value", "low", "high"))
-            bar = Mark(value, low, high) if low == low else Mark(value, value, value)
-            panels.point(axes, looks[rule], bar, Mark(line, line, line))
+    for _, row in rows[rows["value"].notna()].iterrows():
+        line, value = rules.index(row["rule"]), float(row["value"])
+        low, high = (value if pd.isna(row[end]) else float(row[end]) for end in ("low", "high"))
+        panels.point(axes, looks[row["rule"]], Mark(value, low, high), Mark(line, line, line))
     axes.axvline(0.0, color="0.3", linewidth=0.7, linestyle=style.DASHED, zorder=0)
     _rows(axes, len(rules))
     axes.locator_params(axis="x", nbins=4)
     axes.set_xlabel("test accuracy above\nfrozen hidden layers", labelpad=1, fontsize=SMALL)
-    panels.title(axes, f"Does it learn?\n{_after(step)}")
-
-
-def _after(step: int) -> str:
-    return panels.step_title(step)
+    panels.title(axes, f"Does it learn?\n{panels.step_title(step)}")
 
 
 def _rows(axes: Axes, count: int) -> None:
