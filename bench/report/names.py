@@ -1,7 +1,6 @@
 """Names beside points: where each goes, so that none hides another or a point."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -72,25 +71,36 @@ def place(
         for anchor, text in zip(anchors, texts, strict=True)
     ]
     # Which name is placed first matters: each has its turn, and the best of all is kept.
-    tries = [_settled(anchors, possible, marks, first) for first in range(len(anchors))]
+    alone = [
+        [_cost(name, anchor, (), marks) for name in places]
+        for anchor, places in zip(anchors, possible, strict=True)
+    ]
+    tries = [_settled(anchors, possible, alone, marks, first) for first in range(len(anchors))]
     return min(tries, key=lambda names: _total(anchors, names, marks), default=[])
 
 
 def _settled(
     anchors: Sequence[tuple[float, float]],
     possible: Sequence[Sequence[Name]],
+    alone: Sequence[Sequence[float]],
     marks: np.ndarray,
     first: int,
 ) -> list[Name]:
     count = len(anchors)
     chosen: dict[int, Name] = {}
     for _ in range(ROUNDS):
+        before = dict(chosen)
         for index in [(first + n) % count for n in range(count)]:
             others = [(anchors[n], name) for n, name in chosen.items() if n != index]
-            chosen[index] = min(
-                possible[index],
-                key=partial(_cost, anchor=anchors[index], others=others, marks=marks),
-            )
+            least = np.inf
+            for name, bound in zip(possible[index], alone[index], strict=True):
+                # Other names only add to what a place costs by itself.
+                if bound < least:
+                    cost = _cost(name, anchors[index], others, marks)
+                    if cost < least:
+                        least, chosen[index] = cost, name
+        if chosen == before:
+            break
     return [chosen[index] for index in range(count)]
 
 
