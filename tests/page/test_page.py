@@ -108,7 +108,7 @@ def assert_complete(whole):
     assert "@import" not in whole
     for name in (*CHARTS, "tables", "rules", "figures", "provenance"):
         assert name in elements.ids, name
-    assert elements.tags.count("img") == 6
+    assert elements.tags.count("img") == 7
     assert "weights are not finite after 612 training steps" in whole
 
 

@@ -113,8 +113,8 @@ class TestRules:
         places = {(unit.rule, unit.task, unit.architecture) for unit in units}
         assert places == {
             ("e_prop", "row_by_row", "rate_rnn"),
-            ("backprop", "digits", "mlp"),
-            ("straight_through", "digits", "stochastic_mlp"),
+            *(("backprop", task, "mlp") for task in ("digits", "mnist_1d")),
+            *(("straight_through", task, "stochastic_mlp") for task in ("digits", "mnist_1d")),
         }
         assert spec.hidden_for("stochastic_mlp") == (10,)
         assert spec.hidden_for("mlp") == (32, 32)
