@@ -13,12 +13,13 @@ def situation(rule, network, batch, objective="cross_entropy", seed=0):
 
 
 def errors(at, expected):
-    """Relative error per parameter, and that of the whole net."""
+    """Relative error per parameter, and that of the whole net; absolute beside 0."""
     drawn, wanted = at.draws(), expected(at)
     distances = {name: np.linalg.norm(drawn[name][0] - wanted[name]) for name in wanted}
     lengths = {name: np.linalg.norm(wanted[name]) for name in wanted}
-    whole = np.hypot.reduce(list(distances.values())) / np.hypot.reduce(list(lengths.values()))
-    return {name: distances[name] / (lengths[name] or 1.0) for name in wanted}, whole
+    distance, length = (np.hypot.reduce(list(each.values())) for each in (distances, lengths))
+    relative = {name: distances[name] / (lengths[name] or 1.0) for name in wanted}
+    return relative, distance / (length or 1.0)
 
 
 def check(claim, at, record_figure=lambda *_: None):
