@@ -58,6 +58,7 @@ class Wiring(NamedTuple):
 
     sizes: Array
     codes: Array
+    match: Array
     conductances: Array
     upward: Array
     downward: Array
@@ -225,8 +226,7 @@ class DendriticError(Rule):
         advanced = {}
         for p in network.returning:
             weights, bias = _synapses(network, p.target)
-            above = _neurons(network)[p.target]
-            match = above.attenuation * (above.leak + self.dendrite) / self.dendrite
+            match = self._match(_neurons(network)[p.target])
             down = p.synapse.transpose(weights) if self.feedback == "symmetric" else state[p.name]
             advanced[p.name] = down.copy()
             advanced[f"{p.source}.interneuron_input"] = match * weights
@@ -413,19 +413,9 @@ class DendriticError(Rule):
             within = np.full(examples, self.tolerance * self.nudging)
         inputs = np.ascontiguousarray(inputs, np.float64)
         targets = np.ascontiguousarray(targets, np.float64)
-        voltage, drive, rate = (np.empty((examples, wiring.bias.size)) for _ in range(3))
-        apical = np.empty((examples, wiring.sizes[1:-1].sum()))
-        steps = settle(
-            *wiring,
-            inputs,
-            targets,
-            np.ascontiguousarray(within, np.float64),
-            self.steps,
-            voltage,
-            drive,
-            rate,
-            apical,
-        )
+        rows = np.empty((4, examples, wiring.bias.size))
+        within = np.ascontiguousarray(within, np.float64)
+        steps = settle(*wiring, inputs, targets, within, self.steps, rows)
         if steps < 0:
             raise Divergence(
                 "dendritic_error: a voltage still changed by more than "
@@ -433,45 +423,58 @@ class DendriticError(Rule):
                 f"{self.steps} steps of {self.step:g}; weaker nudging or a shorter step may help"
             )
         names, hidden = list(_neurons(network)), [p.name for p in network.hidden]
-        soma, interneurons = _split(wiring, voltage)
-        basal, firing = _split(wiring, drive)[0], _split(wiring, rate)[0]
-        dendrites = np.split(apical, np.cumsum(wiring.sizes[1:-2]), axis=1)
+        (soma, interneurons), (basal, _), (firing, _), (pulls, _) = (
+            _split(wiring, part) for part in rows
+        )
         activity = {INPUT: inputs, CONSTANT: np.ones((examples, 1))}
         activity |= dict(zip(names, firing, strict=True))
         return Circuit(
             soma=dict(zip(names, soma, strict=True)),
-            # One empty part where there is no hidden population.
-            apical=dict(zip(hidden, dendrites, strict=False)),
+            # The output neurons are pulled by the target.
+            apical=dict(zip(hidden, pulls[:-1], strict=True)),
             interneuron=dict(zip(hidden, interneurons, strict=True)),
             flow=Activity(dict(zip(names, basal, strict=True)), activity, firing[-1]),
             steps=steps,
         )
 
     def _wiring(self, network: Network, state: State, nudging: float) -> Wiring:
-        neurons = _neurons(network)
-        conductances = np.empty((len(neurons), 6))
-        for row, own in zip(conductances, neurons.values(), strict=True):
-            row[:3] = own.conductance, own.basal, own.apical
-            pull = own.leak + self.dendrite + self.interneuron_nudging
-            row[3:] = pull, self.dendrite, self.interneuron_nudging
-        top = neurons[network.output.name]
-        conductances[-1, :3] = top.conductance + nudging, top.basal, nudging
-        weights, bias = _synapses(network, network.populations[0].name)
-        upward, downward, biases = [weights], [np.empty((0, 0))], [bias]
+        neurons, first, top = _neurons(network), network.populations[0], network.output
+        units = {name: (own.conductance, own.basal, own.apical) for name, own in neurons.items()}
+        units[top.name] = (neurons[top.name].conductance + nudging, units[top.name][1], nudging)
+        weights, bias = _synapses(network, first.name)
+        match, upward, downward, biases = [0.0], [weights], [np.empty((0, 0))], [bias]
+        conductances, blocks = [units[first.name]], [first.size]
         for p in network.returning:
             weights, bias = _synapses(network, p.target)
-            lateral = f"{p.source}.interneuron"
-            upward.append(np.concatenate([weights, state[f"{lateral}_input"]]))
-            downward.append(np.concatenate([state[p.name], state[f"{lateral}_output"]], axis=1))
-            biases += [bias, state[f"{lateral}_input_bias"]]
+            down, own, factor = state[p.name], neurons[p.target], self._match(neurons[p.target])
+            inner, inner_bias, inhibition = (
+                state[f"{p.source}.interneuron_{part}"] for part in ("input", "input_bias", "output")
+            )
+            ideal = (
+                np.array_equal(inner, factor * weights)
+                and np.array_equal(inner_bias, factor * bias)
+                and np.array_equal(inhibition, -down)
+            )
+            match.append(factor if ideal else 0.0)
+            upward.append(weights if ideal else np.concatenate([weights, inner]))
+            downward.append(down if ideal else np.concatenate([down, inhibition], axis=1))
+            biases += [bias, inner_bias]
+            pull = own.leak + self.dendrite + self.interneuron_nudging
+            conductances += [units[p.target], (pull, self.dendrite, self.interneuron_nudging)]
+            blocks += [len(bias), len(bias)]
         return Wiring(
             sizes=np.array([network.inputs, *(p.size for p in network.populations)]),
             codes=np.array([own.rate.code for own in neurons.values()]),
-            conductances=self.step * conductances,
+            match=np.array(match),
+            conductances=np.repeat(self.step * np.array(conductances), blocks, axis=0),
             upward=np.concatenate([matrix.T.ravel() for matrix in upward], dtype=np.float64),
             downward=np.concatenate([matrix.T.ravel() for matrix in downward], dtype=np.float64),
             bias=np.concatenate(biases, dtype=np.float64),
         )
+
+    def _match(self, above: TwoCompartment) -> float:
+        """Weights of interneurons that predict ``above``, over those of its neurons."""
+        return float(above.attenuation * (above.leak + self.dendrite) / self.dendrite)
 
 
 def _neurons(network: Network) -> dict[str, TwoCompartment]:
@@ -497,6 +500,7 @@ def _synapses(network: Network, name: str) -> tuple[Array, Array]:
 
 def _split(wiring: Wiring, rows: Array) -> tuple[list[Array], list[Array]]:
     """Parts of the kernel's rows that belong to neurons and to interneurons, by population."""
-    widths = [wiring.sizes[1], *np.repeat(wiring.sizes[2:], 2)]
-    parts = [np.ascontiguousarray(part) for part in np.split(rows, np.cumsum(widths)[:-1], axis=1)]
+    ends = np.cumsum([wiring.sizes[1], *np.repeat(wiring.sizes[2:], 2)]).tolist()
+    bounds = zip([0, *ends], ends, strict=False)
+    parts = [np.ascontiguousarray(rows[:, start:end]) for start, end in bounds]
     return [parts[0], *parts[1::2]], parts[2::2]
