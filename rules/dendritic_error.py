@@ -448,7 +448,8 @@ class DendriticError(Rule):
             weights, bias = _synapses(network, p.target)
             down, own, factor = state[p.name], neurons[p.target], self._match(neurons[p.target])
             inner, inner_bias, inhibition = (
-                state[f"{p.source}.interneuron_{part}"] for part in ("input", "input_bias", "output")
+                state[f"{p.source}.interneuron_{part}"]
+                for part in ("input", "input_bias", "output")
             )
             ideal = (
                 np.array_equal(inner, factor * weights)

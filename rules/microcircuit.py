@@ -182,9 +182,7 @@ def highest(soma: Array, dendrite: Array, out: Array) -> None:
 
 
 @kernel
-def drift(
-    circuit: Array, conductances: Array, tolerance: Array, out: Array, moving: Array
-) -> None:
+def drift(circuit: Array, conductances: Array, tolerance: Array, out: Array, moving: Array) -> None:
     """Write the change of somatic voltages to ``out``; count the large ones of each lane."""
     u, v, pull = circuit[0], circuit[1], circuit[3]
     moving[:] = 0

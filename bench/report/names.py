@@ -1,6 +1,6 @@
 """Names beside points: where each goes, so that none hides another or a point."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,8 @@ LINE = 1.25
 NEAR = 9.0
 """A name farther from its point than this is joined to it by a line."""
 ROUNDS = 6
+ALONG = np.linspace(0.05, 0.95, 19)[:, None]
+"""Shares of a line at which it is seen whether it strikes a name."""
 
 
 class Name(NamedTuple):
@@ -66,87 +68,86 @@ def place(
     list of Name
     """
     marks = np.array([*anchors, *taken], dtype=float).reshape(-1, 2)
+    points = np.array(anchors, dtype=float).reshape(-1, 2)
     possible = [
-        list(_candidates(anchor, size(text), room))
-        for anchor, text in zip(anchors, texts, strict=True)
+        _candidates(point, size(text), room) for point, text in zip(points, texts, strict=True)
     ]
+    alone = [_alone(boxes, point, marks) for boxes, point in zip(possible, points, strict=True)]
     # Which name is placed first matters: each has its turn, and the best of all is kept.
-    alone = [
-        [_cost(name, anchor, (), marks) for name in places]
-        for anchor, places in zip(anchors, possible, strict=True)
+    tries = [_settled(points, possible, alone, first) for first in range(len(points))]
+    _, best = min(tries, key=lambda tried: tried[0], default=(0.0, []))
+    return [
+        Name(*map(float, boxes[n]), bool(_apart(boxes[n], point) > NEAR))
+        for n, boxes, point in zip(best, possible, points, strict=True)
     ]
-    tries = [_settled(anchors, possible, alone, marks, first) for first in range(len(anchors))]
-    return min(tries, key=lambda names: _total(anchors, names, marks), default=[])
 
 
 def _settled(
-    anchors: Sequence[tuple[float, float]],
-    possible: Sequence[Sequence[Name]],
-    alone: Sequence[Sequence[float]],
-    marks: np.ndarray,
-    first: int,
-) -> list[Name]:
-    count = len(anchors)
-    chosen: dict[int, Name] = {}
+    points: np.ndarray, possible: Sequence[np.ndarray], alone: Sequence[np.ndarray], first: int
+) -> tuple[float, list[int]]:
+    """Cost and places of all names, of which one was placed first."""
+    count = len(points)
+    chosen: dict[int, int] = {}
+
+    def costs(index: int, boxes: np.ndarray) -> np.ndarray:
+        others = [n for n in chosen if n != index]
+        if not others:
+            return np.zeros(len(boxes))
+        theirs = np.array([possible[n][chosen[n]] for n in others])
+        return _among(boxes, points[index], theirs, points[others])
+
     for _ in range(ROUNDS):
         before = dict(chosen)
         for index in [(first + n) % count for n in range(count)]:
-            others = [(anchors[n], name) for n, name in chosen.items() if n != index]
-            least = np.inf
-            for name, bound in zip(possible[index], alone[index], strict=True):
-                # Other names only add to what a place costs by itself.
-                if bound < least:
-                    cost = _cost(name, anchors[index], others, marks)
-                    if cost < least:
-                        least, chosen[index] = cost, name
+            chosen[index] = int(np.argmin(alone[index] + costs(index, possible[index])))
         if chosen == before:
             break
-    return [chosen[index] for index in range(count)]
-
-
-def _total(
-    anchors: Sequence[tuple[float, float]], names: Sequence[Name], marks: np.ndarray
-) -> float:
-    placed = list(zip(anchors, names, strict=True))
-    return sum(
-        _cost(name, anchor, placed[:n] + placed[n + 1 :], marks)
-        for n, (anchor, name) in enumerate(placed)
+    places = [chosen[n] for n in range(count)]
+    total = sum(
+        alone[n][place] + costs(n, possible[n][[place]])[0] for n, place in enumerate(places)
     )
+    return float(total), places
 
 
 def _candidates(
-    anchor: tuple[float, float], extent: tuple[float, float], room: tuple[float, float]
-) -> Iterator[Name]:
-    (x, y), (width, height) = anchor, extent
-    for distance in DISTANCES:
-        for side in SIDES:
-            across, up = np.cos(np.radians(side)), np.sin(np.radians(side))
-            middle = x + across * (distance + width / 2), y + up * (distance + height / 2)
-            left = float(np.clip(middle[0] - width / 2, 1, max(room[0] - width - 1, 1)))
-            bottom = float(np.clip(middle[1] - height / 2, 1, max(room[1] - height - 1, 1)))
-            box = Name(left, bottom, left + width, bottom + height, False)
-            yield box._replace(joined=bool(_apart(box, np.array([[x, y]]))[0] > NEAR))
+    point: np.ndarray, extent: tuple[float, float], room: tuple[float, float]
+) -> np.ndarray:
+    """Boxes ``(C, 4)`` in which a name may stand: left, bottom, right, top."""
+    distance, side = (grid.ravel() for grid in np.meshgrid(DISTANCES, SIDES, indexing="ij"))
+    ways = np.stack([np.cos(np.radians(side)), np.sin(np.radians(side))], axis=1)
+    spread = np.array(extent)
+    corners = point + ways * (distance[:, None] + spread / 2) - spread / 2
+    corners = np.clip(corners, 1, np.maximum(np.array(room) - spread - 1, 1))
+    return np.concatenate([corners, corners + spread], axis=1)
 
 
-def _cost(
-    name: Name,
-    anchor: tuple[float, float],
-    others: Sequence[tuple[tuple[float, float], Name]],
-    marks: np.ndarray,
-) -> float:
-    cost = float(_apart(name, np.array([anchor]))[0])
-    cost += 250.0 * float((_apart(name, marks) < 4.0).sum())
-    if name.joined:
-        passed = _near((anchor, end(name, anchor)), marks)
-        cost += 60.0 * float((passed & (np.hypot(*(marks - anchor).T) > 0.5)).sum())
-    for point, other in others:
-        across = min(name.right, other.right) - max(name.left, other.left) + 2
-        up = min(name.top, other.top) - max(name.bottom, other.bottom) + 0.5
-        if across > 0 and up > 0:
-            cost += 1000.0 + across * up
-        mine, theirs = (anchor, end(name, anchor)), (point, end(other, point))
-        cost += 300.0 * (_crosses(mine, theirs) + _hit(theirs, name) + _hit(mine, other))
-    return cost
+def _alone(boxes: np.ndarray, point: np.ndarray, marks: np.ndarray) -> np.ndarray:
+    """What each place costs by itself ``(C,)``: its distance, and the points that it hides."""
+    far = _apart(boxes, point)
+    hidden = (_apart(boxes[:, None], marks) < 4.0).sum(axis=1)
+    elsewhere = np.hypot(*(marks - point).T) > 0.5
+    passed = (_near(point, _ends(boxes, point), marks) & elsewhere).sum(axis=1)
+    return np.asarray(far + 250.0 * hidden + 60.0 * np.where(far > NEAR, passed, 0))
+
+
+def _among(
+    boxes: np.ndarray, point: np.ndarray, theirs: np.ndarray, points: np.ndarray
+) -> np.ndarray:
+    """What each place costs beside the names in other boxes ``(O, 4)``, of other points."""
+    low = np.maximum(boxes[:, None, :2], theirs[:, :2])
+    shared = np.minimum(boxes[:, None, 2:], theirs[:, 2:]) - low + (2, 0.5)
+    cost = np.where((shared > 0).all(axis=2), 1000.0 + shared.prod(axis=2), 0.0)
+    ends, their_ends = _ends(boxes, point), _ends(theirs, points)
+    crossing = _cross(point, ends[:, None], points, their_ends)
+    struck = _within(boxes[:, None, None], _along(points, their_ends)).any(axis=2)
+    striking = _within(theirs[:, None], _along(point, ends)[:, None]).any(axis=2)
+    lines = crossing.astype(int) + struck + striking
+    return np.asarray((cost + 300.0 * lines).sum(axis=1))
+
+
+def _ends(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Where the lines from points end at their names; see :func:`end`."""
+    return np.clip(points, boxes[..., :2] + (0, 1), boxes[..., 2:] - (0, 1))
 
 
 def end(name: Name, anchor: tuple[float, float]) -> tuple[float, float]:
@@ -157,35 +158,39 @@ def end(name: Name, anchor: tuple[float, float]) -> tuple[float, float]:
     )
 
 
-def _apart(name: Name, points: np.ndarray) -> np.ndarray:
-    """Distance of points to a box; 0 within."""
-    across = np.maximum(np.maximum(name.left - points[:, 0], points[:, 0] - name.right), 0)
-    up = np.maximum(np.maximum(name.bottom - points[:, 1], points[:, 1] - name.top), 0)
-    return np.asarray(np.hypot(across, up))
+def _apart(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Distance of points to boxes; 0 within."""
+    apart = np.maximum(np.maximum(boxes[..., :2] - points, points - boxes[..., 2:]), 0)
+    return np.asarray(np.hypot(apart[..., 0], apart[..., 1]))
 
 
-def _hit(line: tuple[tuple[float, float], tuple[float, float]], name: Name) -> bool:
-    """Whether a line passes through a box."""
-    along = np.linspace(0.05, 0.95, 19)[:, None]
-    points = np.array(line[0]) * (1 - along) + np.array(line[1]) * along
-    return bool((_apart(name, points) == 0).any())
+def _within(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Whether boxes hold points."""
+    x, y = points[..., 0], points[..., 1]
+    inside = (boxes[..., 0] <= x) & (x <= boxes[..., 2])
+    return np.asarray(inside & (boxes[..., 1] <= y) & (y <= boxes[..., 3]))
 
 
-def _near(line: tuple[tuple[float, float], tuple[float, float]], points: np.ndarray) -> np.ndarray:
-    """Whether a line passes through the markers of points."""
-    start, way = np.array(line[0]), np.array(line[1]) - np.array(line[0])
-    share = np.clip((points - start) @ way / max(float(way @ way), 1e-12), 0, 1)
-    return np.asarray(np.hypot(*(points - start - share[:, None] * way).T) < 4.0)
+def _along(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Points along each line, ``(..., 19, 2)``."""
+    starts, ends = np.broadcast_arrays(starts, ends)
+    return np.asarray(starts[..., None, :] * (1 - ALONG) + ends[..., None, :] * ALONG)
 
 
-def _crosses(
-    one: tuple[tuple[float, float], tuple[float, float]],
-    two: tuple[tuple[float, float], tuple[float, float]],
-) -> bool:
-    """Whether two lines cross."""
-    (a, b), (c, d) = one, two
+def _near(start: np.ndarray, ends: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Whether each line from a point passes through the markers of points, ``(lines, points)``."""
+    way = ends - start
+    length = np.maximum((way**2).sum(axis=1), 1e-12)
+    share = np.clip(way @ (points - start).T / length[:, None], 0, 1)
+    apart = points - start - share[..., None] * way[:, None]
+    return np.asarray(np.hypot(apart[..., 0], apart[..., 1]) < 4.0)
 
-    def turn(p: tuple[float, float], q: tuple[float, float], r: tuple[float, float]) -> bool:
-        return (q[0] - p[0]) * (r[1] - p[1]) > (q[1] - p[1]) * (r[0] - p[0])
 
-    return turn(a, b, c) != turn(a, b, d) and turn(c, d, a) != turn(c, d, b)
+def _cross(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """Whether lines from ``a`` to ``b`` cross those from ``c`` to ``d``."""
+
+    def turn(p: np.ndarray, q: np.ndarray, r: np.ndarray) -> np.ndarray:
+        u, v = q - p, r - p
+        return np.asarray(u[..., 0] * v[..., 1] > u[..., 1] * v[..., 0])
+
+    return np.asarray((turn(a, b, c) != turn(a, b, d)) & (turn(c, d, a) != turn(c, d, b)))

@@ -19,6 +19,7 @@ from plausibench.objectives.mean_squared_error import MeanSquaredError
 from plausibench.rules.dendritic_error import DendriticError
 from plausibench.rules.estimate import form
 from plausibench.rules.feedback_alignment import FeedbackAlignment
+from plausibench.rules.microcircuit import LANES
 from plausibench.rules.rule import Step
 
 CANONICAL = {"leak": 0.0, "loads": False}
@@ -122,6 +123,48 @@ def test_kernel_agrees_with_its_naive_twin(
             assert list(found) == names[: len(expected)]
             for name, array in zip(names, expected, strict=False):
                 np.testing.assert_allclose(found[name][example], array, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("mismatch", [0.0, 0.05])
+@pytest.mark.parametrize("examples", [LANES - 1, 2 * LANES + 5])
+def test_examples_settle_side_by_side_as_each_alone(examples, mismatch):
+    network = dendritic([5, 7, 6, 3], **PAPER)
+    rule = DendriticError(mismatch=mismatch)
+    state, batch = rule.initial_state(network, 0), classes(network, examples)
+    targets = np.random.default_rng(1).standard_normal((examples, 3))
+    together = rule.settled(network, batch.inputs, state, targets)
+    steps = []
+    for n in range(examples):
+        alone = rule.settled(network, batch.inputs[n : n + 1], state, targets[n : n + 1])
+        steps.append(alone.steps)
+        for name, voltage in together.soma.items():
+            np.testing.assert_array_equal(voltage[n], alone.soma[name][0])
+        for name, voltage in together.apical.items():
+            np.testing.assert_array_equal(voltage[n], alone.apical[name][0])
+    # They do not come to rest at once, so that lanes were handed on.
+    assert len(set(steps)) > 1
+    assert together.steps == max(steps)
+
+
+@EITHER
+@pytest.mark.parametrize("feedback", ["symmetric", "random"])
+def test_ideal_interneurons_save_products_and_change_nothing(conductances, feedback):
+    network = dendritic([5, 7, 6, 3], **conductances)
+    batch, rule = classes(network), DendriticError(feedback=feedback)
+    state = rule.initial_state(network, 0)
+    targets = np.random.default_rng(1).standard_normal((batch.size, 3))
+    circuit = rule.settled(network, batch.inputs, state, targets, np.full(batch.size, 1e-14))
+    twins = [
+        naive_settling.settle(network, replace(rule, tolerance=1e-13), state, *pair)
+        for pair in zip(batch.inputs, targets, strict=True)
+    ]
+    for n, (soma, inner, basal, apical, rates, _) in enumerate(twins):
+        ours = circuit.soma, circuit.interneuron, circuit.flow.drive, circuit.apical
+        for mine, twin in zip(ours, (soma, inner, basal, apical), strict=True):
+            for array, expected in zip(mine.values(), twin, strict=True):
+                np.testing.assert_allclose(array[n], expected, rtol=0, atol=1e-12)
+        for name, expected in zip(circuit.soma, rates, strict=True):
+            np.testing.assert_allclose(circuit.flow.activity[name][n], expected, rtol=0, atol=1e-12)
 
 
 @EITHER
