@@ -116,11 +116,10 @@ class FunctionRule(Rule):
         Raises
         ------
         InputError
-            If an array has another name or shape or is not finite, parameters are changed, or
-            something is drawn against the card.
+            If the function raises, an array has another name or shape or is not finite, parameters
+            are changed, or something is drawn against the card.
         """
         name, parameters = type(self).__name__, network.parameters
-        factor = self.scale * SIGNS[self.sign]
         draws = bool(self.randomness() & {"rule", "action", "spike"})
         numbered = noise.samples if draws else noise.samples[:1]
         rngs = [generator(noise.seed, "rule", "function", int(n)) for n in numbered]
@@ -129,12 +128,17 @@ class FunctionRule(Rule):
             for name, array in parameters.items()
         }
         before = {name: array.copy() for name, array in parameters.items()}
-        with _ONE_AT_A_TIME:
-            if draws or self._in_blocks:
-                answer = self.updates(parameters, batch, rngs, state)
-            else:
-                answer = self.update(parameters, batch, rngs[0], state)
         where = f"{name}.{'updates' if self._in_blocks else 'update'}"
+        try:
+            with _ONE_AT_A_TIME:
+                if draws or self._in_blocks:
+                    answer = self.updates(parameters, batch, rngs, state)
+                else:
+                    answer = self.update(parameters, batch, rngs[0], state)
+        except InputError:
+            raise
+        except Exception as error:  # whatever a function of a user's raises
+            raise InputError(f"{where} raised {type(error).__name__}: {error}") from error
         refuse_changed(where, before, parameters)
         if not draws and drew(rngs[0], generator(noise.seed, "rule", "function", int(numbered[0]))):
             raise InputError(
@@ -142,9 +146,14 @@ class FunctionRule(Rule):
                 "in randomness"
             )
         return {
-            name: Dense((factor * array).astype(network.dtype, copy=False))
+            name: Dense((self.factor * array).astype(network.dtype, copy=False))
             for name, array in checked(where, answer, shapes).items()
         }
+
+    @property
+    def factor(self) -> float:
+        """What the function's answers are multiplied by: the scale, with the sign."""
+        return factor_of(self.sign, self.scale)
 
     @property
     def _in_blocks(self) -> bool:

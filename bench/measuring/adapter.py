@@ -236,12 +236,16 @@ def _reference(reference: Reference, parameters: Arrays, batch: Any) -> Arrays:
     return reference
 
 
+class Unrepeatable(InputError):
+    """A function that answers equal calls differently."""
+
+
 def refuse_unlike(first: Sample, again: Sample, used: Sequence[str]) -> None:
     """Refuse a function that answers equal calls differently.
 
     Raises
     ------
-    InputError
+    Unrepeatable
         If it does, naming the global generators that moved.
     """
     if apart(first, again) <= REPEATABLE:
@@ -250,7 +254,7 @@ def refuse_unlike(first: Sample, again: Sample, used: Sequence[str]) -> None:
         reason = f"it draws from a global generator ({', '.join(used)})"
     else:
         reason = "it keeps a state, or draws from a generator of its own"
-    raise InputError(
+    raise Unrepeatable(
         f"update: two calls with the same arguments and equal generators differ: {reason}; "
         "draw from rng only, or seed from it what you draw from, and change nothing"
     )
