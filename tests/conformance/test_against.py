@@ -274,6 +274,21 @@ def test_clipped_draws():
     assert told.term == "clips draws to a length of 1"
 
 
+def test_clipped_answers_to_examples():
+    """A length that no example goes beyond, seen where each is asked alone."""
+
+    def clipped(parameters, batch, rng):
+        answers = [ALIGNED(parameters, batch.take([k]), rng) for k in range(batch.size)]
+        for answer in answers:
+            length = np.sqrt(sum((a * a).sum() for a in answer.values()))
+            for name in answer:
+                answer[name] = answer[name] * min(1.0, 0.5 / length)
+        return {n: sum(answer[n] for answer in answers) / len(answers) for n in answers[0]}
+
+    told = compared(clipped, "feedback_alignment")
+    assert (told.verdict, told.term) == ("it is not", "clips answers to a length of 0.5")
+
+
 def test_another_rule_is_named():
     told = compared(ALIGNED, "backprop")
     assert (told.verdict, told.nearest) == ("it is not", "feedback_alignment")

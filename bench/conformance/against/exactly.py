@@ -134,10 +134,11 @@ def _clipped(pair: Pair, fitted: Fit) -> Comparison | None:
     term = f"clips entries to {size:.3g}" if entries >= 3 and usual == 1 else ""
     alone = None if term else _alone(pair)
     if alone is not None:
-        lengths = np.array([np.sqrt(sum(float(a @ a) for a in e.values())) for e in alone])
-        equal = int((lengths >= lengths.max() * (1 - NOTHING)).sum())
-        pair.note("single examples whose answer has the greatest length", equal)
-        if equal >= 3:
+        rows = np.array([np.concatenate(list(example.values())) for example in alone])
+        lengths = np.linalg.norm(rows, axis=1)
+        longest = rows[lengths >= lengths.max() * (1 - NOTHING)]
+        pair.note("single examples whose answer has the greatest length", len(longest))
+        if len(longest) >= 3 and len(np.unique(longest, axis=0)) == len(longest):
             term = f"clips answers to a length of {lengths.max():.3g}"
     if not term:
         return None
@@ -232,7 +233,8 @@ def _terms(pair: Pair, fitted: Fit) -> Comparison | None:
     named = {name: _term(pair, name, fitted.factor, slips.get(name, {})) for name in bad}
     if all(named.values()):
         whole = ", ".join(f"{name}: {term}" for name, term in named.items())
-        return _but_for(pair, fitted, whole, f"It is {pair.name} but for {whole}.")
+        sentence = f"It is {pair.name}{_times(pair, fitted.factor)}, but for {whole}."
+        return _but_for(pair, fitted, whole, sentence)
     if fitted.worst <= APPROXIMATE:
         term = "an approximate slope, or phases that end before rest"
         worst = max(bad, key=lambda name: fitted.rest[name])
