@@ -256,16 +256,20 @@ _FORCE = click.option("--force", is_flag=True, help="Replace a file that is ther
 
 @click.command("new-rule")
 @click.argument("name")
+@click.option("--torch", is_flag=True, help="A function on the weights, in PyTorch.")
 @_OUT
 @_FORCE
-def new_rule(name: str, out: Path, force: bool) -> None:
+def new_rule(name: str, torch: bool, out: Path, force: bool) -> None:
     """Write a commented plug-in with a rule NAME that runs at once."""
-    from plausibench.bench.cli.template import write_template
+    from plausibench.bench.cli.template import TEMPLATE, write_template
+    from plausibench.bench.cli.template_torch import TORCH
 
-    path = write_template(name, out, force=force)
+    path = write_template(name, out, TORCH if torch else TEMPLATE, force=force)
     click.echo(f"Wrote {path}. Next:")
     file = shlex.quote(str(path))
     click.echo(f"  plausibench check {name} --plugin {file}")
+    if torch:
+        click.echo(f"  plausibench check {name} --plugin {file} --against backprop")
     click.echo(f"  plausibench run --plugin {file} --rules backprop --rules {name}")
 
 

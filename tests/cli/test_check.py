@@ -73,3 +73,13 @@ def test_refusals(words, sentence, asked):
     told = asked(*words)
     assert told.exit_code != 0
     assert sentence in str(told.exception or "") + told.output
+
+
+def test_a_function_in_pytorch_is_written_and_runs(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(main, ["new-rule", "my_torch_rule", "--torch"]).exit_code == 0
+    told = CliRunner().invoke(main, ["check", "my_torch_rule"])
+    assert told.exit_code == 0, told.output
+    told = CliRunner().invoke(main, ["check", "my_torch_rule", "--against", "backprop"])
+    assert "It is backprop: what is left" in told.output
