@@ -1,4 +1,4 @@
-"""The plug-in that ``plausibench new-rule --torch`` writes: a function on the weights, in PyTorch."""
+"""What ``plausibench new-rule --torch`` writes: a function on the weights, in PyTorch."""
 
 TORCH = '''"""@NAME@: a learning rule of my own, in PyTorch.
 
@@ -23,7 +23,7 @@ from plausibench.rules.rule import RuleCard
 class @CLASS@(FunctionRule):
     # sign: ClassVar[str] = "descent"  # where the answer goes against the gradient
     # scale: ClassVar[float] = 100.0  # what answers are multiplied by, such as 1 / learning rate
-    # seeds_globals: ClassVar[bool] = True  # where torch's own generator is drawn from, as by dropout
+    # seeds_globals: ClassVar[bool] = True  # where torch draws by itself, as dropout does
 
     # What the rule claims. "check" measures it.
     card: ClassVar[RuleCard] = RuleCard(
@@ -46,7 +46,7 @@ class @CLASS@(FunctionRule):
             return "@NAME@ is written for the mlp and cross-entropy"
         return None
 
-    # Parameters and the batch are numpy arrays, rng is a numpy generator, one for each draw. Returns
+    # Parameters and the batch are numpy arrays, rng a numpy generator for each draw. Returns
     # an array for each parameter, of its shape.
     def update(self, parameters, batch, rng, state):
         w = {name: torch.tensor(array, requires_grad=True) for name, array in parameters.items()}
