@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         from_torch,
         to_torch,
     )
+    from plausibench.bench.conformance.against import compare_with_rule
     from plausibench.bench.measuring.adapter import measure_function
     from plausibench.bench.measuring.averaging import averaging_curve
     from plausibench.bench.measuring.measurement import Measurement, estimates, measure
@@ -28,17 +29,21 @@ if TYPE_CHECKING:
     from plausibench.bench.training.training import train
     from plausibench.kernels.errors import InputError
     from plausibench.objectives.batch import Batch
+    from plausibench.rules.foreign import FunctionRule, from_step
 
 _PUBLIC = {
     "Batch": "plausibench.objectives.batch",
+    "FunctionRule": "plausibench.rules.foreign",
     "InputError": "plausibench.kernels.errors",
     "Measurement": "plausibench.bench.measuring.measurement",
     "TorchArchitecture": "plausibench.bench.components.torch_networks",
     "advance": "plausibench.bench.training.feedback_learning",
     "averaging_curve": "plausibench.bench.measuring.averaging",
     "budget": "plausibench.bench.measuring.variance_budget",
+    "compare_with_rule": "plausibench.bench.conformance.against",
     "compatibility": "plausibench.bench.components.combinations",
     "estimates": "plausibench.bench.measuring.measurement",
+    "from_step": "plausibench.rules.foreign",
     "from_torch": "plausibench.bench.components.torch_networks",
     "gradient": "plausibench.bench.measuring.quick",
     "initial_state": "plausibench.bench.measuring.quick",
@@ -55,14 +60,17 @@ _PUBLIC = {
 
 __all__ = [
     "Batch",
+    "FunctionRule",
     "InputError",
     "Measurement",
     "TorchArchitecture",
     "advance",
     "averaging_curve",
     "budget",
+    "compare_with_rule",
     "compatibility",
     "estimates",
+    "from_step",
     "from_torch",
     "gradient",
     "initial_state",

@@ -210,6 +210,9 @@ class Rule(metaclass=PlainOptions):
     needs_losses: ClassVar[bool] = False
     """Whether the estimate needs the loss of every single example."""
 
+    keyed: ClassVar[bool] = True
+    """Whether the draws of an example go with its key, wherever it stands in the batch."""
+
     double: ClassVar[bool] = False
     """Whether the estimate is computed in float64 for a network of any type."""
 

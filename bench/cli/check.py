@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,7 @@ from plausibench.bench.cli.running import jobs_option, plugin_option, scheduler_
 
 if TYPE_CHECKING:
     from plausibench.bench.certificate import Certificate
+    from plausibench.bench.components.selectors import Selector
     from plausibench.bench.running.executor import Executor
     from plausibench.bench.running.store import Run
     from plausibench.bench.studies.certificates.study import Options
@@ -35,6 +36,12 @@ MARKS = {"passed": "passed", "failed": "FAILED", "not applicable": "-"}
     type=Place(),
     help="Markdown file to write the certificate to.",
 )
+@click.option(
+    "--against",
+    metavar="RULE",
+    help="Say whether RULE, a function of your own, is this rule, or what it differs by.",
+    shell_complete=complete("rule"),
+)
 @jobs_option
 @scheduler_option
 @plugin_option
@@ -42,6 +49,7 @@ def check(
     rule: str | None,
     every: bool,
     out: Path | None,
+    against: str | None,
     jobs: int | None,
     scheduler: str | None,
     plugins: tuple[str, ...],
@@ -65,6 +73,11 @@ def check(
     for name, value in {"jobs": jobs, "scheduler": scheduler}.items():
         if value is not None and not every:
             raise InputError(f"{name}: one rule is certified in this process; leave it out")
+    if against is not None:
+        if rule is None or out is not None:
+            raise InputError("against: name one rule, without --all and --out")
+        _compare(rule, against, plugins)
+        return
     whole = True
     if every:
         certificates, whole = _every(jobs, scheduler, plugins)
@@ -80,8 +93,31 @@ def check(
         raise click.exceptions.Exit(1)
 
 
-def _one(rule: str, plugins: tuple[str, ...]) -> "Certificate":
-    from plausibench.bench.certificate import certify
+def _compare(rule: str, against: str, plugins: tuple[str, ...]) -> None:
+    """Print whether one rule is another; the exit code is 1 where it is not."""
+    from plausibench.bench.conformance.against import compare_with_rule
+    from plausibench.bench.conformance.against.comparison import IT_IS_NOT
+    from plausibench.bench.conformance.case import case_for
+    from plausibench.kernels.errors import InputError, show
+    from plausibench.rules.foreign import FunctionRule
+
+    made = _selected(rule, plugins).make()
+    if not isinstance(made, FunctionRule):
+        raise InputError(f"rule: {show(rule)} is no FunctionRule; compare one of these")
+    case = case_for(made)
+    compared = compare_with_rule(made, against, case.network, case.objective, case.batch)
+    click.echo(columns([("tried", "came of it"), *map(_tried, compared.rows)]))
+    click.echo(f"\n{compared.sentence}")
+    if compared.verdict == IT_IS_NOT:
+        raise click.exceptions.Exit(1)
+
+
+def _tried(row: dict[str, Any]) -> tuple[str, str]:
+    return row["tried"], row["value"]
+
+
+def _selected(rule: str, plugins: tuple[str, ...]) -> "Selector":
+    """The selector of a rule, which may be that of a plug-in here."""
     from plausibench.bench.components import registry
     from plausibench.bench.components.selectors import select
 
@@ -90,7 +126,13 @@ def _one(rule: str, plugins: tuple[str, ...]) -> "Certificate":
     if name not in registry.entries("rule") and not plugins and os.path.isfile(beside):
         click.echo(f"Plug-in: {beside}", err=True)
         registry.load_plugin(beside)
-    selector = select("rule", rule)
+    return select("rule", rule)
+
+
+def _one(rule: str, plugins: tuple[str, ...]) -> "Certificate":
+    from plausibench.bench.certificate import certify
+
+    selector = _selected(rule, plugins)
     return certify(selector.make(), str(selector))
 
 
@@ -214,16 +256,20 @@ _FORCE = click.option("--force", is_flag=True, help="Replace a file that is ther
 
 @click.command("new-rule")
 @click.argument("name")
+@click.option("--torch", is_flag=True, help="A function on the weights, in PyTorch.")
 @_OUT
 @_FORCE
-def new_rule(name: str, out: Path, force: bool) -> None:
+def new_rule(name: str, torch: bool, out: Path, force: bool) -> None:
     """Write a commented plug-in with a rule NAME that runs at once."""
-    from plausibench.bench.cli.template import write_template
+    from plausibench.bench.cli.template import TEMPLATE, write_template
+    from plausibench.bench.cli.template_torch import TORCH
 
-    path = write_template(name, out, force=force)
+    path = write_template(name, out, TORCH if torch else TEMPLATE, force=force)
     click.echo(f"Wrote {path}. Next:")
     file = shlex.quote(str(path))
     click.echo(f"  plausibench check {name} --plugin {file}")
+    if torch:
+        click.echo(f"  plausibench check {name} --plugin {file} --against backprop")
     click.echo(f"  plausibench run --plugin {file} --rules backprop --rules {name}")
 
 

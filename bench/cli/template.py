@@ -157,7 +157,7 @@ def class_name(name: str) -> str:
     return "".join(word.capitalize() for word in name.split("_"))
 
 
-def write_template(name: str, out: Path, *, force: bool = False) -> Path:
+def write_template(name: str, out: Path, text: str = TEMPLATE, *, force: bool = False) -> Path:
     """Write the plug-in file of a new rule, and return its path.
 
     Parameters
@@ -166,6 +166,8 @@ def write_template(name: str, out: Path, *, force: bool = False) -> Path:
         Registry name of the rule.
     out
         The file, or a folder that gets ``<name>.py``.
+    text
+        The template, with marks in place of the name.
     force
         Whether to replace a file that is there.
 
@@ -175,7 +177,7 @@ def write_template(name: str, out: Path, *, force: bool = False) -> Path:
         If the name cannot be used, or the file is there or cannot be written.
     """
     check_name(name)
-    return write_new(name, out, lambda file: template(name, file), force=force)
+    return write_new(name, out, lambda file: fill(text, name, file), force=force)
 
 
 def write_new(name: str, out: Path, text: Callable[[str], str], *, force: bool) -> Path:

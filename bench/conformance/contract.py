@@ -211,6 +211,9 @@ def lent(setting: Setting) -> Arrays:
 
 def check_batch_order(rule: Rule, case: Case) -> Outcome:
     """Rows permuted together with their keys give the same estimate."""
+    if not rule.keyed and rule.randomness() & WITHIN:
+        reason = "its draws belong to the batch, not to the examples"
+        return Outcome("batch_order", "not applicable", reason=reason)
     order = generator(0, "conformance", "order").permutation(case.batch.size)
     permuted = replace(case, batch=case.batch.take(order))
     state = rule.initial_state(case.network, case.seed)

@@ -1,9 +1,7 @@
 """Measure any Python function that estimates a gradient, whatever library it is written in."""
 
-import pickle
-import random
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,24 +13,127 @@ from plausibench.bench.measuring.exact import Exact
 from plausibench.bench.measuring.measurement import Measurement, from_exact, from_moments
 from plausibench.bench.measuring.moments import BLOCK, Moments
 from plausibench.bench.measuring.quick import gradient
-from plausibench.kernels.arrays import numbers
-from plausibench.kernels.errors import InputError, choose, integer, refusal, show
+from plausibench.kernels.errors import InputError, flag, integer, refusal
 from plausibench.kernels.streams import generator
 from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Dense
+from plausibench.rules.foreign import (
+    Arrays,
+    Update,
+    checked,
+    drew,
+    factor_of,
+    global_states,
+    named_arrays,
+    refuse_changed,
+    seeded,
+)
 
 Array = np.ndarray
-Arrays = Mapping[str, Any]
-Update = Callable[[Arrays, Any, np.random.Generator], Arrays]
 Sample = dict[str, Array]
 Reference = Arrays | Callable[[Arrays, Any], Arrays] | tuple[Network, Objective]
 
-SIGNS = {"gradient": 1.0, "descent": -1.0}
 ARRAYS = "a dict of at least one array, such as dict(module.named_parameters())"
 REPEATABLE = 1e-5
 """Relative difference between two calls with equal generators that rounding on several threads or
 in single precision may make."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """A user's function at fixed parameters, batch and seed: its draws have numbers.
+
+    Attributes
+    ----------
+    update, parameters, batch, seed
+        As those of :func:`measure_function`.
+    factor
+        What every answer is multiplied by.
+    seeds_globals
+        Whether the global generators are seeded for every draw.
+    before
+        Copies of the parameters, by name.
+    """
+
+    update: Update
+    parameters: Arrays
+    batch: Any
+    seed: int
+    factor: float
+    seeds_globals: bool
+    before: Sample
+
+    @classmethod
+    def of(
+        cls,
+        update: Update,
+        parameters: Arrays,
+        batch: Any,
+        seed: int,
+        sign: str,
+        scale: float,
+        seeds_globals: bool,
+    ) -> "Function":
+        """Check the arguments and keep copies of the parameters.
+
+        Raises
+        ------
+        InputError
+            If one is not allowed.
+        """
+        seed = integer("seed", seed)
+        factor = factor_of(sign, scale)
+        seeds_globals = flag("seeds_globals", seeds_globals)
+        if not callable(update):
+            raise refusal("update", update, "a function of parameters, batch and rng")
+        if not isinstance(parameters, Mapping) or not parameters:
+            raise refusal("parameters", parameters, ARRAYS)
+        before = {
+            name: array.copy() for name, array in named_arrays("parameters", parameters).items()
+        }
+        for name, array in before.items():
+            refuse_reserved("parameters", name)
+            if not array.size:
+                raise InputError(f"parameters: {name} has shape {array.shape}; leave it out")
+        if not before:
+            raise refusal("parameters", parameters, ARRAYS)
+        return cls(update, parameters, batch, seed, factor, seeds_globals, before)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each parameter."""
+        return {name: array.shape for name, array in self.before.items()}
+
+    def draw(self, number: int) -> tuple[Sample, bool]:
+        """A sample, and whether it took anything from its generator."""
+        rng, fresh = (generator(self.seed, "rule", "function", number) for _ in range(2))
+        with seeded(rng, self.seeds_globals):
+            answer = self.update(self.parameters, self.batch, rng)
+        estimate = checked("update", answer, self.shapes)
+        took = self.seeds_globals or drew(rng, fresh)
+        return {name: self.factor * array for name, array in estimate.items()}, took
+
+    def check_unchanged(self, by: str = "update") -> None:
+        """Refuse changed parameters.
+
+        Raises
+        ------
+        InputError
+            If one has changed.
+        """
+        refuse_changed(by, self.before, named_arrays("parameters", self.parameters))
+
+    def first(self) -> tuple[Sample, bool]:
+        """The first draw, refused if a second call with equal arguments answers differently."""
+        generators = global_states()
+        first, took = self.draw(0)
+        used = [
+            name for name, state in global_states().items() if state != generators.get(name, state)
+        ]
+        self.check_unchanged()
+        refuse_unlike(first, self.draw(0)[0], used)
+        return first, took
 
 
 def measure_function(
@@ -44,6 +145,8 @@ def measure_function(
     *,
     reference: Reference,
     sign: str = "gradient",
+    scale: float = 1.0,
+    seeds_globals: bool = False,
 ) -> Measurement:
     """Measure bias and variance of any function that estimates a gradient, with 95 % intervals.
 
@@ -72,6 +175,11 @@ def measure_function(
     sign
         ``gradient`` if ``update`` estimates the gradient, ``descent`` if it goes against it, as
         a change of the weights does.
+    scale
+        What its answers are multiplied by, such as 1 / learning rate.
+    seeds_globals
+        Whether the global generators of PyTorch, numpy and Python are seeded from ``rng`` before
+        every call, for functions that draw from them as dropout does. They are left as they were.
 
     Returns
     -------
@@ -85,64 +193,30 @@ def measure_function(
         ``update`` changes the parameters, keeps a state, or draws from elsewhere than ``rng``.
     """
     samples = integer("samples", samples, least=1)
-    seed = integer("seed", seed)
-    factor = SIGNS[choose("sign", sign, tuple(SIGNS))]
-    if not callable(update):
-        raise refusal("update", update, "a function of parameters, batch and rng")
-    if not isinstance(parameters, Mapping) or not parameters:
-        raise refusal("parameters", parameters, ARRAYS)
-    before = {name: array.copy() for name, array in _named("parameters", parameters).items()}
-    for name, array in before.items():
-        refuse_reserved("parameters", name)
-        if not array.size:
-            raise InputError(f"parameters: {name} has shape {array.shape}; leave it out")
-    if not before:
-        raise refusal("parameters", parameters, ARRAYS)
-    shapes = {name: array.shape for name, array in before.items()}
-
-    def draw(number: int) -> tuple[Sample, bool]:
-        """A sample, and whether it took anything from its generator."""
-        rng, fresh = (generator(seed, "rule", "function", number) for _ in range(2))
-        estimate = _arrays("update", update(parameters, batch, rng), shapes)
-        drew = rng.bit_generator.random_raw() != fresh.bit_generator.random_raw()
-        return {name: factor * array for name, array in estimate.items()}, drew
-
-    def check_unchanged(by: str) -> None:
-        """Refuse changed parameters: every sample would be of another gradient."""
-        for name, array in _named("parameters", parameters).items():
-            if not np.array_equal(before[name], array, equal_nan=True):
-                raise InputError(f"{by}: it changes the parameter {name}; work on a copy")
-
+    function = Function.of(update, parameters, batch, seed, sign, scale, seeds_globals)
+    shapes = function.shapes
     with one_blas_thread():
-        g = _arrays("reference", _reference(reference, parameters, batch), shapes)
-        check_unchanged("reference")
-        generators = _global_generators()
-        first, drew = draw(0)
-        used = [
-            name
-            for name, state in _global_generators().items()
-            if state != generators.get(name, state)
-        ]
-        check_unchanged("update")
-        _refuse_unlike(first, draw(0)[0], used)
-        second, drew_again = draw(1)
+        g = checked("reference", _reference(reference, parameters, batch), shapes)
+        function.check_unchanged("reference")
+        first, drew = function.first()
+        second, drew_again = function.draw(1)
         about = {"redrawn": "rule", "reference": "gradient given"}
-        if not (drew or drew_again) and _distance(first, second) == 0:
+        if not (drew or drew_again) and apart(first, second) == 0:
             nothing = Exact(first, dict.fromkeys(first, 0.0), 1, "exact")
             return from_exact(nothing, g, {**about, "redrawn": "nothing"})
         moments = _moments(g)
         for index in range(-(-samples // BLOCK)):
             valid = min(BLOCK, samples - index * BLOCK)
-            drawn = [
-                (first, second)[number] if number < 2 else draw(number)[0]
-                for number in range(index * BLOCK, index * BLOCK + valid)
-            ]
-            estimates = {
-                name: Dense(np.stack([one[name].reshape(-1) for one in drawn])) for name in shapes
-            }
+            drawn = {name: np.empty((valid, array.size)) for name, array in g.items()}
+            for place in range(valid):
+                number = index * BLOCK + place
+                sample = (first, second)[number] if number < 2 else function.draw(number)[0]
+                for name, array in sample.items():
+                    drawn[name][place] = array.reshape(-1)
+            estimates = {name: Dense(rows) for name, rows in drawn.items()}
             moments.add(moments.block(estimates, index, valid))
-            check_unchanged("update")
-        _refuse_unlike(first, draw(0)[0], used)
+            function.check_unchanged()
+        refuse_unlike(first, function.draw(0)[0], [])
     flat = from_moments(moments, g, samples, about)
     mean = {name: flat.mean[name].reshape(shape) for name, shape in shapes.items()}
     return Measurement(flat.rows, g, mean)
@@ -154,84 +228,43 @@ def _reference(reference: Reference, parameters: Arrays, batch: Any) -> Arrays:
             raise refusal("reference", reference, "a network and an objective")
         network, objective = reference
         shapes = {name: array.shape for name, array in network.parameters.items()}
-        weights = _arrays("parameters", parameters, shapes)
+        weights = checked("parameters", parameters, shapes)
         return gradient(network.with_parameters(weights), objective, batch)
     if callable(reference):
-        return reference(parameters, batch)
+        given: Arrays = reference(parameters, batch)
+        return given
     return reference
 
 
-def _arrays(field: str, given: Any, shapes: Mapping[str, tuple[int, ...]]) -> Sample:
-    """Arrays of the expected names and shapes as float64."""
-    named = _named(field, given) if isinstance(given, Mapping) else {}
-    if set(named) != set(shapes):
-        had = ", ".join(sorted(named)) if isinstance(given, Mapping) else show(given, 60)
-        allowed = ", ".join(sorted(shapes))
-        raise InputError(
-            f"{field}: {had or 'an empty dict'} in place of a dict with one array for each of "
-            f"{allowed}"
-        )
-    found = {}
-    for name, shape in shapes.items():
-        array = named[name].astype(np.float64)
-        if array.shape != shape:
-            raise InputError(f"{field}: {name} has shape {array.shape}; allowed is {shape}")
-        if not np.isfinite(array).all():
-            raise InputError(f"{field}: {name} has numbers that are not finite")
-        found[name] = array
-    return found
+class Unrepeatable(InputError):
+    """A function that answers equal calls differently."""
 
 
-def _named(field: str, given: Arrays) -> Sample:
-    """Arrays of a dict by name; in dicts within it the name is the path."""
-    found: Sample = {}
-    for key, value in given.items():
-        within = _named(f"{field}: {key}", value) if isinstance(value, Mapping) else None
-        if within is None:
-            if value is None:
-                raise InputError(
-                    f"{field}: {key} is None; allowed is an array (in PyTorch the gradient of what "
-                    "backward() did not reach is None)"
-                )
-            within = {"": numbers(f"{field}: {key}", value)}
-        for path, array in within.items():
-            name = f"{key}/{path}" if path else str(key)
-            if name in found:
-                raise InputError(f"{field}: two arrays have the name {name!r}; rename one")
-            found[name] = array
-    return found
+def refuse_unlike(first: Sample, again: Sample, used: Sequence[str]) -> None:
+    """Refuse a function that answers equal calls differently.
 
-
-def _global_generators() -> dict[str, Any]:
-    """State of each generator that belongs to the whole process."""
-    states: dict[str, Any] = {
-        "numpy's np.random": pickle.dumps(np.random.get_state()),  # noqa: NPY002
-        "Python's random": random.getstate(),
-    }
-    if "torch" in sys.modules:
-        states["torch's"] = sys.modules["torch"].get_rng_state().numpy().tobytes()
-    return states
-
-
-def _refuse_unlike(first: Sample, again: Sample, used: list[str]) -> None:
-    """Refuse a function that answers equal calls differently."""
-    if _distance(first, again) <= REPEATABLE:
+    Raises
+    ------
+    Unrepeatable
+        If it does, naming the global generators that moved.
+    """
+    if apart(first, again) <= REPEATABLE:
         return
     if used:
         reason = f"it draws from a global generator ({', '.join(used)})"
     else:
         reason = "it keeps a state, or draws from a generator of its own"
-    raise InputError(
+    raise Unrepeatable(
         f"update: two calls with the same arguments and equal generators differ: {reason}; "
         "draw from rng only, or seed from it what you draw from, and change nothing"
     )
 
 
-def _distance(one: Sample, two: Sample) -> float:
+def apart(one: Sample, two: Sample) -> float:
     """Largest difference between two samples relative to their largest number."""
     largest = max(np.abs(array).max(initial=0.0) for s in (one, two) for array in s.values())
-    apart = max(np.abs(one[name] - two[name]).max(initial=0.0) for name in one)
-    return float(apart / largest) if largest else 0.0
+    most = max(np.abs(one[name] - two[name]).max(initial=0.0) for name in one)
+    return float(most / largest) if largest else 0.0
 
 
 def _moments(reference: Mapping[str, Array]) -> Moments:

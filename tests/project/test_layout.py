@@ -113,10 +113,9 @@ def test_every_module_has_a_place(name):
 @pytest.mark.parametrize("name", [*PLUGINS, *(name for name in BENCH if name not in PLUGINS)])
 def test_every_file_of_tests_is_named_after_what_it_tests(name):
     folder = PLUGINS.get(name) or BENCH[name]
-    known = modules(folder) | SUBJECTS.get(name, set())
+    within = [path.parent for path in folder.glob("*/__init__.py")]
+    known = modules(folder) | SUBJECTS.get(name, set()) | {path.name for path in within}
     if name == "studies":
-        within = [path.parent for path in folder.glob("*/__init__.py")]
-        known |= {study.name for study in within}
         known |= {f"{study.name}_{module}" for study in within for module in modules(study)}
     assert files_of(name) <= known
     assert SUBJECTS.get(name, set()) <= files_of(name)

@@ -1,0 +1,158 @@
+"""What code can differ by from a rule: factors that have a name, and terms of single parameters."""
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from fractions import Fraction
+
+import numpy as np
+
+from plausibench.architectures.network import CONSTANT, Activity, Network, Projection
+from plausibench.bench.measuring.draws import Setting
+from plausibench.kernels.errors import InputError
+from plausibench.rules.estimate import Estimates, Outer
+from plausibench.rules.noise import Noise
+from plausibench.rules.rule import Rule
+
+Array = np.ndarray
+
+SAME = 1e-4
+"""Relative distance at which a factor has the name of a number."""
+
+
+def factor_names(network: Network, examples: int, steps: int) -> dict[str, float]:
+    """Factors that public code is known to differ by, simplest first."""
+    outputs = network.output.size
+    named = {
+        "1": 1.0,
+        "-1 (a descent, not a gradient)": -1.0,
+        f"{examples} (the sum over the batch, not its mean)": float(examples),
+        f"1/{examples} (divided by the batch twice)": 1.0 / examples,
+        "2": 2.0,
+        "1/2": 0.5,
+        f"{outputs} (outputs)": float(outputs),
+        f"1/{outputs} (the mean over outputs)": 1.0 / outputs,
+        f"{2 * examples} (twice the batch)": 2.0 * examples,
+        f"2/{outputs} (the mean of squares over outputs)": 2.0 / outputs,
+    }
+    if steps > 1:
+        named |= {
+            f"{steps} (the sum over steps)": float(steps),
+            f"1/{steps} (the mean over steps)": 1.0 / steps,
+            f"{steps}/{steps - 1} (steps over steps less one)": steps / (steps - 1.0),
+            f"{steps * examples} (the sum over steps and examples)": float(steps * examples),
+        }
+    return named
+
+
+def name_factor(value: float, named: dict[str, float]) -> str:
+    """The name of a factor, or the number; those without a name may be learning rates."""
+    for sign, word in ((1.0, ""), (-1.0, "-")):
+        for name, factor in named.items():
+            if abs(value - sign * factor) <= SAME * abs(factor):
+                return f"{word}{name}"
+    near = Fraction(value).limit_denominator(64) if np.isfinite(value) else Fraction(0)
+    if near and abs(value - near) <= 1e-9 * abs(value):
+        return f"{near} (a learning rate?)"
+    return f"{value:.4g} (a learning rate?)"
+
+
+def near_options(rule: Rule) -> Iterator[tuple[str, Rule]]:
+    """The rule with one option changed: counts, switches, words and numbers."""
+    choices = getattr(rule, "choices", {})
+    for option in fields(rule):  # type: ignore[arg-type]
+        value = getattr(rule, option.name)
+        for other in _values(value, choices.get(option.name, ())):
+            try:
+                # A rule is a dataclass, which its base, that mypy knows, is not.
+                yield f"{option.name}={other}", replace(rule, **{option.name: other})  # type: ignore[type-var]
+            except InputError:
+                continue
+
+
+def _values(value: object, words: tuple[object, ...]) -> list[object]:
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [value - 1, value + 1, value // 2, 2 * value]
+    if isinstance(value, float):
+        return [value / 10, value / 2, 2 * value, 10 * value]
+    return [word for word in words if word != value]
+
+
+def neighbours(setting: Setting, estimates: Estimates) -> dict[str, dict[str, Array]]:
+    """Estimates of each parameter that a slip in code makes of the rule's, by what the slip is.
+
+    Parameters
+    ----------
+    setting
+        Where.
+    estimates
+        Those of the rule, or of backpropagation for one that draws.
+    """
+    found: dict[str, dict[str, Array]] = {}
+    network, clean, size = setting.network, setting.clean, setting.batch.size
+    for p in network.projections:
+        estimate = estimates.get(p.name)
+        if not isinstance(estimate, Outer) or estimate.post.ndim != 2 or estimate.pre.ndim != 2:
+            continue
+        slips: dict[str, Outer] = {}
+        if network.dynamics == "feedforward":
+            slope = _slope(network, clean, p)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                unsloped = np.where(slope == 0, 0, estimate.post / slope)
+            if not np.allclose(slope, 1):
+                slips["the slope of its neurons is left out (noise on activity, not drive?)"] = (
+                    Outer(unsloped, estimate.pre)
+                )
+                slips["the slope of its neurons is there twice"] = Outer(
+                    estimate.post * slope, estimate.pre
+                )
+        if len(estimate.post) > size and p.source != CONSTANT:
+            for shift, word in ((1, "earlier"), (-1, "later")):
+                pre = _shifted(estimate.pre, size, shift)
+                slips[f"its presynaptic side is that of a step {word}"] = Outer(estimate.post, pre)
+        if len(estimate.post) > size:
+            for shift, word in ((1, "earlier"), (-1, "later")):
+                post = _shifted(estimate.post, size, shift)
+                slips[f"its error is that of a step {word}"] = Outer(post, estimate.pre)
+        found[p.name] = {
+            slip: p.synapse.outer(outer.post, outer.pre).reshape(-1)
+            for slip, outer in slips.items()
+        }
+    return found
+
+
+def single_draw(setting: Setting) -> Estimates:
+    """The rule's own estimate of the first draw, with its factors."""
+    noise = Noise(setting.seed, np.zeros(1, np.int64), setting.batch.keys, setting.network.dtype)
+    parts = (setting.network, setting.objective.data, setting.batch, setting.clean, setting.state)
+    return setting.rule.estimate(*parts, noise)
+
+
+def backward(setting: Setting) -> Estimates:
+    """Factors of the gradient itself; none where activity is not feed-forward."""
+    network, clean = setting.network, setting.clean
+    if network.dynamics != "feedforward":
+        return {}
+    error = setting.objective.data.batch_error(clean.output, setting.batch)
+    signals = network.credit(clean, {network.output.name: error})
+    return {
+        p.name: Outer(network.postsynaptic(signals, p), clean.presynaptic(p))
+        for p in network.projections
+    }
+
+
+def _slope(network: Network, clean: Activity, projection: Projection) -> Array:
+    population = network.population(projection.target)
+    drive, activity = clean.drive[projection.target], clean.activity[projection.target]
+    return np.asarray(population.neurons.adjoint(drive, activity, np.ones_like(drive)))
+
+
+def _shifted(rows: Array, size: int, steps: int) -> Array:
+    """Rows ``(T B, N)`` moved later by so many steps, with zeros where nothing was."""
+    moved = np.zeros_like(rows)
+    if steps > 0:
+        moved[steps * size :] = rows[: -steps * size]
+    else:
+        moved[: steps * size] = rows[-steps * size :]
+    return moved
