@@ -130,6 +130,9 @@ def read_spec(
     asked = asked_for(named, resume, plugins)
     if resume is None and named in (None, BENCHMARK):
         base = default_spec()
+        if given.get("samples") is not None:
+            # Asked for by the user, of every rule.
+            base = base.with_values(samples_of={})
     else:
         # Of a run, names are looked up below, when its plug-ins are loaded.
         base = Spec.of(asked.options, components=resume is None)
