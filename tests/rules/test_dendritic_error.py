@@ -152,6 +152,9 @@ def test_ideal_interneurons_save_products_and_change_nothing(conductances, feedb
     network = dendritic([5, 7, 6, 3], **conductances)
     batch, rule = classes(network), DendriticError(feedback=feedback)
     state = rule.initial_state(network, 0)
+    assert rule._wiring(network, state, rule.nudging).match.any()
+    drawn = replace(rule, mismatch=0.1)
+    assert not drawn._wiring(network, drawn.initial_state(network, 0), rule.nudging).match.any()
     targets = np.random.default_rng(1).standard_normal((batch.size, 3))
     circuit = rule.settled(network, batch.inputs, state, targets, np.full(batch.size, 1e-14))
     twins = [
