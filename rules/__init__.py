@@ -18,13 +18,13 @@ BUILTIN = {
     "sign_symmetry": "plausibench.rules.sign_symmetry:SignSymmetry",
     "weight_mirror": "plausibench.rules.weight_mirror:WeightMirror",
     "kolen_pollack": "plausibench.rules.kolen_pollack:KolenPollack",
-    "direct_kolen_pollack": "plausibench.rules.direct_kolen_pollack:DirectKolenPollack",
-    "product_feedback_alignment": (
-        "plausibench.rules.product_feedback_alignment:ProductFeedbackAlignment"
-    ),
     "learned_feedback": "plausibench.rules.learned_feedback:LearnedFeedback",
     "regression_discontinuity_feedback": (
         "plausibench.rules.regression_discontinuity_feedback:RegressionDiscontinuityFeedback"
+    ),
+    "direct_kolen_pollack": "plausibench.rules.direct_kolen_pollack:DirectKolenPollack",
+    "product_feedback_alignment": (
+        "plausibench.rules.product_feedback_alignment:ProductFeedbackAlignment"
     ),
     "stdwi": "plausibench.rules.stdwi:Stdwi",
     "phaseless_alignment_learning": (

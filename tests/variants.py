@@ -52,6 +52,8 @@ FEEDBACK = [
     "sign_symmetry",
     "sign_symmetry[variant=batchwise]",
     "sign_symmetry[variant=fixed]",
+    "sign_symmetry[magnitudes=initial]",
+    "sign_symmetry[variant=batchwise,magnitudes=initial]",
     "stdwi",
     "stdwi[reset=false]",
     "three_factor",
