@@ -20,7 +20,7 @@ from plausibench.rules.random_feedback import (
     symmetric,
     transposed,
 )
-from plausibench.rules.rule import RuleCard, State, Step
+from plausibench.rules.rule import Choices, RuleCard, State, Step
 from plausibench.rules.theory import Claim, Law, Limit, Situation
 
 Array = np.ndarray
@@ -69,6 +69,8 @@ class PhaselessAlignmentLearning(LayerwiseFeedback):
     memory: float = 0.9
     passing: float = 0.9
     decay: str = "plain"
+
+    choices: ClassVar[Choices] = {"decay": DECAYS}
 
     searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rate": (0.03, 0.1)}
 

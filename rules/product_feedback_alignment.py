@@ -15,7 +15,7 @@ from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, outers
 from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import distance, fans, over_layers, trained, transposed
-from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State, Step
+from plausibench.rules.rule import Choices, ClosedForm, Rule, RuleCard, State, Step
 from plausibench.rules.theory import Claim, Law, Limit, Situation
 
 Array = np.ndarray
@@ -54,6 +54,8 @@ class ProductFeedbackAlignment(Rule):
     scale: float = 1.0
     expansion: int = 10
     fixed: str = "gaussian"
+
+    choices: ClassVar[Choices] = {"fixed": FIXED}
 
     searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {"scale": (0.3, 1.0)}
 

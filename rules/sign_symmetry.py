@@ -14,7 +14,7 @@ from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, outers
 from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import fans
-from plausibench.rules.rule import Rule, RuleCard, State
+from plausibench.rules.rule import Choices, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Law, Limit, Situation
 
 Array = np.ndarray
@@ -49,6 +49,8 @@ class SignSymmetry(Rule):
     variant: str = "uniform"
     scale: float = 1.0
     magnitudes: str = "inflow"
+
+    choices: ClassVar[Choices] = {"variant": VARIANTS, "magnitudes": MAGNITUDES}
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="errors return through weights with the right signs and other magnitudes",
