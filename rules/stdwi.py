@@ -15,6 +15,7 @@ from plausibench.rules.random_feedback import (
     LayerwiseFeedback,
     learned,
     least_cosine,
+    single,
     symmetric,
     transposed,
 )
@@ -247,7 +248,7 @@ class Stdwi(LayerwiseFeedback):
     def _error(self, at: Situation) -> tuple[float, float, float]:
         rule = replace(self, rate=1.0, amplitude=0.01, reset=False, steps=200, windows=10)
         spikes = rule.steps * rule.windows * rule.chance()
-        apart = law = 0.0
+        apart, law, at = 0.0, 0.0, single(at)
         for seed in range(100):
             state = learned(replace(at, rule=rule, seed=seed), 1)
             for name, goal in transposed(at.network).items():
@@ -261,6 +262,7 @@ def _odd(rule: Stdwi, at: Situation) -> State:
 
     Most spikes are the same in both, so that most of the noise goes, and terms of even order too.
     """
+    single(at)  # every projection has a phase of its own: more of them say no more
     rule = replace(rule, rate=1.0, steps=500, windows=400)
     opposite = {name: -array for name, array in at.network.parameters.items()}
     one, other = (

@@ -55,7 +55,6 @@ FEEDBACK = [
     "sign_symmetry[magnitudes=initial]",
     "sign_symmetry[variant=batchwise,magnitudes=initial]",
     "stdwi",
-    "stdwi[reset=false]",
     "three_factor",
     "three_factor[baseline=running,sigma=0.1]",
     "three_factor[noise=rademacher,delay=0,decay=0]",
