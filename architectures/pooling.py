@@ -1,17 +1,39 @@
-"""Average pooling, and the wires by which activity arrives without synapses.
+"""Average and max pooling, and the wires by which activity arrives without synapses.
 
-Both are fixed and linear: a signal returns through them as it does within a neuron, and no weights
-have to be known on the way back.
+All are fixed: a signal returns through them as it does within a neuron, and no weights have to be
+known on the way back.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 
 import numpy as np
 
+from plausibench.architectures.neurons import Neurons, Pointwise
 from plausibench.architectures.synapses import Synapse
+from plausibench.kernels.compiled import kernel
+from plausibench.kernels.errors import InputError
 
 Array = np.ndarray
+
+
+@kernel
+def mark_winners(drive: Array, members: Array, won: Array) -> None:
+    """Mark by 1 in ``won`` (n, N) the largest drive (n, N) among the members of each window.
+
+    ``members`` (M, K) are places of neurons, -1 where a window has fewer. The first of equal ones
+    wins.
+    """
+    for n in range(drive.shape[0]):
+        for window in range(members.shape[0]):
+            best = members[window, 0]
+            for k in range(1, members.shape[1]):
+                place = members[window, k]
+                if place >= 0 and (best < 0 or drive[n, place] > drive[n, best]):
+                    best = place
+            if best >= 0:
+                won[n, best] = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +79,78 @@ class AveragePool:
         if first is None:
             return self
         return AveragePool(self.rows @ first.rows, self.columns @ first.columns, self.channels)
+
+
+@dataclass(frozen=True, eq=False)
+class Competition(Neurons):
+    """Neurons of a map that compete within windows: who has the largest drive is active alone.
+
+    The sum over a window is its maximum, as activations do not fall, and a signal returns to the
+    winner only. So ``windows`` is max pooling of the map, seen by what is above as sums.
+
+    Parameters
+    ----------
+    windows
+        Sums over the windows: an :class:`AveragePool` of weights 0 and 1.
+    activation
+        Of the winners.
+
+    Raises
+    ------
+    InputError
+        If windows overlap, where a neuron could win in one and lose in another.
+    """
+
+    windows: AveragePool
+    activation: str = "identity"
+
+    def __post_init__(self) -> None:
+        Pointwise(self.activation)
+        if any((side.sum(axis=0) > 1).any() for side in (self.windows.rows, self.windows.columns)):
+            raise InputError("windows: they overlap; allowed are windows apart from one another")
+
+    @property
+    def rate(self) -> Pointwise:
+        """Activity of a winner."""
+        return Pointwise(self.activation)
+
+    @property
+    def gain(self) -> float:
+        """As for pointwise neurons of the same activation."""
+        return self.rate.gain
+
+    @cached_property
+    def members(self) -> Array:
+        """Places of the neurons in each window, -1 where it has fewer, int64 ``(M, K)``."""
+        height, width, channels = self.windows.below
+        places = np.arange(height * width * channels).reshape(height, width, channels)
+        listed = [
+            places[down > 0][:, right > 0, channel].ravel()
+            for down in self.windows.rows
+            for right in self.windows.columns
+            for channel in range(channels)
+        ]
+        table = np.full((len(listed), max(map(len, listed))), -1, np.int64)
+        for row, window in zip(table, listed, strict=True):
+            row[: len(window)] = window
+        return table
+
+    def winners(self, drive: Array) -> Array:
+        """1 for neurons that win, 0 for others."""
+        won = np.zeros_like(drive, order="C")
+        rows = np.ascontiguousarray(drive).reshape(-1, drive.shape[-1])
+        mark_winners(rows, self.members, won.reshape(rows.shape))
+        return won
+
+    def activate(self, drive: Array) -> Array:
+        return self.rate.activate(drive) * self.winners(drive)
+
+    def perturb(self, drive: Array, noise: Array, amplitude: float) -> Array:
+        return self.activate(drive + drive.dtype.type(amplitude) * noise)
+
+    def slope(self, drive: Array, activity: Array) -> Array:
+        won = self.winners(drive)
+        return self.rate.slope(drive, activity) * won
 
 
 def _through(rows: Array, columns: Array, maps: Array, shape: tuple[int, int, int]) -> Array:

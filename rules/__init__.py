@@ -22,6 +22,14 @@ BUILTIN = {
     "regression_discontinuity_feedback": (
         "plausibench.rules.regression_discontinuity_feedback:RegressionDiscontinuityFeedback"
     ),
+    "direct_kolen_pollack": "plausibench.rules.direct_kolen_pollack:DirectKolenPollack",
+    "product_feedback_alignment": (
+        "plausibench.rules.product_feedback_alignment:ProductFeedbackAlignment"
+    ),
+    "stdwi": "plausibench.rules.stdwi:Stdwi",
+    "phaseless_alignment_learning": (
+        "plausibench.rules.phaseless_alignment_learning:PhaselessAlignmentLearning"
+    ),
     "weight_perturbation": "plausibench.rules.weight_perturbation:WeightPerturbation",
     "forward_gradient": "plausibench.rules.forward_gradient:ForwardGradient",
     "node_perturbation": "plausibench.rules.node_perturbation:NodePerturbation",

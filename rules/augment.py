@@ -12,7 +12,7 @@ from plausibench.objectives.mean_squared_error import MeanSquaredError
 from plausibench.objectives.objective import Objective, one_hot
 from plausibench.rules.estimate import Estimates
 from plausibench.rules.noise import Noise
-from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State
+from plausibench.rules.rule import Choices, ClosedForm, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Expected, Law, Limit, Situation
 from plausibench.rules.winner import POLICIES, classes, exploring, of_chosen, winners
 
@@ -52,6 +52,8 @@ class Augment(Rule):
     trace: float = 0.2
     exploration: str = "max_boltzmann"
     epsilon: float = 0.02
+
+    choices: ClassVar[Choices] = {"exploration": POLICIES}
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="a temporal-difference error meets decaying tags of the chosen actions",

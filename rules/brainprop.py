@@ -11,7 +11,7 @@ from plausibench.objectives.batch import Batch
 from plausibench.objectives.mean_squared_error import MeanSquaredError
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates
-from plausibench.rules.rule import RuleCard, SampledAction, State
+from plausibench.rules.rule import Choices, RuleCard, SampledAction, State
 from plausibench.rules.theory import Claim, Law, Limit, Situation
 from plausibench.rules.winner import (
     POLICIES,
@@ -43,6 +43,8 @@ class Brainprop(SampledAction):
 
     exploration: str = "max_boltzmann"
     epsilon: float = 0.02
+
+    choices: ClassVar[Choices] = {"exploration": POLICIES}
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="the chosen action's reward-prediction error, sent back from the winner only",

@@ -1,6 +1,7 @@
 """Layers whose signal is the rate of bursts, taught from above: what burst rules share."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from plausibench.rules.layers import wired
 from plausibench.rules.logistic import logistic, logistic_change
 from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import layerwise_matrices, transposed
-from plausibench.rules.rule import Rule, State, Step
+from plausibench.rules.rule import Choices, Rule, State, Step
 
 Array = np.ndarray
 
@@ -35,6 +36,8 @@ class Bursting(Rule):
     feedback: str = "symmetric"
     inhibition: str = "ideal"
     scale: str = "declared"
+
+    choices: ClassVar[Choices] = {"feedback": FEEDBACK, "inhibition": INHIBITION, "scale": SCALES}
 
     def __post_init__(self) -> None:
         number("burst_probability", self.burst_probability, above=0, most=1)

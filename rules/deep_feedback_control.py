@@ -15,7 +15,7 @@ from plausibench.rules.estimate import Estimates, Outer, form, outers
 from plausibench.rules.layers import gated, in_double
 from plausibench.rules.logistic import activity_change
 from plausibench.rules.noise import Noise
-from plausibench.rules.rule import Rule, RuleCard, State, Step
+from plausibench.rules.rule import Choices, Rule, RuleCard, State, Step
 from plausibench.rules.theory import Claim, Law, Limit, Situation, Slope
 
 Array = np.ndarray
@@ -60,6 +60,8 @@ class DeepFeedbackControl(Rule):
     feedback: str = "product"
 
     double: ClassVar[bool] = True
+    choices: ClassVar[Choices] = {"compared": COMPARED, "feedback": ("product", "random")}
+
     card: ClassVar[RuleCard] = RuleCard(
         summary="neurons learn what a controller of the output makes them do",
         family="targets",

@@ -19,7 +19,7 @@ from plausibench.rules.layers import in_double
 from plausibench.rules.microcircuit import ROUNDING, settle
 from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import layerwise_matrices
-from plausibench.rules.rule import Rule, RuleCard, State, Step
+from plausibench.rules.rule import Choices, Rule, RuleCard, State, Step
 from plausibench.rules.theory import Claim, Law, Situation, Slope
 
 Array = np.ndarray
@@ -139,6 +139,8 @@ class DendriticError(Rule):
     steps: int = 10_000
 
     double: ClassVar[bool] = True
+    choices: ClassVar[Choices] = {"feedback": FEEDBACK, "scale": SCALES}
+
     searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {"nudging": (0.03, 0.1)}
 
     card: ClassVar[RuleCard] = RuleCard(

@@ -15,7 +15,7 @@ from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Dense, Estimates
 from plausibench.rules.layers import contrast, in_double
 from plausibench.rules.noise import Noise
-from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State
+from plausibench.rules.rule import Choices, ClosedForm, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Law, Limit, Situation, Slope
 
 Array = np.ndarray
@@ -90,6 +90,8 @@ class EquilibriumPropagation(Rule):
     nudging: float = 0.1
 
     double: ClassVar[bool] = True
+    choices: ClassVar[Choices] = {"variant": tuple(CARDS)}
+
     searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {"nudging": (0.1, 0.5)}
 
     card: ClassVar[RuleCard] = CARDS["symmetric"]

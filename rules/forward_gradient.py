@@ -13,7 +13,7 @@ from plausibench.rules.companions import along_gradient, along_signals
 from plausibench.rules.estimate import Estimates
 from plausibench.rules.noise import FOURTH_MOMENT, LAWS, Noise
 from plausibench.rules.perturbation import along_drives, along_weights, drive_law, weight_law
-from plausibench.rules.rule import ClosedForm, Companion, Rule, RuleCard, State
+from plausibench.rules.rule import Choices, ClosedForm, Companion, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Law, Situation
 
 Array = np.ndarray
@@ -39,6 +39,8 @@ class ForwardGradient(Rule):
 
     perturbing: str = "weights"
     noise: str = "gaussian"
+
+    choices: ClassVar[Choices] = {"perturbing": PLACES, "noise": LAWS}
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="the derivative of the loss along random noise, times the noise",

@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
-from plausibench.rules.random_feedback import LayerwiseFeedback, symmetric, transposed
+from plausibench.rules.random_feedback import (
+    LayerwiseFeedback,
+    distance,
+    symmetric,
+    trained,
+    transposed,
+)
 from plausibench.rules.rule import RuleCard, State, Step
 from plausibench.rules.theory import Claim, Law, Limit, Situation
 
@@ -67,31 +71,17 @@ class KolenPollack(LayerwiseFeedback):
             Limit("random B: biased", lambda at: at, tolerance=0.1, holds=False),
             Law(
                 "|B - W^T| after 200 steps of decay 0.01, over that before times 0.99^200",
-                lambda at: (_shrinkage(self, at, 200, 0.01), 1.0, 1e-12),
+                lambda at: (_shrinkage(at, 200, 0.01), 1.0, 1e-12),
             ),
             Law(
                 "|B - W^T| after 200 steps without decay, over that before",
-                lambda at: (_shrinkage(self, at, 200, 0.0), 1.0, 1e-12),
+                lambda at: (_shrinkage(at, 200, 0.0), 1.0, 1e-12),
             ),
         )
 
 
-def _shrinkage(rule: KolenPollack, at: Situation, steps: int, decay: float) -> float:
+def _shrinkage(at: Situation, steps: int, decay: float) -> float:
     """Length of B - W^T after steps of learning, over what the decay alone makes of it."""
-
-    def distance() -> float:
-        weights = transposed(network)
-        return float(sum(np.sum((state[name] - weights[name]) ** 2) for name in weights) ** 0.5)
-
-    network, state = at.network, at.state
-    before = distance()
-    for _ in range(steps):
-        now = Situation(rule, network, at.objective, at.batch, state, at.seed)
-        applied = {name: -0.01 * draw[0] for name, draw in now.draws().items()}
-        clean = network.forward(at.batch.inputs)
-        network = network.with_parameters(
-            {name: (1 - decay) * w + applied[name] for name, w in network.parameters.items()}
-        )
-        step = Step(network, at.objective, at.batch, clean, applied, decay, at.noise())
-        state = rule.advance(state, step)
-    return distance() / (before * (1 - decay) ** steps)
+    after = trained(at, steps, decay)
+    before = distance(at.state, transposed(at.network))
+    return distance(after.state, transposed(after.network)) / (before * (1 - decay) ** steps)

@@ -14,7 +14,7 @@ from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Dense, Estimates
 from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import chain
-from plausibench.rules.rule import Rule, RuleCard, State
+from plausibench.rules.rule import Choices, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Law, Limit, Situation
 
 Array = np.ndarray
@@ -40,6 +40,8 @@ class Oja(Rule):
     """
 
     variant: str = "single"
+
+    choices: ClassVar[Choices] = {"variant": tuple(VARIANTS)}
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="post times pre, less what the active neurons already predict of pre",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from plausibench.rules.estimate import (
     per_row,
 )
 from plausibench.rules.noise import FOURTH_MOMENT, LAWS, Noise
-from plausibench.rules.rule import ClosedForm, Rule
+from plausibench.rules.rule import Choices, ClosedForm, Rule
 from plausibench.rules.theory import Limit, Situation, Slope
 
 Array = np.ndarray
@@ -47,6 +48,8 @@ class Perturbation(Rule):
     sigma: float = 1e-3
     antithetic: bool = True
     noise: str = "gaussian"
+
+    choices: ClassVar[Choices] = {"noise": LAWS}
 
     def __post_init__(self) -> None:
         positive("sigma", self.sigma)

@@ -25,7 +25,7 @@ from plausibench.rules.layers import gated, in_double, no_chain
 from plausibench.rules.linear_chain import linear_chain
 from plausibench.rules.noise import Noise
 from plausibench.rules.relaxation import relax
-from plausibench.rules.rule import Rule, RuleCard, State
+from plausibench.rules.rule import Choices, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Law, Limit, Situation, Slope, differences_of
 
 Array = np.ndarray
@@ -141,6 +141,8 @@ class PredictiveCoding(Rule):
     symmetric: bool = False
 
     double: ClassVar[bool] = True
+    choices: ClassVar[Choices] = {"variant": tuple(CARDS)}
+
     card: ClassVar[RuleCard] = STRICT
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from plausibench.architectures.architecture import layered
 from plausibench.architectures.network import CONSTANT, Activity, Network, Population
 from plausibench.architectures.neurons import Pointwise
 from plausibench.architectures.permutation import Axes, feedback_axes
-from plausibench.kernels.errors import number
+from plausibench.kernels.errors import InputError, number, positive
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
@@ -76,25 +76,99 @@ class LayerwiseFeedback(Rule):
         clean: Activity,
         redrawn: frozenset[str],
     ) -> ClosedForm | None:
-        """Over the first B, whose entries are independent with mean 0 and variance s^2.
+        """Over the first B, as of :func:`over_layers`."""
+        return over_layers(network, objective, batch, clean, self.scale)
 
-        The mean is 0 below the output. Between examples b and c, the expected inner products of
-        post factors follow ``C_l = s^2 (f_l'^b . f_l'^c) C_(l+1)``. None is known where signals
-        also return through wires.
-        """
-        if network.wires:
-            return None
-        error = objective.batch_error(clean.output, batch)
-        top = network.credit(clean, {network.output.name: error}, feedback={})
-        inner = {network.output.name: top[network.output.name] @ top[network.output.name].T}
-        for population in reversed(network.hidden):
+
+@dataclass(frozen=True)
+class BroadcastFeedback(Rule):
+    """A rule whose output error reaches each hidden population through a matrix of its own.
+
+    The state holds a matrix B ``(N_l, N_L)`` for every hidden population, under the
+    population's name.
+
+    Parameters
+    ----------
+    scale
+        Entries of the first B are uniform on ``+- scale / N_l^(1/2)``.
+    """
+
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        positive("scale", self.scale)
+
+    def initial_state(self, network: Network, seed: int) -> State:
+        return broadcast_matrices(network, network.hidden, seed, self.scale)
+
+    def state_axes(self, network: Network) -> Axes:
+        return {each.name: (each.name, network.output.name) for each in network.hidden}
+
+    def estimate(
+        self,
+        network: Network,
+        objective: Objective,
+        batch: Batch,
+        clean: Activity,
+        state: State,
+        noise: Noise,
+    ) -> Estimates:
+        delta = top_signal(network, objective, batch, clean)
+        arriving = {name: delta @ matrix.T for name, matrix in state.items()}
+        signals = network.credit(clean, arriving, feedback={})
+        return outers(network, clean, {**signals, network.output.name: delta})
+
+    def closed_form(
+        self,
+        network: Network,
+        objective: Objective,
+        batch: Batch,
+        clean: Activity,
+        redrawn: frozenset[str],
+    ) -> ClosedForm | None:
+        """Over B, whose entries are independent with mean 0 and variance scale^2 / (3 N_l)."""
+        top = network.output.name
+        delta = top_signal(network, objective, batch, clean)
+        inner = {top: delta @ delta.T}
+        for population in network.hidden:
             name = population.name
             slope = population.neurons.slope(clean.drive[name], clean.activity[name])
-            inner[name] = (slope @ slope.T) * sum(
-                self.scale**2 / sum(p.synapse.factors) * inner[p.target]
-                for p in network.outgoing[name]
-            )
-        return over_feedback(network, clean, top, inner)
+            inner[name] = self.scale**2 / (3 * population.size) * (slope @ slope.T) * inner[top]
+        return over_feedback(network, clean, {top: delta}, inner)
+
+
+def top_signal(network: Network, objective: Objective, batch: Batch, clean: Activity) -> Array:
+    """Signal of the batch's mean loss on the drive of the output ``(B, N_L)``."""
+    error = objective.batch_error(clean.output, batch)
+    return network.credit(clean, {network.output.name: error}, feedback={})[network.output.name]
+
+
+def single(at: Situation) -> Situation:
+    """Refuse a network that has not one hidden layer."""
+    if len(at.network.hidden) != 1:
+        raise InputError(
+            f"network: the limit is claimed for one hidden layer, not {len(at.network.hidden)}"
+        )
+    return at
+
+
+def products(at: Situation) -> Situation:
+    """Make the network linear, and the broadcast matrices its transposed products."""
+    if type(at.network) is not Network:
+        raise InputError(
+            f"network: the limit is claimed for plain layers, not {at.network.architecture}"
+        )
+    identity = Pointwise("identity")
+    network = replace(
+        at.network,
+        populations=tuple(replace(p, neurons=identity) for p in at.network.populations),
+    )
+    # One example for each output, with an error there: a row of the product in each population.
+    outputs = network.output.size
+    clean = network.forward(np.zeros((outputs, network.inputs)))
+    rows = network.credit(clean, {network.output.name: np.eye(outputs)})
+    state = {population.name: rows[population.name].T for population in network.hidden}
+    return replace(at, network=network, state=state)
 
 
 def returned(network: Network, clean: Activity, error: Array, state: State) -> dict[str, Array]:
@@ -133,6 +207,32 @@ def learned(at: Situation, steps: int) -> State:
         noise = at.noise(first=step)
         state = at.rule.advance(state, Step(network, at.objective, batch, clean, held, 0.0, noise))
     return state
+
+
+def trained(at: Situation, steps: int, decay: float, rate: float = 0.01) -> Situation:
+    """The situation after steps of plain descent on the batch, the state learning along.
+
+    Parameters
+    ----------
+    decay
+        Share that every parameter loses in a step.
+    rate
+        Learning rate.
+    """
+    for _ in range(steps):
+        applied = {name: -rate * draw[0] for name, draw in at.draws().items()}
+        clean = at.network.forward(at.batch.inputs)
+        network = at.network.with_parameters(
+            {name: (1 - decay) * w + applied[name] for name, w in at.network.parameters.items()}
+        )
+        step = Step(network, at.objective, at.batch, clean, applied, decay, at.noise())
+        at = replace(at, network=network, state=at.rule.advance(at.state, step))
+    return at
+
+
+def distance(one: State, other: State) -> float:
+    """Euclidean distance between the arrays of ``other`` and those of the same names."""
+    return float(sum(np.sum((one[name] - other[name]) ** 2) for name in other) ** 0.5)
 
 
 def least_cosine(state: State, goals: State) -> float:
@@ -186,6 +286,28 @@ def broadcast_matrices(
         )
         state[population.name] = draw.astype(network.dtype)
     return state
+
+
+def over_layers(
+    network: Network, objective: Objective, batch: Batch, clean: Activity, scale: float
+) -> ClosedForm | None:
+    """Mean and variance over feedback from layer to layer; None where signals return by wires.
+
+    Its entries have mean 0 and variance ``s^2 = scale^2 / (N_in + N_out)``, and none goes with
+    another. The mean is 0 below the output. Between examples b and c, the expected inner products
+    of post factors follow ``C_l = s^2 (f_l'^b . f_l'^c) C_(l+1)``.
+    """
+    if network.wires:
+        return None
+    delta = top_signal(network, objective, batch, clean)
+    inner = {network.output.name: delta @ delta.T}
+    for population in reversed(network.hidden):
+        name = population.name
+        slope = population.neurons.slope(clean.drive[name], clean.activity[name])
+        inner[name] = (slope @ slope.T) * sum(
+            scale**2 / sum(p.synapse.factors) * inner[p.target] for p in network.outgoing[name]
+        )
+    return over_feedback(network, clean, {network.output.name: delta}, inner)
 
 
 def over_feedback(

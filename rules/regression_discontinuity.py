@@ -11,10 +11,10 @@ from plausibench.architectures.spiking import SpikingNetwork, Threshold
 from plausibench.kernels.errors import integer
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
-from plausibench.rules.discontinuity import check, jump_weights
+from plausibench.rules.discontinuity import REGRESSIONS, check, jump_weights
 from plausibench.rules.estimate import Dense, Estimates
 from plausibench.rules.noise import Noise
-from plausibench.rules.rule import Rule, RuleCard, State
+from plausibench.rules.rule import Choices, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Law, Situation
 
 Array = np.ndarray
@@ -55,6 +55,8 @@ class RegressionDiscontinuity(Rule):
     trials: int = 50
     window: float = 0.5
     regression: str = "local_linear"
+
+    choices: ClassVar[Choices] = {"regression": REGRESSIONS}
 
     dynamics: ClassVar[frozenset[str]] = frozenset({"spiking"})
     searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {"window": (0.5, 1.0)}

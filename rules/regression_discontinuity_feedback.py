@@ -9,7 +9,7 @@ import numpy as np
 from plausibench.architectures.network import Network, Projection
 from plausibench.kernels.errors import choose, integer, number, positive
 from plausibench.objectives.objective import Objective
-from plausibench.rules.discontinuity import check, jump_weights
+from plausibench.rules.discontinuity import REGRESSIONS, check, jump_weights
 from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import (
     LayerwiseFeedback,
@@ -19,7 +19,7 @@ from plausibench.rules.random_feedback import (
     symmetric,
     transposed,
 )
-from plausibench.rules.rule import RuleCard, State, Step
+from plausibench.rules.rule import Choices, RuleCard, State, Step
 from plausibench.rules.theory import Claim, Law, Limit, Situation
 
 Array = np.ndarray
@@ -75,6 +75,8 @@ class RegressionDiscontinuityFeedback(LayerwiseFeedback):
     common: float = 0.2
     amplitude: float = 0.1
     response: str = "activity"
+
+    choices: ClassVar[Choices] = {"regression": REGRESSIONS, "response": RESPONSES}
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="feedback weights learn how the layer above jumps when a neuron barely spikes",

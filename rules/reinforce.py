@@ -17,7 +17,7 @@ from plausibench.objectives.objective import Objective, one_hot, softmax
 from plausibench.rules.enumeration import over_outcomes
 from plausibench.rules.estimate import Estimates, outers
 from plausibench.rules.noise import Noise
-from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State, Step
+from plausibench.rules.rule import Choices, ClosedForm, Rule, RuleCard, State, Step
 from plausibench.rules.theory import Claim, Law, Situation
 
 Array = np.ndarray
@@ -47,6 +47,8 @@ class Reinforce(Rule):
 
     baseline: str = "clean"
     rate: float = 0.1
+
+    choices: ClassVar[Choices] = {"baseline": BASELINES}
 
     dynamics: ClassVar[frozenset[str]] = frozenset({"feedforward", "stochastic"})
     card: ClassVar[RuleCard] = RuleCard(

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Array = np.ndarray
 State = dict[str, Array]
 
+Choices = Mapping[str, tuple[str, ...]]
+"""All values of options that are one of some words."""
+
 OTHERS = "others"
 FAMILIES = (
     "backpropagation",
@@ -203,6 +206,9 @@ class Rule(metaclass=PlainOptions):
 
     searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Values of an option that a search for the best training tries, besides learning rates."""
+
+    choices: ClassVar[Choices] = {}
+    """All values of every option that is one of some words, so that variants can be listed."""
 
     needs_classes: ClassVar[bool] = False
     """Whether targets have to be integer classes."""

@@ -15,7 +15,7 @@ from plausibench.rules.estimate import Estimates, form, outers
 from plausibench.rules.logistic import logistic_change
 from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import broadcast_matrices
-from plausibench.rules.rule import Rule, RuleCard, State
+from plausibench.rules.rule import Choices, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Limit, Situation, Slope
 
 Array = np.ndarray
@@ -60,6 +60,8 @@ class SegregatedDendrites(Rule):
     nudging: float = 1 / 1.7
     spread: float = 1.0
     scale: str = "declared"
+
+    choices: ClassVar[Choices] = {"scale": SCALES}
 
     searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {"spread": (0.5, 1.0)}
 

@@ -14,12 +14,13 @@ from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, outers
 from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import fans
-from plausibench.rules.rule import Rule, RuleCard, State
+from plausibench.rules.rule import Choices, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Law, Limit, Situation
 
 Array = np.ndarray
 
 VARIANTS = ("uniform", "fixed", "batchwise")
+MAGNITUDES = ("inflow", "initial")
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,21 @@ class SignSymmetry(Rule):
         ``(N_in, N_out)`` under the projection's name), or drawn for every batch
         (``batchwise``).
     scale
-        M is ``scale / N_in^(1/2)``, or uniform from 0 to that, for neurons with N_in synapses
-        from the layer below (Xiao et al. 2018): those of its receptive field, where it has one.
+        Factor of all magnitudes.
+    magnitudes
+        ``inflow``: M is ``scale / N_in^(1/2)``, or uniform from 0 to that, for neurons with N_in
+        synapses from the layer below (Xiao et al. 2018): those of its receptive field, where it has
+        one. ``initial``: M is ``scale`` times the root of the mean square of the layer's first
+        weights, or uniform from 0 to ``3^(1/2)`` times that, which has the same mean square
+        (Sanfiz & Akrout 2021). The state holds that root ``(1,)``, under the projection's name
+        with ``.magnitude``.
     """
 
     variant: str = "uniform"
     scale: float = 1.0
+    magnitudes: str = "inflow"
+
+    choices: ClassVar[Choices] = {"variant": VARIANTS, "magnitudes": MAGNITUDES}
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="errors return through weights with the right signs and other magnitudes",
@@ -53,15 +63,18 @@ class SignSymmetry(Rule):
         unbiased=False,
         exact_when="M = |W^T|, as where all weights of a layer have one magnitude",
         variance_law=(
-            "0, but batchwise scale^2 / (12 N_in) f_l'^2 ||delta||^2 for a neuron below the output"
+            "0, but batchwise M^2 / 12 f_l'^2 ||delta||^2 for a neuron below the output, M the "
+            "largest magnitude"
         ),
         synapse_knows="pre, slope of its neuron, the errors above through weights of equal sign",
         forward_passes=3.0,
         cites=(
             "Liao, Leibo & Poggio 2016; Moskovitz, Litwin-Kumar & Abbott 2018; Xiao, Chen, Liao "
-            "& Poggio 2018"
+            "& Poggio 2018; Sanfiz & Akrout 2021"
         ),
         notes=(
+            "first weights are those on which the state is made, trained ones where a measurement "
+            "begins there; "
             "the sign of 0 is 0: weights that start at zero return nothing; the batch "
             "normalisation and the update by signs of Liao et al. are not part of it"
         ),
@@ -74,6 +87,7 @@ class SignSymmetry(Rule):
     def __post_init__(self) -> None:
         choose("variant", self.variant, VARIANTS)
         positive("scale", self.scale)
+        choose("magnitudes", self.magnitudes, MAGNITUDES)
 
     def randomness(self) -> frozenset[str]:
         source = {"uniform": (), "fixed": ("feedback",), "batchwise": ("rule",)}[self.variant]
@@ -81,17 +95,27 @@ class SignSymmetry(Rule):
 
     def initial_state(self, network: Network, seed: int) -> State:
         state = {}
-        for p in network.returning if self.variant == "fixed" else ():
-            shape = p.synapse.transpose(network.parameters[p.name]).shape
-            draw = generator(seed, "feedback", p.name).uniform(0, 1, shape)
-            state[p.name] = (self.largest(network, p) * draw).astype(network.dtype)
+        for p in network.returning:
+            if self.magnitudes == "initial":
+                root = np.mean(np.square(network.parameters[p.name])) ** 0.5
+                state[f"{p.name}.magnitude"] = np.array([root], network.dtype)
+            if self.variant == "fixed":
+                shape = p.synapse.transpose(network.parameters[p.name]).shape
+                draw = generator(seed, "feedback", p.name).uniform(0, 1, shape)
+                state[p.name] = (self.largest(network, p, state) * draw).astype(network.dtype)
         return state
 
     def state_axes(self, network: Network) -> Axes:
-        return feedback_axes(network)
+        return {
+            **feedback_axes(network),
+            **{f"{p.name}.magnitude": (None,) for p in network.returning},
+        }
 
-    def largest(self, network: Network, p: Projection) -> float:
+    def largest(self, network: Network, p: Projection, state: State) -> float:
         """Magnitude for a projection, or the largest one."""
+        if self.magnitudes == "initial":
+            spread = 1.0 if self.variant == "uniform" else 3**0.5
+            return float(self.scale * spread * state[f"{p.name}.magnitude"][0])
         matrix = p.synapse.transpose(network.parameters[p.name])
         return float(self.scale / fans(matrix)[0] ** 0.5)
 
@@ -113,7 +137,7 @@ class SignSymmetry(Rule):
             if self.variant == "fixed":
                 magnitude: Array | float = p.synapse.untranspose(state[p.name])
             else:
-                magnitude = self.largest(network, p)
+                magnitude = self.largest(network, p, state)
                 if p.name in drawn:
                     magnitude = magnitude * drawn[p.name]
             feedback[p.name] = magnitude * np.sign(weights[p.name])
@@ -130,14 +154,14 @@ class SignSymmetry(Rule):
         return (
             Law("variance onto the top hidden layer, over its closed form", self._spread),
             Law(
-                "mean onto the top hidden layer: distance to M = scale / (2 N_in^(1/2))", self._mean
+                "mean onto the top hidden layer: distance to half the largest magnitude", self._mean
             ),
         )
 
     def _equal(self, at: Situation) -> Situation:
         weights = dict(at.network.parameters)
         for p in at.network.returning:
-            weights[p.name] = self.largest(at.network, p) * np.sign(weights[p.name])
+            weights[p.name] = self.largest(at.network, p, at.state) * np.sign(weights[p.name])
         return replace(at, network=at.network.with_parameters(weights))
 
     def _spread(self, at: Situation) -> tuple[float, float, float]:
@@ -146,7 +170,13 @@ class SignSymmetry(Rule):
 
     def _mean(self, at: Situation) -> tuple[float, float, float]:
         draws, variance = self._top(at)
-        half = replace(at, rule=replace(self, variant="uniform", scale=self.scale / 2))
+        # The largest magnitude of numbers that vary is not the one of those that do not.
+        above = at.network.outgoing[at.network.hidden[-1].name][0]
+        uniform = replace(self, variant="uniform")
+        ratio = self.largest(at.network, above, at.state) / uniform.largest(
+            at.network, above, at.state
+        )
+        half = replace(at, rule=replace(uniform, scale=self.scale * ratio / 2))
         expected = self._top(half, samples=1)[0][0]
         noise = (variance / len(draws)) ** 0.5
         # In units of the noise that its mean keeps: above 3 with a chance below 1e-4.
@@ -166,7 +196,7 @@ class SignSymmetry(Rule):
             clean.drive[population.name], clean.activity[population.name]
         )
         pre = into.synapse.pre_gram(clean.presynaptic(into))
-        largest = self.largest(network, above)
+        largest = self.largest(network, above, at.state)
         variance = largest**2 / 12 * np.sum(slope**2) * np.sum(delta**2) * pre[0, 0]
         return one.draws(samples)[into.name], float(variance)
 
@@ -174,4 +204,4 @@ class SignSymmetry(Rule):
 def _matched(at: Situation) -> Situation:
     weights = at.network.parameters
     state = {p.name: np.abs(p.synapse.transpose(weights[p.name])) for p in at.network.returning}
-    return replace(at, state=state)
+    return replace(at, state={**at.state, **state})

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from plausibench.architectures.integrate_and_fire import IntegrateAndFire, Surrogate
+from plausibench.architectures.integrate_and_fire import SHAPES, IntegrateAndFire, Surrogate
 from plausibench.architectures.network import Activity, Network
 from plausibench.architectures.neurons import Bernoulli
 from plausibench.architectures.recurrent import RecurrentNetwork, with_neurons
@@ -16,7 +16,7 @@ from plausibench.objectives.objective import Objective
 from plausibench.rules.enumeration import lack, over_outcomes, posts
 from plausibench.rules.estimate import Estimates, outers
 from plausibench.rules.noise import Noise
-from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State
+from plausibench.rules.rule import Choices, ClosedForm, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Law, Limit, Situation
 
 Array = np.ndarray
@@ -54,6 +54,8 @@ class SurrogateGradient(Rule):
     shape: str = "fast_sigmoid"
     sharpness: float = 1.0
     height: float = 0.25
+
+    choices: ClassVar[Choices] = {"shape": SHAPES}
 
     dynamics: ClassVar[frozenset[str]] = frozenset({"stochastic", "recurrent spiking"})
     card: ClassVar[RuleCard] = RuleCard(

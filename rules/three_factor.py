@@ -15,7 +15,7 @@ from plausibench.rules.companions import floors, in_float64
 from plausibench.rules.estimate import Estimates, by_example, form, outers, per_row
 from plausibench.rules.layers import in_double
 from plausibench.rules.noise import FOURTH_MOMENT, LAWS, Noise
-from plausibench.rules.rule import ClosedForm, Companion, Rule, RuleCard, State, Step
+from plausibench.rules.rule import Choices, ClosedForm, Companion, Rule, RuleCard, State, Step
 from plausibench.rules.theory import Claim, Law, Limit, Situation
 
 Array = np.ndarray
@@ -66,6 +66,8 @@ class ThreeFactor(Rule):
     decay: float = 0.5
     baseline: str = "clean"
     rate: float = 0.1
+
+    choices: ClassVar[Choices] = {"noise": LAWS, "baseline": BASELINES}
 
     searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {"decay": (0.2, 0.5)}
 

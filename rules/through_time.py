@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, outers
 from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import LayerwiseFeedback, transposed
-from plausibench.rules.rule import ClosedForm, State, Step
+from plausibench.rules.rule import Choices, ClosedForm, State, Step
 from plausibench.rules.theory import Situation
 
 Array = np.ndarray
@@ -42,6 +43,8 @@ class LearningSignal(LayerwiseFeedback):
     """
 
     feedback: str = "random"
+
+    choices: ClassVar[Choices] = {"feedback": FEEDBACK}
 
     def __post_init__(self) -> None:
         super().__post_init__()

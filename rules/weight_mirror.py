@@ -16,7 +16,7 @@ from plausibench.rules.random_feedback import (
     resting,
     symmetric,
 )
-from plausibench.rules.rule import RuleCard, State, Step
+from plausibench.rules.rule import Choices, RuleCard, State, Step
 from plausibench.rules.theory import Claim, Law, Limit, Situation
 
 Array = np.ndarray
@@ -60,6 +60,8 @@ class WeightMirror(LayerwiseFeedback):
     amplitude: float = 0.1 / 12**0.5
     noise: str = "uniform"
     bias: bool = True
+
+    choices: ClassVar[Choices] = {"noise": tuple(MOMENTS)}
 
     searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rate": (0.03, 0.1)}
 

@@ -231,3 +231,102 @@ def forward_forward(network, objective, batch, wrong, threshold, normalise):
                 add(number, (-chance if right else chance) * 2 * a * slope(z), pre)
                 pre = a / np.sqrt(a @ a) if normalise else a
     return total
+
+
+def direct_learning(network, objective, batch, feedback, rate, decay):
+    """Broadcast matrices after a step: each is what weights straight to the output would be."""
+    after = [(1 - decay) * matrix for matrix in feedback]
+    for activities, _, delta in examples(network, objective, batch):
+        for matrix, activity in zip(after, activities[1:-1], strict=True):
+            for i in range(activity.size):
+                for k in range(delta.size):
+                    matrix[i, k] -= rate * activity[i] * delta[k] / batch.size
+    return after
+
+
+def product_learning(fixed, learned, change, decay):
+    """R of a layer after its weights changed: ``fixed`` B (N_out, M), ``learned`` R (M, N_in)."""
+    after = (1 - decay) * learned
+    for m in range(after.shape[0]):
+        for i in range(after.shape[1]):
+            after[m, i] += sum(fixed[k, m] * change[k, i] for k in range(len(fixed)))
+    return after
+
+
+def spike_pairs(weights, sent, unrest, fast, slow, membrane, amplitude, activity, reset):
+    """Sum of traces at the spikes of each target and their number, from pairs of spikes.
+
+    Spikes of the sources ``sent`` and noise of the targets ``unrest`` are (steps, windows, N).
+    """
+    quick, late, kept = np.exp(-1 / fast), np.exp(-1 / slow), np.exp(-1 / membrane)
+    level = (1 - late) / (1 - quick)
+    steps, windows, sources = sent.shape
+    total, count = np.zeros((len(weights), sources)), np.zeros(len(weights))
+    for window in range(windows):
+        for k, onto in enumerate(weights):
+            last = -1  # the step of its last spike
+            for now in range(steps):
+                potential = 0.0 if last < 0 or not reset else -(kept ** (now - last))
+                for then in range((last + 1) if reset else 0, now + 1):
+                    arrived = amplitude * sum(onto * sent[then, window])
+                    potential += kept ** (now - then) * arrived
+                if potential + unrest[now, window, k] < 1:
+                    continue
+                last = now
+                count[k] += 1
+                for i in range(sources):
+                    before = activity / (1 - quick)
+                    trace = before * (quick ** (now + 1) - late ** (now + 1))
+                    for then in range(now + 1):
+                        lag = now - then
+                        trace += sent[then, window, i] * (quick**lag - level * late**lag)
+                    total[k, i] += trace
+    return total, count
+
+
+def phaseless(network, batch, feedback, noise, rule):
+    """Feedback matrices after a step; white noise ``noise[l]`` of layer l+1 is (steps, B, N)."""
+    stack, steps = naive.layers(network), rule.steps
+    white = (1 - rule.memory**2) ** 0.5
+    after, kappa = [], 0.0
+    for now in range(steps):
+        passed = [
+            1.0 if lag == 0 else (rule.passing - 1) * rule.passing ** (lag - 1)
+            for lag in range(now + 1)
+        ]
+        kappa += sum(p * rule.memory**lag for lag, p in enumerate(passed)) / steps
+    seen = [np.zeros_like(matrix) for matrix in feedback]
+    lost = [np.zeros_like(matrix) for matrix in feedback]
+    for b, x in enumerate(batch.inputs):
+        activities, drives = naive.forward(network, x)
+        slopes = [naive.activation(f)[1](z) for (_, _, f), z in zip(stack, drives, strict=True)]
+        xi = [[each[0, b]] for each in noise]
+        for now in range(1, steps):
+            for each, course in zip(noise, xi, strict=True):
+                course.append(rule.memory * course[-1] + white * each[now, b])
+        courses = []
+        for now in range(steps):
+            a, course = x, []
+            for number, (weights, bias, name) in enumerate(stack):
+                z = weights @ a + bias
+                if number < len(xi):
+                    z = z + rule.amplitude * xi[number][now]
+                a = naive.activation(name)[0](z)
+                course.append(a)
+            courses.append(course)
+        for index, matrix in enumerate(feedback):
+            for now in range(steps):
+                changed = np.zeros(matrix.shape[1])
+                for then in range(now + 1):
+                    lag = now - then
+                    share = 1.0 if lag == 0 else (rule.passing - 1) * rule.passing ** (lag - 1)
+                    changed += share * (courses[then][index + 1] - activities[index + 2])
+                scale = steps * batch.size * rule.amplitude * kappa
+                seen[index] += np.outer(xi[index][now], changed) / scale
+            if rule.decay == "slopes":
+                slope = np.outer(slopes[index], slopes[index + 1])
+                lost[index] += slope * matrix / batch.size
+    for matrix, what, gone in zip(feedback, seen, lost, strict=True):
+        gone = gone if rule.decay == "slopes" else matrix
+        after.append(matrix + rule.rate * (what - gone))
+    return after

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+import naive
+
 
 def connections(windows):
     """For each window, pairs of (its pixel (i, j, c), the flat number of that input)."""
@@ -77,3 +79,23 @@ def averages(image, kernel, stride, padding, counted, partial):
                         places += 1
             result[n, m] = total / places
     return result
+
+
+def competition(image, kernel, stride, activation):
+    """Activity of a map (H, W, C) whose windows let the largest drive through alone, and maxima."""
+    height, width, channels = image.shape
+    active = np.zeros_like(image)
+    rows, columns = (1 + (side - kernel) // stride for side in (height, width))
+    maxima = np.zeros((rows, columns, channels))
+    for row in range(rows):
+        for column in range(columns):
+            for channel in range(channels):
+                best = None
+                for down in range(row * stride, row * stride + kernel):
+                    for right in range(column * stride, column * stride + kernel):
+                        drive = image[down, right, channel]
+                        if best is None or drive > image[(*best, channel)]:
+                            best = (down, right)
+                value = naive.activation(activation)[0](image[(*best, channel)])
+                active[(*best, channel)] = maxima[row, column, channel] = value
+    return active, maxima

@@ -177,7 +177,8 @@ def _options(component: Any, given: dict[str, Any]) -> list[str]:
             elif field.default_factory is not MISSING:
                 default = f"default {field.default_factory()!r}"
             value = f"{given[field.name]!r}, " if field.name in given else ""
-            kind = _type_name(field.type)
+            words = getattr(component, "choices", {}).get(field.name)
+            kind = " | ".join(words) if words else _type_name(field.type)
             rows.append((f"  {field.name}", kind, value + default, said.get(field.name, "")))
     return ["options", columns(rows, WIDTH)] if rows else ["no options"]
 

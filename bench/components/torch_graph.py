@@ -11,9 +11,10 @@ import numpy as np
 
 from plausibench.architectures.convolution import ChannelBias, ConvolutionalSynapse, Windows
 from plausibench.architectures.network import CONSTANT, INPUT, Population, Projection
-from plausibench.architectures.neurons import ACTIVATIONS, Pointwise
+from plausibench.architectures.neurons import ACTIVATIONS, Neurons, Pointwise
 from plausibench.architectures.pooling import (
     AveragePool,
+    Competition,
     PooledSynapse,
     Wire,
     parts_of_average,
@@ -33,8 +34,8 @@ HINTS = {
     ),
     "batch_norm": "leave it out, or fold it into the layer before it",
     "norm": "leave it out",
-    "maxpool": "use AvgPool2d, or a stride in the convolution before it",
-    "max_pool": "use avg_pool2d, or a stride in the convolution before it",
+    "maxpool": "use MaxPool2d or AvgPool2d, or a stride in the convolution before it",
+    "max_pool": "use max_pool2d or avg_pool2d, or a stride in the convolution before it",
     "attention": "measure its gradient with bench.measure_function",
     "transformer": "measure its gradient with bench.measure_function",
     "softmax": "leave it out where the objective is cross_entropy, which has one",
@@ -44,8 +45,8 @@ HINTS = {
 }
 """What to do about a layer, by a part of its name."""
 READ = (
-    "Linear, Conv2d, Flatten, AvgPool2d, AdaptiveAvgPool2d, Dropout, Identity, sums, and the "
-    f"activations {', '.join(ACTIVATIONS)}"
+    "Linear, Conv2d, Flatten, AvgPool2d, AdaptiveAvgPool2d, MaxPool2d, Dropout, Identity, sums, "
+    f"and the activations {', '.join(ACTIVATIONS)}"
 )
 TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -117,12 +118,15 @@ class Value:
         Layer whose synapses are among them, or what adds them; empty for activity.
     flattened
         Shape of the map in whose order, channels first, units are counted.
+    shared
+        Whether more than one call sees it, or what it was made of.
     """
 
     shape: tuple[int, ...]
     terms: tuple[Term, ...]
     name: str = ""
     flattened: tuple[int, ...] | None = None
+    shared: bool = False
 
     @property
     def is_activity(self) -> bool:
@@ -305,7 +309,9 @@ class Reader:
                 value = self._call(node, *self._given_to(node, values))
             users = sum(user in live and not _asks(user) for user in node.users)
             if isinstance(value, Value) and users > 1 and not value.is_activity:
-                value = self._populate(value, "identity", _called(node))
+                value = self._populate(value, Pointwise("identity"), _called(node))
+            if isinstance(value, Value) and users > 1:
+                value = replace(value, shared=True)
             values[node] = value
         for name in self._given:
             if name not in self.parameters:
@@ -337,7 +343,7 @@ class Reader:
             raise InputError("module: its forward returns something other than one tensor")
         activity = value.is_activity and value.terms[0].seen is None
         if not activity or value.terms[0].source == INPUT:
-            value = self._populate(value, "identity", "output")
+            value = self._populate(value, Pointwise("identity"), "output")
         last = value.terms[0].source
         below = {population.name for population in self.populations[:-1]}
         into = [p for p in self.projections if p.target == last and p.source != CONSTANT]
@@ -357,7 +363,7 @@ class Reader:
                 "another order here; leave the Flatten out"
             )
 
-    def _populate(self, value: Value, activation: str, called: str) -> Value:
+    def _populate(self, value: Value, neurons: Neurons, called: str) -> Value:
         """Make a population of a drive, and return its activity."""
         taken = {INPUT, CONSTANT, ALL, *(population.name for population in self.populations)}
         name = value.name or called
@@ -371,7 +377,7 @@ class Reader:
             if term.seen is not None or term.summed is not None:
                 synapse = PooledSynapse(synapse, term.seen, term.summed)
             self.projections.append(Projection(term.name, term.source, name, synapse))
-        self.populations.append(Population(name, prod(value.shape), Pointwise(activation)))
+        self.populations.append(Population(name, prod(value.shape), neurons))
         return Value(value.shape, (Term(name),), "", value.flattened)
 
     def _call(self, node: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
@@ -412,8 +418,66 @@ class Reader:
     # What follows is called by the table CALLS, with the arguments of the call.
 
     def activated(self, where: str, value: Value, activation: str) -> Value:
-        """A population with this activation."""
-        return self._populate(value, activation, where.split(" ")[0])
+        """A population with this activation; winners of a competition have it themselves."""
+        below = self._alone(value)
+        if below is not None and isinstance(below.neurons, Competition):
+            competing = below.neurons
+            # The largest activity is that of the largest drive, before or after the activation.
+            if competing.activation == "identity" and value.terms[0].seen is competing.windows:
+                self._exchange(below, replace(competing, activation=activation))
+                return value
+        return self._populate(value, Pointwise(activation), where.split(" ")[0])
+
+    def _alone(self, value: Value) -> Population | None:
+        """The population whose activity the value is, if nothing else sees it."""
+        if value.shared or not value.is_activity:
+            return None
+        source = value.terms[0].source
+        return next((each for each in self.populations if each.name == source), None)
+
+    def _exchange(self, population: Population, neurons: Neurons) -> None:
+        """Give a population other neurons."""
+        place = self.populations.index(population)
+        self.populations[place] = replace(population, neurons=neurons)
+
+    def largest(
+        self,
+        where: str,
+        value: Value,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> Value:
+        """Maxima over windows: a competition, whose sums are seen."""
+        _check_map(where, value)
+        if return_indices or _square(where, "dilation", dilation) != 1:
+            raise InputError(
+                f"module: {where} returns indices or has a dilation; allowed are "
+                "return_indices=False and dilation=1"
+            )
+        sides = []
+        for axis, size in enumerate(value.shape[1:]):
+            matrix = _windows(where, axis, size, kernel_size, stride, padding, partial=ceil_mode)
+            sides.append((matrix > 0).astype(float))
+        windows = AveragePool(sides[0], sides[1], value.shape[0])
+        try:
+            competing = Competition(windows)
+        except InputError as error:
+            raise InputError(
+                f"module: the windows of {where} overlap, and a neuron competes in one window "
+                "only; use a stride of the kernel's size, or AvgPool2d"
+            ) from error
+        below = self._alone(value)
+        whole = below is not None and value.terms[0].seen is None
+        if whole and below is not None and type(below.neurons) is Pointwise:
+            self._exchange(below, replace(competing, activation=below.neurons.activation))
+        else:
+            value = self._populate(value, competing, where.split(" ")[0])
+        shape = (value.shape[0], *windows.shape[:2])
+        return replace(value, shape=shape, terms=(replace(value.terms[0], seen=windows),))
 
     def linear(
         self, where: str, value: Value, weight: Parameter, bias: Parameter | None = None
@@ -527,14 +591,12 @@ class Reader:
     ) -> Value:
         """Averages over windows."""
         _check_map(where, value)
-        steps = kernel_size if stride is None or stride == () else stride
         sides = []
         for axis, size in enumerate(value.shape[1:]):
-            kernel, step, around = (_along(axis, each) for each in (kernel_size, steps, padding))
-            if kernel > size + 2 * around:
-                raise InputError(f"module: {where} does not fit a map of {size}")
-            matrix = windows_of_average(
-                size, kernel, step, around, counted=count_include_pad, partial=ceil_mode
+            matrix = _windows(
+                *(where, axis, size, kernel_size, stride, padding),
+                partial=ceil_mode,
+                counted=count_include_pad,
             )
             if divisor_override is not None:
                 matrix = (matrix > 0) / divisor_override**0.5
@@ -588,7 +650,9 @@ class Reader:
 
     def _seen(self, value: Value) -> Value:
         """Activity that synapses can see."""
-        return value if value.is_activity else self._populate(value, "identity", value.name)
+        return (
+            value if value.is_activity else self._populate(value, Pointwise("identity"), value.name)
+        )
 
     def _bias(self, bias: Parameter, synapse: Synapse) -> Term:
         self._take(bias.name, synapse.shape, synapse.shape, (0,))
@@ -637,6 +701,25 @@ def _asked(where: str, what: str, arguments: tuple[Any, ...]) -> Any:
         axis = rest[0] % (1 + len(value.of.shape))
         return Examples() if axis == 0 else value.of.shape[axis - 1]
     raise _unread(where, what)
+
+
+def _windows(
+    where: str,
+    axis: int,
+    size: int,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    *,
+    partial: bool,
+    counted: bool = True,
+) -> Array:
+    """Weights of the places along an axis of a map in averages over the windows of a layer."""
+    steps = kernel_size if stride is None or stride == () else stride
+    kernel, step, around = (_along(axis, each) for each in (kernel_size, steps, padding))
+    if kernel > size + 2 * around:
+        raise InputError(f"module: {where} does not fit a map of {size}")
+    return windows_of_average(size, kernel, step, around, counted=counted, partial=partial)
 
 
 def _pooled(value: Value, rows: Array, columns: Array) -> Value:
@@ -734,6 +817,9 @@ OPTIONS: dict[str, Callable[[str, Any], dict[str, Any]]] = {
         "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"
     ),
     "AdaptiveAvgPool2d": _fields("output_size"),
+    "MaxPool2d": _fields(
+        "kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"
+    ),
     "Dropout": _fields("p", "training"),
     "Dropout2d": _fields("p", "training"),
     "Identity": _fields(),
@@ -757,6 +843,8 @@ CALLS: dict[str, Callable[..., Any]] = {
     "avg_pool2d": Reader.averaged,
     "AdaptiveAvgPool2d": Reader.averaged_to,
     "adaptive_avg_pool2d": Reader.averaged_to,
+    "MaxPool2d": Reader.largest,
+    "max_pool2d": Reader.largest,
     "mean": Reader.mean,
     "Dropout": Reader.dropped,
     "Dropout2d": Reader.dropped,

@@ -1,4 +1,4 @@
-"""Average pooling and wires: twins, adjoints, gradients, and every rule on top of them."""
+"""Average and max pooling and wires: twins, adjoints, gradients, and every rule on top of them."""
 
 from dataclasses import replace
 
@@ -16,6 +16,7 @@ from plausibench.architectures.neurons import Pointwise
 from plausibench.architectures.permutation import permuted_network
 from plausibench.architectures.pooling import (
     AveragePool,
+    Competition,
     PooledSynapse,
     Wire,
     parts_of_average,
@@ -33,6 +34,7 @@ NEED_LAYERS = {
     "burstprop",
     "contrastive_hebbian",
     "difference_target_propagation",
+    "phaseless_alignment_learning",
     "spiking_burstprop",
     "target_propagation",
 }
@@ -312,3 +314,62 @@ def test_a_chain_with_a_wire_is_no_chain():
     plain = replace(shortcut, wiring=())
     inputs = batch_for(network).inputs
     np.testing.assert_array_equal(plain.forward(inputs).output, network.forward(inputs).output)
+
+
+def competing(height, width, channels, kernel, stride, activation="identity"):
+    sides = [(windows_of_average(n, kernel, stride) > 0).astype(float) for n in (height, width)]
+    return Competition(AveragePool(*sides, channels), activation)
+
+
+@given(
+    st.tuples(st.integers(1, 7), st.integers(1, 7), st.integers(1, 3)),
+    st.integers(1, 3),
+    st.integers(0, 2),
+    st.sampled_from(["identity", "tanh", "sigmoid", "relu", "softplus"]),
+    st.booleans(),
+    st.integers(0, 99),
+)
+def test_competition_is_that_of_the_twin(shape, kernel, apart, activation, ties, seed):
+    """Windows with neurons between them, negative drives, and equal ones among them."""
+    assume(kernel <= min(shape[:2]))
+    neurons = competing(*shape, kernel, kernel + apart, activation)
+    images = np.random.default_rng(seed).standard_normal((2, 3, np.prod(shape)))
+    images = np.round(images) if ties else images
+    ours = neurons.activate(images)
+    maxima = neurons.windows.average(ours)
+    for image, found, largest in zip(
+        images.reshape(-1, *shape), ours.reshape(-1, *shape), maxima.reshape(6, -1), strict=True
+    ):
+        active, twin = naive_vision.competition(image, kernel, kernel + apart, activation)
+        np.testing.assert_allclose(found, active, rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(largest.reshape(twin.shape), twin, rtol=1e-12, atol=1e-15)
+
+
+def test_signals_return_to_the_winner_only():
+    neurons = competing(4, 6, 2, 2, 2, "tanh")
+    random = np.random.default_rng(0)
+    drive, signal = random.standard_normal((2, 5, 48))
+    activity = neurons.activate(drive)
+    returned = neurons.adjoint(drive, activity, signal)
+    np.testing.assert_array_equal(returned != 0, activity != 0)
+    assert np.count_nonzero(returned) == 5 * 48 / 4
+    step = 1e-6
+    for _ in range(10):
+        way = random.standard_normal(drive.shape)
+        change = neurons.activate(drive + step * way) - neurons.activate(drive - step * way)
+        assert abs((signal * change).sum() / (2 * step) - (returned * way).sum()) < 1e-8
+        np.testing.assert_allclose(
+            (signal * neurons.tangent(drive, activity, way)).sum(), (returned * way).sum()
+        )
+
+
+def test_noise_can_change_who_wins():
+    neurons = competing(2, 2, 1, 2, 2)
+    drive, noise = np.array([[3.0, 1.0, 0.0, 2.0]]), np.array([[[-3.0, 0.0, 0.0, 0.0]]])
+    np.testing.assert_array_equal(neurons.perturb(drive, noise, 0.5), [[[0, 0, 0, 2]]])
+    np.testing.assert_array_equal(neurons.perturb(drive, noise, 0.1), [[[2.7, 0, 0, 0]]])
+
+
+def test_windows_that_overlap_are_refused():
+    with pytest.raises(InputError, match="windows: they overlap"):
+        competing(5, 5, 1, 3, 2)

@@ -74,6 +74,23 @@ class PooledShortcut(nn.Module):
         return self.fc(x.sigmoid().mean(dim=(-1, -2)))
 
 
+class Classic(nn.Module):
+    """Maxima before an activation and after one, and one that a shortcut sees besides."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, padding=1)
+        self.fc = nn.Linear(4 * 3 * 2, 3)
+
+    def forward(self, x):
+        x = functional.relu(functional.max_pool2d(self.conv1(x), 2))
+        y = torch.tanh(self.conv2(x))
+        y = functional.max_pool2d(y, 2, ceil_mode=True) + functional.avg_pool2d(
+            y, 2, ceil_mode=True
+        )
+        return self.fc(torch.flatten(functional.softplus(y), 1))
+
+
 class Viewed(nn.Module):
     def __init__(self):
         super().__init__()
@@ -150,6 +167,37 @@ MODULES = {
         ),
         (1, 9, 9),
     ),
+    "max pooling after an activation": (
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 3, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(3, 4, 2),
+            nn.MaxPool2d((1, 2)),
+            nn.Sigmoid(),
+            nn.Flatten(),
+            nn.Linear(12, 3),
+        ),
+        (2, 10, 8),
+    ),
+    "max pooling of the input, with padding": (
+        lambda: nn.Sequential(
+            nn.MaxPool2d(3, 4, 1), nn.Conv2d(1, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(12, 3)
+        ),
+        (1, 11, 11),
+    ),
+    "max pooling, then averages, then an activation": (
+        lambda: nn.Sequential(
+            nn.Conv2d(1, 2, 3),
+            nn.MaxPool2d(2),
+            nn.AvgPool2d(2),
+            nn.Tanh(),
+            nn.Flatten(),
+            nn.Linear(8, 3),
+        ),
+        (1, 10, 10),
+    ),
+    "max pooling beside a shortcut": (Classic, (1, 12, 10)),
     "a map averaged at the output": (
         lambda: nn.Sequential(
             nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 3, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()
@@ -360,6 +408,7 @@ def test_measured_beside_its_own_module():
     [
         *((rule, "residual") for rule in sorted(registry.entries("rule"))),
         *((rule, "pooling before and after an activation") for rule in ONE_BY_ONE),
+        *((rule, "max pooling after an activation") for rule in ONE_BY_ONE),
     ],
 )
 def test_every_rule_runs_or_says_why_not(rule, name):
@@ -470,7 +519,7 @@ class TwoOutputs(Shifted):
 
 class PooledByFunction(Shifted):
     def forward(self, x):
-        return self.fc(functional.max_pool2d(x, 1))
+        return self.fc(functional.adaptive_max_pool2d(x, 1))
 
 
 def dense(*more):
@@ -566,7 +615,10 @@ REFUSED = {
     "weights that are computed": (Computed, r"the weights of linear are no parameter"),
     "something added": (Shifted, r"add is called|add adds something other"),
     "two outputs": (TwoOutputs, r"something other than one tensor"),
-    "max pooling by a function": (PooledByFunction, r"max_pool2d cannot be taken; use avg_pool2d"),
+    "max pooling by a function": (
+        PooledByFunction,
+        r"max_pool2d cannot be taken; use max_pool2d or avg_pool2d",
+    ),
     "not a module": (lambda: np.ones(3), r"is not a torch\.nn\.Module"),
 }
 
@@ -580,7 +632,18 @@ def test_what_cannot_be_taken_is_named(name):
 
 
 IMAGES = {
-    "max pooling": (lambda: [nn.MaxPool2d(2)], r"1 \(MaxPool2d\).*AvgPool2d"),
+    "max pooling over windows that overlap": (
+        lambda: [nn.MaxPool2d(3, 2)],
+        r"windows of 1 \(MaxPool2d\) overlap.*AvgPool2d",
+    ),
+    "max pooling that says where": (
+        lambda: [nn.MaxPool2d(2, return_indices=True)],
+        r"1 \(MaxPool2d\) returns indices",
+    ),
+    "max pooling into parts": (
+        lambda: [nn.AdaptiveMaxPool2d(2)],
+        r"1 \(AdaptiveMaxPool2d\).*use MaxPool2d or AvgPool2d",
+    ),
     "groups": (lambda: [nn.Conv2d(2, 2, 3, groups=2)], r"1 \(Conv2d\) has groups"),
     "dilation": (lambda: [nn.Conv2d(2, 2, 3, dilation=2)], r"1 \(Conv2d\) has groups or a dil"),
     "another padding": (

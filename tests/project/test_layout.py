@@ -22,7 +22,10 @@ SUBJECTS = {
     "cli": {"cli"},
     "measuring": {"no_gradient", "odd_batches", "realised_progress"},
     "objectives": {"every_objective", "penalties", "reward"},
-    "rules": {"closed_forms", "conformance", "degenerate", "refused_options", "size_of_errors"},
+    "rules": {
+        *("choices", "closed_forms", "conformance", "degenerate"),
+        *("refused_options", "size_of_errors"),
+    },
     "running": {"kills", "large"},
     "studies": {"every_study", "kills"},
     "tasks": {"every_task"},
