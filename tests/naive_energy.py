@@ -145,6 +145,29 @@ def equilibrium_propagation(network, goal, batch, nudging):
     return mean_of_examples(network, batch, one)
 
 
+def counted_equilibrium_propagation(network, goal, batch, nudging, free, nudged):
+    """One-sided estimate after counted steps from silence, in which all layers move at once."""
+    stack, depth = naive.layers(network), len(network.populations)
+
+    def moved(x, a, steps, force):
+        for _ in range(steps):
+            new = [x]
+            for k, (weights, bias, name) in enumerate(stack, start=1):
+                beside = stack[k][0].T @ a[k + 1] if k < depth else force(a[k])
+                drive = weights @ a[k - 1] + bias + beside
+                new.append(naive.activation(name)[0](drive))
+            a = new
+        return a
+
+    def one(x, target):
+        start = [x, *(np.zeros(len(bias)) for _, bias, _ in stack)]
+        before = moved(x, start, free, lambda a: 0)
+        after = moved(x, before, nudged, lambda a: -nudging * error(goal, a, target))
+        return contrast(after, before, [-1 / nudging] * depth)
+
+    return mean_of_examples(network, batch, one)
+
+
 def contrastive_hebbian(network, goal, batch, feedback):
     """Minus the update of Xie & Seung 2003."""
     depth = len(network.populations)
@@ -261,3 +284,46 @@ def averaged_predictive_coding(network, objective, inputs, targets, weight, step
         found[f"layer{k}.weights"] = scale * error.T @ a
         found[f"layer{k}.bias"] = scale * error.sum(axis=0)
     return found
+
+
+def weighed_predictive_coding(network, goal, batch, options, step, steps):
+    """Strict predictive coding of other energies, one example at a time.
+
+    Hidden values v are drives or activities; w is the weight of the output's term.
+    """
+    stack = naive.layers(network)
+    top = len(stack) - 1
+    weight = options["precision"] / (batch.size if options["reduction"] == "mean" else 1)
+    shown_as_is, loss = options["values"] == "activities", options["output"] == "loss"
+    functions = [naive.activation(name) for _, _, name in stack]
+
+    def one(x, target):
+        a, z = naive.forward(network, x)
+        f, slope = functions[top]
+        push = error(goal, a[-1], target)
+        clamp = a[-1] - push if shown_as_is else z[-1] - slope(z[-1]) * push
+        v = [array.copy() for array in (a[1:-1] if shown_as_is else z[:-1])]
+        for count in range(steps + 1):
+            below = [x] + [
+                value if shown_as_is else functions[k][0](value) for k, value in enumerate(v)
+            ]
+            u = [stack[k][0] @ below[k] + stack[k][1] for k in range(top + 1)]
+            # d: errors on drives; e: errors of values.
+            if shown_as_is:
+                e = [v[k] - functions[k][0](u[k]) for k in range(top)]
+                last = -error(goal, f(u[top]), target) if loss else clamp - f(u[top])
+                d = [functions[k][1](u[k]) * e[k] for k in range(top)]
+                d.append(weight * slope(u[top]) * last)
+            else:
+                e = [v[k] - u[k] for k in range(top)]
+                last = -slope(u[top]) * error(goal, f(u[top]), target) if loss else clamp - u[top]
+                d = [*e, weight * last]
+            if count == steps:
+                break
+            pulls = [stack[k + 1][0].T @ d[k + 1] for k in range(top)]
+            if not shown_as_is:
+                pulls = [functions[k][1](v[k]) * pulls[k] for k in range(top)]
+            v = [v[k] + step * (pulls[k] - e[k]) for k in range(top)]
+        return [(-np.outer(d[k], below[k]) / weight, -d[k] / weight) for k in range(top + 1)]
+
+    return mean_of_examples(network, batch, one)
