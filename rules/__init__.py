@@ -44,6 +44,10 @@ BUILTIN = {
     "predictive_coding": "plausibench.rules.predictive_coding:PredictiveCoding",
     "equilibrium_propagation": "plausibench.rules.equilibrium_propagation:EquilibriumPropagation",
     "contrastive_hebbian": "plausibench.rules.contrastive_hebbian:ContrastiveHebbian",
+    "holomorphic_equilibrium_propagation": (
+        "plausibench.rules.holomorphic_equilibrium_propagation:HolomorphicEquilibriumPropagation"
+    ),
+    "dual_propagation": "plausibench.rules.dual_propagation:DualPropagation",
     "dendritic_error": "plausibench.rules.dendritic_error:DendriticError",
     "segregated_dendrites": "plausibench.rules.segregated_dendrites:SegregatedDendrites",
     "burstprop": "plausibench.rules.burstprop:Burstprop",

@@ -327,3 +327,74 @@ def weighed_predictive_coding(network, goal, batch, options, step, steps):
         return [(-np.outer(d[k], below[k]) / weight, -d[k] / weight) for k in range(top + 1)]
 
     return mean_of_examples(network, batch, one)
+
+
+def dual_propagation(network, goal, batch, nudging, alpha, sweeps=400):
+    """Sweeps up and down through both states of every neuron, one example at a time."""
+    stack = naive.layers(network)
+    top = len(stack) - 1
+    functions = [naive.activation(name)[0] for _, _, name in stack]
+
+    def one(x, target):
+        plus = naive.forward(network, x)[0]
+        minus = [a.copy() for a in plus]
+
+        def mean(k):
+            return alpha * plus[k] + (1 - alpha) * minus[k]
+
+        for _ in range(sweeps):
+            for k in [*range(top + 1), *range(top - 1, -1, -1)]:
+                weights, bias, _ = stack[k]
+                z = weights @ mean(k) + bias
+                if k == top:
+                    push, pull = (-error(goal, s[-1], target) for s in (plus, minus))
+                    up, down = alpha * nudging * push, (1 - alpha) * nudging * pull
+                else:
+                    back = stack[k + 1][0].T @ (plus[k + 2] - minus[k + 2])
+                    up, down = alpha * back, (1 - alpha) * back
+                plus[k + 1], minus[k + 1] = functions[k](z + up), functions[k](z - down)
+        return [
+            (
+                -np.outer(plus[k + 1] - minus[k + 1], mean(k)) / nudging,
+                -(plus[k + 1] - minus[k + 1]) / nudging,
+            )
+            for k in range(top + 1)
+        ]
+
+    return mean_of_examples(network, batch, one)
+
+
+def holomorphic_equilibrium_propagation(network, goal, batch, nudging, points):
+    """First Fourier coefficient of products of activity at rest under every nudge of a circle."""
+    stack, depth = naive.layers(network), len(network.populations)
+
+    def slope(output, target):
+        wanted = naive.vector(target, output.size)
+        if goal == "mean_squared_error":
+            return output - wanted
+        return np.exp(output) / np.exp(output).sum() - wanted
+
+    def at_rest(x, beta, target):
+        a = [x.astype(complex), *(np.zeros(len(bias), complex) for _, bias, _ in stack)]
+        for _ in range(3000):
+            new = [a[0]]
+            for k, (weights, bias, name) in enumerate(stack, start=1):
+                above = stack[k][0].T @ a[k + 1] if k < depth else -beta * slope(a[k], target)
+                asked = naive.activation(name)[0](weights @ a[k - 1] + bias + above)
+                new.append(0.5 * a[k] + 0.5 * asked)
+            moved, a = max(np.abs(p - q).max() for p, q in zip(a, new, strict=True)), new
+            if moved < 1e-16:
+                break
+        return a
+
+    def one(x, target):
+        total = [[0, 0] for _ in stack]
+        for n in range(points):
+            turn = np.exp(2j * np.pi * n / points)
+            a = at_rest(x, nudging * turn, target)
+            for k in range(depth):
+                total[k][0] = total[k][0] + np.outer(a[k + 1], a[k]) / turn
+                total[k][1] = total[k][1] + a[k + 1] / turn
+        return [[-np.real(each) / (points * nudging) for each in pair] for pair in total]
+
+    return mean_of_examples(network, batch, one)
