@@ -48,6 +48,15 @@ BUILTIN = {
         "plausibench.rules.holomorphic_equilibrium_propagation:HolomorphicEquilibriumPropagation"
     ),
     "dual_propagation": "plausibench.rules.dual_propagation:DualPropagation",
+    "lagrangian_predictive_coding": (
+        "plausibench.rules.lagrangian_predictive_coding:LagrangianPredictiveCoding"
+    ),
+    "incremental_predictive_coding": (
+        "plausibench.rules.incremental_predictive_coding:IncrementalPredictiveCoding"
+    ),
+    "error_based_predictive_coding": (
+        "plausibench.rules.error_based_predictive_coding:ErrorBasedPredictiveCoding"
+    ),
     "dendritic_error": "plausibench.rules.dendritic_error:DendriticError",
     "segregated_dendrites": "plausibench.rules.segregated_dendrites:SegregatedDendrites",
     "burstprop": "plausibench.rules.burstprop:Burstprop",

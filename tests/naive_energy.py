@@ -398,3 +398,86 @@ def holomorphic_equilibrium_propagation(network, goal, batch, nudging, points):
         return [[-np.real(each) / (points * nudging) for each in pair] for pair in total]
 
     return mean_of_examples(network, batch, one)
+
+
+def chain_of(network, inputs, targets, goal):
+    """Batched weights, biases, and slope of the loss for a tanh chain with a linear output."""
+    stack = naive.layers(network)
+
+    def push(output):
+        return np.array([error(goal, o, t) for o, t in zip(output, targets, strict=True)])
+
+    return [w for w, _, _ in stack], [b for _, b, _ in stack], inputs, push
+
+
+def formed(signals, pres, scale):
+    """Sums over examples of post times pre, by parameter."""
+    found = {}
+    for k, (signal, pre) in enumerate(zip(signals, pres, strict=True), start=1):
+        found[f"layer{k}.weights"] = scale * signal.T @ pre
+        found[f"layer{k}.bias"] = scale * signal.sum(axis=0)
+    return found
+
+
+def lagrangian_predictive_coding(network, goal, batch, step, multiplier_step, coupling, steps):
+    """Descent of values and ascent of multipliers in a tanh chain, all examples at once."""
+    w, b, x, push = chain_of(network, batch.inputs, batch.targets, goal)
+    top = len(w) - 1
+    v, below = [], x
+    for k in range(top):
+        v.append(below @ w[k].T + b[k])
+        below = np.tanh(v[-1])
+    multipliers = [np.zeros_like(value) for value in v]
+    for count in range(steps + 1):
+        pre = [x, *map(np.tanh, v)]
+        c = [v[k] - pre[k] @ w[k].T - b[k] for k in range(top)]
+        if count:
+            multipliers = [m + multiplier_step * e for m, e in zip(multipliers, c, strict=True)]
+        s = [m + coupling * e for m, e in zip(multipliers, c, strict=True)]
+        s.append(-push(pre[top] @ w[top].T + b[top]))
+        if count < steps:
+            v = [
+                v[k] + step * ((1 - pre[k + 1] ** 2) * (s[k + 1] @ w[k + 1]) - s[k])
+                for k in range(top)
+            ]
+    return formed(s, pre, -1 / batch.size)
+
+
+def incremental_predictive_coding(network, goal, batch, step, steps, loss, precision):
+    """Mean over steps of what errors ask of the weights, in a tanh chain."""
+    w, b, x, push = chain_of(network, batch.inputs, batch.targets, goal)
+    top = len(w) - 1
+    v, below = [], x
+    for k in range(top + 1):
+        v.append(below @ w[k].T + b[k])
+        below = np.tanh(v[-1])
+    clamp = v[top] - push(v[top])
+    v, total = v[:top], dict.fromkeys(network.parameters, 0)
+    for _ in range(steps):
+        pre = [x, *map(np.tanh, v)]
+        u = [pre[k] @ w[k].T + b[k] for k in range(top + 1)]
+        e = [v[k] - u[k] for k in range(top)]
+        e.append(precision * (-push(u[top]) if loss else clamp - u[top]))
+        now = formed(e, pre, -1 / (precision * steps * batch.size))
+        total = {name: total[name] + now[name] for name in total}
+        v = [
+            v[k] + step * ((1 - pre[k + 1] ** 2) * (e[k + 1] @ w[k + 1]) - e[k]) for k in range(top)
+        ]
+    return total
+
+
+def error_based_predictive_coding(network, goal, batch, step, steps, precision):
+    """Errors that descend the energy of the pass to which they are added, in a tanh chain."""
+    w, b, x, push = chain_of(network, batch.inputs, batch.targets, goal)
+    top = len(w) - 1
+    e = [np.zeros((batch.size, len(bias))) for bias in b[:-1]]
+    for count in range(steps + 1):
+        pre = [x]
+        for k in range(top):
+            pre.append(np.tanh(pre[k] @ w[k].T + b[k] + e[k]))
+        delta = [push(pre[top] @ w[top].T + b[top])]
+        for k in range(top - 1, -1, -1):
+            delta.insert(0, (1 - pre[k + 1] ** 2) * (delta[0] @ w[k + 1]))
+        if count < steps:
+            e = [e[k] - step * (e[k] + precision * delta[k]) for k in range(top)]
+    return formed([*(-each / precision for each in e), delta[top]], pre, 1 / batch.size)
