@@ -195,7 +195,7 @@ class DualPropagation(Rule):
                 "alpha 1/2, nudging -> 0: backpropagation",
                 lambda at, nudging: nudge(at, nudging, 0.5),
                 power=2,
-                smallest=1e-2,
+                smallest=3e-3,
                 tolerance=1e-4,
             ),
             Slope(

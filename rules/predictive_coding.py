@@ -39,7 +39,12 @@ ROUNDING = 64 * float(np.finfo(np.float64).eps)
 """Change of errors that rounding of the values alone can make, relative to the largest value
 times the nudge: errors at the output are differences of activity and target."""
 
-ENERGY = {"values": "drives", "output": "clamped", "precision": 1.0, "reduction": "sum"}
+ENERGY: Mapping[str, Any] = {
+    "values": "drives",
+    "output": "clamped",
+    "precision": 1.0,
+    "reduction": "sum",
+}
 """Options that say which energy strict values descend, as in the paper."""
 
 STRICT = RuleCard(
@@ -379,7 +384,7 @@ class PredictiveCoding(Rule):
             power, tolerance = (2, 1e-4) if self.symmetric else (1, 1e-2)
             return (Slope("nudging -> 0, at equilibrium", nudge, power, 1e-3, tolerance),)
 
-        paper = having(**ENERGY)
+        paper = replace(self, **ENERGY)
 
         def settled(at: Situation) -> Situation:
             rule = replace(paper, step=0.1, steps=4000)
@@ -414,7 +419,12 @@ class PredictiveCoding(Rule):
 
         def weak(at: Situation, weight: float, values: str, output: str) -> Situation:
             weak = {n: 0.5 * a for n, a in at.network.parameters.items()}
-            energy = {"values": values, "output": output, "precision": weight, "reduction": "sum"}
+            energy: dict[str, Any] = {
+                "values": values,
+                "output": output,
+                "precision": weight,
+                "reduction": "sum",
+            }
             rule = replace(self, step=0.2, steps=400, **energy)
             return replace(at, rule=rule, network=at.network.with_parameters(weak))
 
