@@ -66,6 +66,7 @@ BUILTIN = {
         "plausibench.rules.difference_target_propagation:DifferenceTargetPropagation"
     ),
     "deep_feedback_control": "plausibench.rules.deep_feedback_control:DeepFeedbackControl",
+    "least_control": "plausibench.rules.least_control:LeastControl",
     "backpropagation_through_time": (
         "plausibench.rules.backpropagation_through_time:BackpropagationThroughTime"
     ),

@@ -51,7 +51,7 @@ class DeepFeedbackControl(Rule):
         in the paper; drive, the control itself, which leaves out a slope.
     feedback
         average: weights Q that follow the mean of :math:`J^T` over the examples of each step,
-        from the product below on; product: weights that carry the output back through the
+        and begin with the product; product: weights that carry the output back through the
         transposed weights of a network without non-linearity, and go astray when units saturate;
         random and fixed, of variance ``1 / N_L``.
     averaging

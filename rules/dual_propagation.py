@@ -183,6 +183,7 @@ class DualPropagation(Rule):
             found[name] = -change / beta
             below = neurons.activate(drive + lower)
             means[name] = below + alpha * change
+        # The output comes last.
         down, up = (objective.error(state, batch.targets) for state in (below + change, below))
         return found, means, down, up
 

@@ -10,7 +10,7 @@ import numpy as np
 from plausibench.architectures.hopfield import HopfieldNetwork
 from plausibench.architectures.network import Activity, Network
 from plausibench.architectures.settling import settle
-from plausibench.kernels.errors import choose, integer, number
+from plausibench.kernels.errors import Divergence, choose, integer, number
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Dense, Estimates
@@ -40,11 +40,12 @@ ONE_SIDED = RuleCard(
         "the square of a state: the same for hard-sigmoid units, which the paper has. The squared "
         "error has a factor 1/2, as in the paper; the cost in the authors' code has none, so a "
         "nudging there is twice that here. Phases end at rest unless their steps are counted; the "
-        "authors count 20 free and 4 nudged ones for one hidden layer, 60 and 6 for two, each "
-        "half of ours. Every sweep through the layers counts as two passes. A network as in the "
-        "paper learns at rates of its own by layer, here those of the authors' code for two "
-        "hidden layers. At larger ones, or nudged both ways by 0.5, its units fall silent for good "
-        "on digits (64-32-32-10): variant=one_sided, nudging 1 and some 1000 steps learn them"
+        "authors count 20 free and 4 nudged ones for one hidden layer, 60 and 6 for two, of half "
+        "the length of those here. Every sweep through the layers counts as two passes. A network "
+        "as in the paper learns at rates of its own by layer, here those of the authors' code for "
+        "two hidden layers. At larger ones, or nudged both ways by 0.5, its units fall silent for "
+        "good on digits (64-32-32-10); variant=one_sided with nudging 1 learns them, to 0.95 in "
+        "1000 steps at a rate of 0.4"
     ),
     unverified="persistent states",
 )
@@ -292,31 +293,37 @@ class EquilibriumPropagation(Rule):
 def at_once(
     network: Network, start: Activity, steps: int, push: Callable[[Array], Array] | None = None
 ) -> Activity:
-    """Activity after steps in which all layers move together; ``push`` drives the output."""
+    """Activity after steps in which all layers move together; ``push`` drives the output.
+
+    Raises
+    ------
+    Divergence
+        If activity overflows.
+    """
     activity, drive = dict(start.activity), dict(start.drive)
-    top = network.output.name
     for _ in range(steps):
-        drive = {
-            population.name: sum(
-                (
-                    p.synapse.drive(network.parameters[p.name], activity[p.source])
-                    for p in network.incoming[population.name]
-                ),
-                start=np.zeros(()),
-            )
-            + sum(
-                (
-                    p.synapse.feedback(network.parameters[p.name], activity[p.target])
-                    for p in network.outgoing[population.name]
-                ),
-                start=np.zeros(()),
-            )
-            for population in network.populations
-        }
-        if push is not None:
-            drive[top] = drive[top] + push(activity[top])
-        activity |= {p.name: p.neurons.activate(drive[p.name]) for p in network.populations}
-    return Activity(drive, activity, activity[top])
+        with np.errstate(over="ignore", invalid="ignore"):
+            drive = _asked(network, activity, push)
+            activity |= {p.name: p.neurons.activate(drive[p.name]) for p in network.populations}
+    if not all(np.isfinite(array).all() for array in activity.values()):
+        raise Divergence("equilibrium_propagation: activity grows without end in its steps")
+    return Activity(drive, activity, activity[network.output.name])
+
+
+def _asked(network: Network, activity: Arrays, push: Callable[[Array], Array] | None) -> Arrays:
+    """Drive of each population from its neighbours."""
+    found = {}
+    for population in network.populations:
+        name, total = population.name, np.zeros(())
+        for p in network.incoming[name]:
+            total = total + p.synapse.drive(network.parameters[p.name], activity[p.source])
+        for p in network.outgoing[name]:
+            total = total + p.synapse.feedback(network.parameters[p.name], activity[p.target])
+        found[name] = total
+    if push is not None:
+        top = network.output.name
+        found[top] = found[top] + push(activity[top])
+    return found
 
 
 def _silent(clean: Activity) -> Activity:

@@ -86,6 +86,10 @@ class IncrementalPredictiveCoding(Rule):
     def unsupported(self, network: Network, objective: Objective) -> str | None:
         return gated(network, "incremental_predictive_coding")
 
+    def signal_share(self, network: Network) -> float:
+        """Values move by the weight of the output's term."""
+        return min(1.0, self.precision)
+
     def estimate(
         self,
         network: Network,

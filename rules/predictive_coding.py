@@ -221,7 +221,12 @@ class PredictiveCoding(Rule):
         return gated(network, "predictive_coding")
 
     def signal_share(self, network: Network) -> float:
-        """Values that take Euler steps move by the nudge; at rest errors are found themselves."""
+        """Values that take Euler steps move by the weight of the output's term.
+
+        At rest errors are found themselves.
+        """
+        if self.variant == "strict":
+            return min(1.0, self.precision)
         steps = self.variant == "nudged" and not (self.step is None and self.steps is None)
         return min(1.0, self.nudging) if steps else 1.0
 

@@ -1,6 +1,7 @@
 """Plain numpy twins of the rules that settle or aim at targets, one example at a time."""
 
 import numpy as np
+from scipy.optimize import root
 
 import naive
 
@@ -481,3 +482,38 @@ def error_based_predictive_coding(network, goal, batch, step, steps, precision):
         if count < steps:
             e = [e[k] - step * (e[k] + precision * delta[k]) for k in range(top)]
     return formed([*(-each / precision for each in e), delta[top]], pre, 1 / batch.size)
+
+
+def least_control(network, goal, batch, target_step):
+    """Controls J^T u that bring the output's drive to its goal, as roots of all equations."""
+    stack = naive.layers(network)
+    top = len(stack) - 1
+    functions = [naive.activation(name) for _, _, name in stack]
+    ends = np.cumsum([len(bias) for _, bias, _ in stack])
+
+    def one(x, target):
+        a, z = naive.forward(network, x)
+        aim = z[-1] - target_step * functions[top][1](z[-1]) * error(goal, a[-1], target)
+
+        def controls(unknown):
+            """Drives of hidden layers and the output's control; controls, and what is missing."""
+            *v, u = np.split(unknown, ends[:-1])
+            psi = [u]
+            for k in range(top - 1, -1, -1):
+                psi.insert(0, functions[k][1](v[k]) * (stack[k + 1][0].T @ psi[0]))
+            below = [x, *(functions[k][0](v[k]) for k in range(top))]
+            predicted = [stack[k][0] @ below[k] + stack[k][1] for k in range(top + 1)]
+            reached = [*v, aim]
+            missing = [reached[k] - predicted[k] - psi[k] for k in range(top + 1)]
+            return psi, below, np.concatenate(missing)
+
+        start = np.concatenate([*z[:-1], np.zeros(ends[-1] - (ends[-2] if top else 0))])
+        found = root(lambda unknown: controls(unknown)[2], start, tol=1e-14)
+        psi, below, missing = controls(found.x)
+        assert np.abs(missing).max() < 1e-12
+        return [
+            (-np.outer(psi[k], below[k]) / target_step, -psi[k] / target_step)
+            for k in range(top + 1)
+        ]
+
+    return mean_of_examples(network, batch, one)

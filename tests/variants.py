@@ -19,6 +19,8 @@ SETTLING = [
     "incremental_predictive_coding",
     "incremental_predictive_coding[output=loss,precision=0.1]",
     "lagrangian_predictive_coding",
+    "least_control",
+    "least_control[target_step=0.1]",
     "predictive_coding",
     "predictive_coding[values=activities,output=loss,reduction=mean]",
     "predictive_coding[variant=fixed_prediction]",
