@@ -12,7 +12,7 @@ from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, Outer
 from plausibench.rules.fixed_point import fixed_point
-from plausibench.rules.layers import gated, in_double
+from plausibench.rules.layers import gated, in_double, representable
 from plausibench.rules.logistic import activity_change
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, RuleCard, State
@@ -114,6 +114,8 @@ class DualPropagation(Rule):
         dtype = network.dtype
         network, batch, clean = in_double(network, batch, clean)
         signals, means = self.rest(network, objective, batch, clean)
+        if not representable([*signals.values(), *means.values()], batch.size, dtype):
+            raise Divergence("dual_propagation: states overflow; nudge more gently")
         return {
             p.name: Outer(
                 (signals[p.target] / batch.size).astype(dtype, copy=False),

@@ -10,7 +10,7 @@ from plausibench.kernels.errors import Divergence, integer, positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, Outer
-from plausibench.rules.layers import gated, in_double
+from plausibench.rules.layers import gated, in_double, representable
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Limit, Situation, Slope
@@ -106,7 +106,8 @@ class ErrorBasedPredictiveCoding(Rule):
             values, signals = self._passed(network, objective, batch, clean, errors)
         posts = {name: -error / self.precision for name, error in errors.items()}
         posts[network.output.name] = signals[network.output.name]
-        if not all(np.isfinite(post).all() for post in posts.values()):
+        factors = [*posts.values(), *values.activity.values()]
+        if not representable(factors, batch.size, dtype):
             raise Divergence("error_based_predictive_coding: errors overflow; take shorter steps")
         return {
             p.name: Outer(

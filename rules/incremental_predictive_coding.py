@@ -10,7 +10,7 @@ from plausibench.kernels.errors import Divergence, choose, integer, positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Dense, Estimates
-from plausibench.rules.layers import gated, in_double
+from plausibench.rules.layers import gated, in_double, representable
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Limit, Situation, Slope
@@ -18,6 +18,8 @@ from plausibench.rules.value_descent import ValueDescent
 
 Array = np.ndarray
 Arrays = dict[str, Array]
+
+OVERFLOW = "incremental_predictive_coding: values overflow; take shorter steps"
 
 
 @dataclass(frozen=True)
@@ -122,11 +124,11 @@ class IncrementalPredictiveCoding(Rule):
         with np.errstate(over="ignore", invalid="ignore"):
             for _ in range(self.steps):
                 errors, _, shown = descent.errors(values)
+                if not representable([*errors.values(), *shown.values()], batch.size, dtype):
+                    raise Divergence(OVERFLOW)
                 for p in network.projections:
                     totals[p.name] += p.synapse.outer(errors[p.target], shown[p.source])
                 values = descent.moved(values, self.step)
-        if not all(np.isfinite(total).all() for total in totals.values()):
-            raise Divergence("incremental_predictive_coding: values overflow; take shorter steps")
         factor = -1 / (self.precision * self.steps * batch.size)
         return {
             name: Dense((factor * total).astype(dtype, copy=False))

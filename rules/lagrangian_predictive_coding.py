@@ -10,7 +10,7 @@ from plausibench.kernels.errors import Divergence, integer, positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, Outer
-from plausibench.rules.layers import gated, in_double
+from plausibench.rules.layers import gated, in_double, representable
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Limit, Situation
@@ -117,7 +117,7 @@ class LagrangianPredictiveCoding(Rule):
         )
         with np.errstate(over="ignore", invalid="ignore"):
             signals, shown = self.settled(descent)
-        if not all(np.isfinite(array).all() for array in signals.values()):
+        if not representable([*signals.values(), *shown.values()], batch.size, dtype):
             raise Divergence("lagrangian_predictive_coding: values overflow; take shorter steps")
         return {
             p.name: Outer(

@@ -11,7 +11,7 @@ from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, Outer
 from plausibench.rules.fixed_point import fixed_point
-from plausibench.rules.layers import gated, in_double
+from plausibench.rules.layers import gated, in_double, representable
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Limit, Situation, differences_of
@@ -107,6 +107,8 @@ class LeastControl(Rule):
         network, batch, clean = in_double(network, batch, clean)
         goal = self.goal(network, objective, batch, clean)
         controls, values = least_control(network, batch, clean, goal)
+        if not representable([*controls.values(), *values.activity.values()], batch.size, dtype):
+            raise Divergence("least_control: controls overflow; take a smaller target_step")
         factor = -1 / (self.target_step * batch.size)
         return {
             p.name: Outer(

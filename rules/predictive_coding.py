@@ -22,7 +22,7 @@ from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Dense, Estimates, Outer
 from plausibench.rules.fixed_point import fixed_point
-from plausibench.rules.layers import gated, in_double, no_chain
+from plausibench.rules.layers import gated, in_double, no_chain, representable
 from plausibench.rules.linear_chain import linear_chain
 from plausibench.rules.noise import Noise
 from plausibench.rules.relaxation import relax
@@ -263,9 +263,7 @@ class PredictiveCoding(Rule):
             "nudged": self._nudged,
         }[self.variant]
         factors = find(network, objective, batch, clean)
-        # Beyond the root of the largest number, products of two factors overflow.
-        most = np.sqrt(np.finfo(dtype).max) / batch.size
-        if any(np.abs(factor).max() > most for pair in factors.values() for factor in pair):
+        if not representable((f for pair in factors.values() for f in pair), batch.size, dtype):
             raise Divergence("predictive_coding: values grow without end; take a shorter step")
         return {
             name: Outer(post.astype(dtype, copy=False), pre.astype(dtype, copy=False))
