@@ -92,7 +92,7 @@ class AttentionGatedNetwork(Architecture):
     hidden
         Units of the hidden layers; those of the first are gated.
     activation
-        Of the hidden layers: identity, tanh, sigmoid, relu or softplus.
+        Of the hidden layers: identity, tanh, sigmoid, relu, softplus or hard_sigmoid.
     gate
         Activation of the gate, as above. A gate starts half open where it is a sigmoid.
     output

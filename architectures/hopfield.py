@@ -174,10 +174,11 @@ class Hopfield(Architecture):
     sizes
         Units per layer from inputs to outputs.
     activation
-        Of the hidden layers: identity, tanh, sigmoid, relu or softplus. A bounded one always
-        settles; others may diverge where weights are large.
+        Of the hidden layers: identity, tanh, sigmoid, relu, softplus or hard_sigmoid. A bounded
+        one always settles; others may diverge where weights are large.
     output
-        Activation of the output layer.
+        Activation of the output layer, of the same names: hard_sigmoid for both is the network of
+        Scellier & Bengio (2017), whose energy is then that of the paper.
     bias
         Whether neurons have a bias.
     tolerance

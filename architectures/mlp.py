@@ -19,7 +19,7 @@ class Mlp(Architecture):
     sizes
         Units per layer from inputs to outputs, for example ``[64, 32, 32, 10]``.
     activation
-        Of the hidden layers: identity, tanh, sigmoid, relu or softplus.
+        Of the hidden layers: identity, tanh, sigmoid, relu, softplus or hard_sigmoid.
     output
         Activation of the output layer.
     bias

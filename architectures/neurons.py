@@ -61,7 +61,7 @@ class Neurons(metaclass=PlainOptions):
 
 @dataclass(frozen=True)
 class Pointwise(Neurons):
-    """a = f(drive) with f one of identity, tanh, sigmoid, relu, softplus."""
+    """a = f(drive) with f one of identity, tanh, sigmoid, relu, softplus, hard_sigmoid."""
 
     activation: str = "tanh"
 

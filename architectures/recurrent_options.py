@@ -20,7 +20,7 @@ class RateLayers(Architecture):
     sizes
         Units from inputs over recurrent layers to outputs, for example ``[4, 50, 2]``.
     activation
-        Of the recurrent layers: identity, tanh, sigmoid, relu or softplus.
+        Of the recurrent layers: identity, tanh, sigmoid, relu, softplus or hard_sigmoid.
     output
         Activation of the readout.
     leak

@@ -28,7 +28,7 @@ class Residual(Architecture):
     blocks
         Pairs of layers with a shortcut, above a first hidden layer.
     activation
-        Of the hidden layers: identity, tanh, sigmoid, relu or softplus.
+        Of the hidden layers: identity, tanh, sigmoid, relu, softplus or hard_sigmoid.
     output
         Activation of the output layer.
     bias

@@ -128,7 +128,7 @@ class Leaky(Compiled):
     Parameters
     ----------
     activation
-        f: identity, tanh, sigmoid, relu or softplus.
+        f: identity, tanh, sigmoid, relu, softplus or hard_sigmoid.
     leak
         k: the time step over the time constant; 1 forgets everything.
     leaking

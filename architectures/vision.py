@@ -36,7 +36,7 @@ class Vision(Architecture):
     outputs
         Output units.
     activation
-        Of all layers but the output: identity, tanh, sigmoid, relu or softplus.
+        Of all layers but the output: identity, tanh, sigmoid, relu, softplus or hard_sigmoid.
     output
         Activation of the output layer.
     bias

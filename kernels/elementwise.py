@@ -24,13 +24,14 @@ from plausibench.kernels.errors import refusal
 
 Array = np.ndarray
 
-IDENTITY, TANH, SIGMOID, RELU, SOFTPLUS = range(5)
+IDENTITY, TANH, SIGMOID, RELU, SOFTPLUS, HARD_SIGMOID = range(6)
 CODES: dict[str, int] = {
     "identity": IDENTITY,
     "tanh": TANH,
     "sigmoid": SIGMOID,
     "relu": RELU,
     "softplus": SOFTPLUS,
+    "hard_sigmoid": HARD_SIGMOID,
 }
 
 BLOCK = 1024  # elements that pass through all steps while they are in the first-level cache
@@ -62,7 +63,7 @@ def activate(code: int, drive: Array, out: Array) -> None:
 def derivative(code: int, drive: Array, activity: Array, out: Array) -> None:
     """Write the derivative f'(drive) to ``out``; compiled code may call it too, in one dimension.
 
-    The slope of relu at 0 is 0.
+    The slope of relu at 0 is 0, and so is that of the hard sigmoid at 0 and 1.
 
     Parameters
     ----------
@@ -204,8 +205,8 @@ def negative_log_softmax(values: Array, classes: Array, out: Array) -> None:
 
 def _check(code: int, out: Array) -> None:
     """Refuse what compiled code would misread."""
-    if not IDENTITY <= code <= SOFTPLUS:
-        raise refusal("code", code, f"one of CODES, a whole number from 0 to {SOFTPLUS}")
+    if not IDENTITY <= code <= HARD_SIGMOID:
+        raise refusal("code", code, f"one of CODES, a whole number from 0 to {HARD_SIGMOID}")
     if out.dtype.char not in "df":
         raise refusal("type of out", out.dtype, "float64 or float32")
     if not out.flags.c_contiguous:
@@ -327,6 +328,10 @@ def _derivative(code: int, drive: Array, activity: Array, out: Array) -> None:
         for i in range(out.size):
             # The last choice is NaN.
             out[i] = one if drive[i] > zero else zero if drive[i] <= zero else drive[i]
+    elif code == HARD_SIGMOID:
+        for i in range(out.size):
+            inside = one if drive[i] < one else zero
+            out[i] = inside if drive[i] > zero else zero if drive[i] <= zero else drive[i]
     else:
         for i in range(out.size):
             out[i] = _sigmoid(drive[i])
@@ -347,6 +352,9 @@ def _apply(code: int, values: Array) -> None:
     elif code == SOFTPLUS:
         for i in range(values.size):
             values[i] = _softplus(values[i])
+    elif code == HARD_SIGMOID:
+        for i in range(values.size):
+            values[i] = _hard_sigmoid(values[i])
 
 
 @kernel
@@ -371,6 +379,13 @@ def _sigmoid(x: float) -> float:
 def _relu(x: float) -> float:
     real = type(x)
     return real(0) if x <= real(0) else x  # NaN stays
+
+
+@kernel
+def _hard_sigmoid(x: float) -> float:
+    real = type(x)
+    low = _relu(x)
+    return real(1) if low >= real(1) else low  # NaN stays
 
 
 @kernel

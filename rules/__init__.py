@@ -52,6 +52,19 @@ BUILTIN = {
     "predictive_coding": "plausibench.rules.predictive_coding:PredictiveCoding",
     "equilibrium_propagation": "plausibench.rules.equilibrium_propagation:EquilibriumPropagation",
     "contrastive_hebbian": "plausibench.rules.contrastive_hebbian:ContrastiveHebbian",
+    "holomorphic_equilibrium_propagation": (
+        "plausibench.rules.holomorphic_equilibrium_propagation:HolomorphicEquilibriumPropagation"
+    ),
+    "dual_propagation": "plausibench.rules.dual_propagation:DualPropagation",
+    "lagrangian_predictive_coding": (
+        "plausibench.rules.lagrangian_predictive_coding:LagrangianPredictiveCoding"
+    ),
+    "incremental_predictive_coding": (
+        "plausibench.rules.incremental_predictive_coding:IncrementalPredictiveCoding"
+    ),
+    "error_based_predictive_coding": (
+        "plausibench.rules.error_based_predictive_coding:ErrorBasedPredictiveCoding"
+    ),
     "dendritic_error": "plausibench.rules.dendritic_error:DendriticError",
     "segregated_dendrites": "plausibench.rules.segregated_dendrites:SegregatedDendrites",
     "burstprop": "plausibench.rules.burstprop:Burstprop",
@@ -61,6 +74,7 @@ BUILTIN = {
         "plausibench.rules.difference_target_propagation:DifferenceTargetPropagation"
     ),
     "deep_feedback_control": "plausibench.rules.deep_feedback_control:DeepFeedbackControl",
+    "least_control": "plausibench.rules.least_control:LeastControl",
     "backpropagation_through_time": (
         "plausibench.rules.backpropagation_through_time:BackpropagationThroughTime"
     ),

@@ -23,7 +23,7 @@ Array = np.ndarray
 FEEDBACK = ("symmetric", "random")
 INHIBITION = ("ideal", "none")
 SCALES = ("declared", "none")
-LOWEST = {"tanh": -1.0, "sigmoid": 0.0, "relu": 0.0, "softplus": 0.0}
+LOWEST = {"tanh": -1.0, "sigmoid": 0.0, "relu": 0.0, "softplus": 0.0, "hard_sigmoid": 0.0}
 """Lowest activity, at which a neuron has no events."""
 
 

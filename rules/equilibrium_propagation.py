@@ -1,7 +1,8 @@
 """Equilibrium propagation: a settled network compares itself with itself, nudged."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from plausibench.architectures.hopfield import HopfieldNetwork
 from plausibench.architectures.network import Activity, Network
 from plausibench.architectures.settling import settle
-from plausibench.kernels.errors import choose, number
+from plausibench.kernels.errors import Divergence, choose, integer, number
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Dense, Estimates
@@ -36,11 +37,17 @@ ONE_SIDED = RuleCard(
     cites="Scellier & Bengio 2017; Laborieux et al. 2021",
     notes=(
         "the energy is that of Hopfield (1984), with the integral of f^-1 where the paper has half "
-        "the square of a state; the squared error has a factor 1/2, which the cost in the authors' "
-        "code has not: a nudging there is twice that here. Phases end at rest, not after a number "
-        "of steps. Every sweep through the layers counts as two passes"
+        "the square of a state: the same for hard-sigmoid units, which the paper has. The squared "
+        "error has a factor 1/2, as in the paper; the cost in the authors' code has none, so a "
+        "nudging there is twice that here. Phases end at rest unless their steps are counted; the "
+        "authors count 20 free and 4 nudged ones for one hidden layer, 60 and 6 for two, of half "
+        "the length of those here. Every sweep through the layers counts as two passes. A network "
+        "as in the paper learns at rates of its own by layer, here those of the authors' code for "
+        "two hidden layers. At larger ones, or nudged both ways by 0.5, its units fall silent for "
+        "good on digits (64-32-32-10); variant=one_sided with nudging 1 learns them, to 0.95 in "
+        "1000 steps at a rate of 0.4"
     ),
-    unverified="persistent states, hard sigmoid, phases that end before rest",
+    unverified="persistent states",
 )
 RESOLVED = 1e-10
 """Share of the nudge to which fixed points are found, for their difference is the signal."""
@@ -84,15 +91,28 @@ class EquilibriumPropagation(Rule):
         symmetric: the difference between two opposite nudges (Laborieux et al. 2021).
     nudging
         Strength beta; below 1 where its sign can be negative, for the output to stay put.
+    free_steps
+        Steps of the free phase, from silence, in each of which all layers move at once to what
+        their neighbours ask of them (Ernoult et al. 2019, eq. 3); without, the phase ends at rest.
+    nudged_steps
+        The same for a nudged phase, from where the free one has ended.
     """
 
     variant: str = "symmetric"
     nudging: float = 0.1
+    free_steps: int | None = None
+    nudged_steps: int | None = None
 
     double: ClassVar[bool] = True
     choices: ClassVar[Choices] = {"variant": tuple(CARDS)}
 
     searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {"nudging": (0.1, 0.5)}
+    paper_setting: ClassVar[Mapping[str, Any]] = {
+        "architecture": "hopfield[activation=hard_sigmoid,output=hard_sigmoid]",
+        "objective": "mean_squared_error",
+        "layer_rates": (1.0, 0.25, 0.025),
+        "learning_rates": (0.1, 1.0),
+    }
 
     card: ClassVar[RuleCard] = CARDS["symmetric"]
     dynamics: ClassVar[frozenset[str]] = frozenset({"settling"})
@@ -101,8 +121,16 @@ class EquilibriumPropagation(Rule):
         choose("variant", self.variant, CARDS)
         below = None if self.variant == "one_sided" else 1.0
         number("nudging", self.nudging, above=0, below=below)
+        card = CARDS[self.variant]
+        for field in ("free_steps", "nudged_steps"):
+            if getattr(self, field) is not None:
+                integer(field, getattr(self, field), least=1)
+                # Away from rest nothing is promised.
+                card = replace(card, unbiased=False, bias_order=None)
         # The variants are as unlike in what they claim as rules are.
-        object.__setattr__(self, "card", CARDS[self.variant])
+        object.__setattr__(self, "card", card)
+        if self.variant == "one_sided":
+            object.__setattr__(self, "searched", {"nudging": (0.1, 0.5, 1.0)})
 
     def unsupported(self, network: Network, objective: Objective) -> str | None:
         if isinstance(network, HopfieldNetwork):
@@ -154,20 +182,26 @@ class EquilibriumPropagation(Rule):
         dtype, nudging = network.dtype, sign * self.nudging
         network, batch, clean = in_double(network, batch, clean)
         assert isinstance(network, HopfieldNetwork)
+        if self.free_steps is not None:
+            clean = at_once(network, _silent(clean), self.free_steps)
         error = np.abs(objective.error(clean.output, batch.targets)).max(axis=-1)
         tolerance = np.minimum(network.tolerance, RESOLVED * self.nudging * error)
-        if (tolerance < network.tolerance).any():
+        if self.free_steps is None and (tolerance < network.tolerance).any():
             # What the free phase still moves would count as an effect of the nudge.
             clean = settle(network, clean, tolerance=tolerance, steps=network.steps)
-        rest = settle(
-            network,
-            clean,
-            nudge=objective,
-            targets=batch.targets,
-            nudging=nudging,
-            tolerance=tolerance,
-            steps=network.steps,
-        )
+        if self.nudged_steps is not None:
+            push = partial(_pushed, objective, batch, nudging)
+            rest = at_once(network, clean, self.nudged_steps, push)
+        else:
+            rest = settle(
+                network,
+                clean,
+                nudge=objective,
+                targets=batch.targets,
+                nudging=nudging,
+                tolerance=tolerance,
+                steps=network.steps,
+            )
         found = {}
         for p in network.projections:
             moved = -contrast(p, rest, clean) / (nudging * batch.size)
@@ -175,9 +209,20 @@ class EquilibriumPropagation(Rule):
         return found
 
     def theory(self) -> tuple[Claim, ...]:
+        settled = replace(self, free_steps=None, nudged_steps=None)
+
         def nudge(at: Situation, nudging: float) -> Situation:
             variant = "one_sided" if self.variant == "one_sided" else "symmetric"
-            return replace(at, rule=replace(self, variant=variant, nudging=nudging))
+            return replace(at, rule=replace(settled, variant=variant, nudging=nudging))
+
+        def counted(at: Situation, steps: int) -> Situation:
+            """Weak weights, at which all layers may move at once, and so many steps."""
+            weak = {n: 0.5 * a for n, a in at.network.parameters.items()}
+            rule = replace(self, free_steps=steps, nudged_steps=steps)
+            return replace(at, rule=rule, network=at.network.with_parameters(weak))
+
+        def at_rest(at: Situation) -> Arrays:
+            return {n: a[0] for n, a in replace(at, rule=settled).draws().items()}
 
         def feedforward(at: Situation) -> Arrays:
             """Gradient of the same weights without feedback."""
@@ -212,6 +257,19 @@ class EquilibriumPropagation(Rule):
                 expected=feedforward,
                 holds=False,
             ),
+            Limit(
+                "400 counted steps, weak weights: as at rest",
+                lambda at: counted(at, 400),
+                tolerance=1e-7,
+                expected=at_rest,
+            ),
+            Limit(
+                "2 counted steps: not as at rest",
+                lambda at: counted(at, 2),
+                tolerance=0.01,
+                expected=at_rest,
+                holds=False,
+            ),
         )
         if self.variant == "random_sign":
             claims += (Law("two values, whose mean is the symmetric estimate", signs),)
@@ -232,3 +290,50 @@ class EquilibriumPropagation(Rule):
         mean = {name: (plus[name] + minus[name]) / 2 for name in plus}
         variance = {name: float(((plus[name] - minus[name]) ** 2).sum() / 4) for name in plus}
         return ClosedForm(mean, variance)
+
+
+def at_once(
+    network: Network, start: Activity, steps: int, push: Callable[[Array], Array] | None = None
+) -> Activity:
+    """Activity after steps in which all layers move together; ``push`` drives the output.
+
+    Raises
+    ------
+    Divergence
+        If activity overflows.
+    """
+    activity, drive = dict(start.activity), dict(start.drive)
+    for _ in range(steps):
+        with np.errstate(over="ignore", invalid="ignore"):
+            drive = _asked(network, activity, push)
+            activity |= {p.name: p.neurons.activate(drive[p.name]) for p in network.populations}
+    if not all(np.isfinite(array).all() for array in activity.values()):
+        raise Divergence("equilibrium_propagation: activity grows without end in its steps")
+    return Activity(drive, activity, activity[network.output.name])
+
+
+def _asked(network: Network, activity: Arrays, push: Callable[[Array], Array] | None) -> Arrays:
+    """Drive of each population from its neighbours."""
+    found = {}
+    for population in network.populations:
+        name, total = population.name, np.zeros(())
+        for p in network.incoming[name]:
+            total = total + p.synapse.drive(network.parameters[p.name], activity[p.source])
+        for p in network.outgoing[name]:
+            total = total + p.synapse.feedback(network.parameters[p.name], activity[p.target])
+        found[name] = total
+    if push is not None:
+        top = network.output.name
+        found[top] = found[top] + push(activity[top])
+    return found
+
+
+def _silent(clean: Activity) -> Activity:
+    """The same inputs, and no neuron active."""
+    nothing = {name: np.zeros_like(array) for name, array in clean.drive.items()}
+    return Activity(nothing, {**clean.activity, **nothing}, np.zeros_like(clean.output))
+
+
+def _pushed(objective: Objective, batch: Batch, nudging: float, output: Array) -> Array:
+    """Current of the nudge into an output."""
+    return -nudging * objective.error(output, batch.targets)

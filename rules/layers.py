@@ -1,5 +1,7 @@
 """What rules that settle or aim at targets share: what they ask of a network, and contrasts."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from plausibench.architectures.network import CONSTANT, INPUT, Activity, Network, Projection
@@ -44,6 +46,14 @@ def in_double(network: Network, batch: Batch, clean: Activity) -> tuple[Network,
         return network, batch, clean
     network, batch = network.astype("float64"), batch.astype("float64")
     return network, batch, network.forward(batch.inputs)
+
+
+def representable(factors: Iterable[Array], examples: int, dtype: np.dtype) -> bool:
+    """Whether sums over examples of products of two of the factors are finite in a type."""
+    # Beyond the root of the largest number, products of two factors overflow.
+    most = np.sqrt(np.finfo(dtype).max) / examples
+    # What is not a number is not at most anything.
+    return all(bool(np.abs(factor).max(initial=0.0) <= most) for factor in factors)
 
 
 def contrast(p: Projection, after: Activity, before: Activity) -> Array:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from plausibench.architectures.neurons import Neurons, Pointwise
+from plausibench.architectures.neurons import Neurons, Pointwise, TwoCompartment
 
 Array = np.ndarray
 
@@ -26,8 +26,11 @@ def logistic_change(x: Array, change: Array) -> Array:
 def activity_change(neurons: Neurons, drive: Array, change: Array) -> Array:
     """Activity at ``drive + change`` less that at ``drive``.
 
-    A small change keeps its digits for pointwise neurons; others are subtracted.
+    A small change keeps its digits for neurons whose rate is pointwise; others are subtracted.
     """
+    if isinstance(neurons, TwoCompartment):
+        c = neurons.attenuation
+        return activity_change(neurons.rate, c * drive, c * change)
     name = neurons.activation if isinstance(neurons, Pointwise) else ""
     if name == "identity":
         return change
@@ -38,6 +41,10 @@ def activity_change(neurons: Neurons, drive: Array, change: Array) -> Array:
     if name == "relu":
         return np.where(drive > 0, np.maximum(change, -drive), np.maximum(drive + change, 0))
     moved = neurons.activate(drive + change) - neurons.activate(drive)
+    if name == "hard_sigmoid":
+        # Of a unit within its bounds, up to the nearer of change and bound.
+        inside = (drive >= 0) & (drive <= 1)
+        return np.where(inside, np.clip(change, -drive, 1 - drive), moved)
     if name == "softplus":
         # Of log(1 + exp(x)) within 1; beyond, nothing cancels.
         near = np.clip(change, -1, 1)

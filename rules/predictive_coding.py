@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -21,12 +22,13 @@ from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Dense, Estimates, Outer
 from plausibench.rules.fixed_point import fixed_point
-from plausibench.rules.layers import gated, in_double, no_chain
+from plausibench.rules.layers import gated, in_double, no_chain, representable
 from plausibench.rules.linear_chain import linear_chain
 from plausibench.rules.noise import Noise
 from plausibench.rules.relaxation import relax
 from plausibench.rules.rule import Choices, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Law, Limit, Situation, Slope, differences_of
+from plausibench.rules.value_descent import ValueDescent
 
 Array = np.ndarray
 Arrays = dict[str, Array]
@@ -36,6 +38,14 @@ REST, TURNS = 1e-11, 200
 ROUNDING = 64 * float(np.finfo(np.float64).eps)
 """Change of errors that rounding of the values alone can make, relative to the largest value
 times the nudge: errors at the output are differences of activity and target."""
+
+ENERGY: Mapping[str, Any] = {
+    "values": "drives",
+    "output": "clamped",
+    "precision": 1.0,
+    "reduction": "sum",
+}
+"""Options that say which energy strict values descend, as in the paper."""
 
 STRICT = RuleCard(
     summary="values relax with the output clamped; errors of prediction drive plasticity",
@@ -60,7 +70,8 @@ STRICT = RuleCard(
         "averages the loss at the output over a batch of B weighs its errors by 1 / B against "
         "those of hidden layers, and tends to backpropagation: bias^2 falls about as 1 / B^2 "
         "(cross-entropy on digits, 64-32-32-10 at initialisation, at rest: 0.12, 0.017, 0.0021, "
-        "0.0002 at B = 1, 4, 16, 64). The nudged variant with nudging 1 / B is nearly that"
+        "0.0002 at B = 1, 4, 16, 64), which is output=loss,reduction=mean here. The rate that a "
+        "search from one seed finds best lies at the edge of stability"
     ),
     unverified=(
         "learned precisions; learning rates halved when the energy rises (prospective "
@@ -132,6 +143,19 @@ class PredictiveCoding(Rule):
     symmetric
         Whether the nudged variant takes the mean with the opposite nudge, which leaves a bias
         of second order.
+    values
+        What values of the strict variant are: drives, or activities, with errors
+        ``v_l - f(W_l v_(l-1) + b_l)``; code whose modules are a layer with its activation has
+        these.
+    output
+        What the strict variant does at the output: clamped, or loss, where the derivative of the
+        loss at the output that values predict is its error, anew in each step.
+    precision
+        Weight of the output's term in the energy of the strict variant. The estimate is divided
+        by it.
+    reduction
+        sum: the energy has the sum of the losses of all examples. mean: their mean, as in code
+        that calls an averaged loss, which divides the precision by the size of the batch.
     """
 
     variant: str = "strict"
@@ -139,6 +163,10 @@ class PredictiveCoding(Rule):
     steps: int | None = None
     nudging: float = 0.1
     symmetric: bool = False
+    values: str = "drives"
+    output: str = "clamped"
+    precision: float = 1.0
+    reduction: str = "sum"
 
     double: ClassVar[bool] = True
     choices: ClassVar[Choices] = {"variant": tuple(CARDS)}
@@ -157,6 +185,7 @@ class PredictiveCoding(Rule):
         flag("symmetric", self.symmetric)
         if self.symmetric and self.variant != "nudged":
             raise InputError(f"symmetric: {self.variant} has no nudge; allowed is false")
+        self._check_energy()
         card = CARDS[self.variant]
         if self.variant in ("fixed_prediction", "zero_divergence"):
             exact = self.step in (None, 1) and self.steps is None
@@ -165,6 +194,23 @@ class PredictiveCoding(Rule):
             card = replace(card, bias_order=2, forward_passes=2 * card.forward_passes)
         # The variants are as unlike in what they claim as rules are.
         object.__setattr__(self, "card", card)
+
+    def _check_energy(self) -> None:
+        choose("values", self.values, ("drives", "activities"))
+        choose("output", self.output, ("clamped", "loss"))
+        positive("precision", self.precision)
+        choose("reduction", self.reduction, ("sum", "mean"))
+        for field, default in ENERGY.items():
+            if self.variant != "strict" and getattr(self, field) != default:
+                raise InputError(
+                    f"{field}: {self.variant} has one energy; allowed is {default}; variant=strict "
+                    "has others"
+                )
+
+    @property
+    def _plain(self) -> bool:
+        """Whether the energy is that of the paper."""
+        return all(getattr(self, field) == default for field, default in ENERGY.items())
 
     @property
     def _step(self) -> float:
@@ -177,7 +223,12 @@ class PredictiveCoding(Rule):
         return gated(network, "predictive_coding")
 
     def signal_share(self, network: Network) -> float:
-        """Values that take Euler steps move by the nudge; at rest errors are found themselves."""
+        """Values that take Euler steps move by the weight of the output's term.
+
+        At rest errors are found themselves.
+        """
+        if self.variant == "strict":
+            return min(1.0, self.precision)
         steps = self.variant == "nudged" and not (self.step is None and self.steps is None)
         return min(1.0, self.nudging) if steps else 1.0
 
@@ -214,9 +265,7 @@ class PredictiveCoding(Rule):
             "nudged": self._nudged,
         }[self.variant]
         factors = find(network, objective, batch, clean)
-        # Beyond the root of the largest number, products of two factors overflow.
-        most = np.sqrt(np.finfo(dtype).max) / batch.size
-        if any(np.abs(factor).max() > most for pair in factors.values() for factor in pair):
+        if not representable((f for pair in factors.values() for f in pair), batch.size, dtype):
             raise Divergence("predictive_coding: values grow without end; take a shorter step")
         return {
             name: Outer(post.astype(dtype, copy=False), pre.astype(dtype, copy=False))
@@ -226,12 +275,28 @@ class PredictiveCoding(Rule):
     def _strict(
         self, network: Network, objective: Objective, batch: Batch, clean: Activity
     ) -> dict[str, tuple[Array, Array]]:
+        if not self._plain:
+            return self._weighed(network, objective, batch, clean)
         values, steps = _clamped(network, objective, batch, clean), self.steps or 100
         if is_plain(network):
             found = _finite(*_relaxed(network, clean, values, self._step, steps))
         else:
             found = _after(relaxation(network, clean, values, self._step), steps)
         return _factors(network, *found, -1 / batch.size)
+
+    def _weighed(
+        self, network: Network, objective: Objective, batch: Batch, clean: Activity
+    ) -> dict[str, tuple[Array, Array]]:
+        """Strict, with another energy than that of the paper."""
+        weight = self.precision / (batch.size if self.reduction == "mean" else 1)
+        activities, loss = self.values == "activities", self.output == "loss"
+        descent = ValueDescent(network, objective, batch, clean, weight, activities, loss)
+        values = descent.start()
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _ in range(self.steps or 100):
+                values = descent.moved(values, self._step)
+            found = _finite(*descent.errors(values)[1:])
+        return _factors(network, *found, -1 / (weight * batch.size))
 
     def _nudged(
         self,
@@ -324,8 +389,10 @@ class PredictiveCoding(Rule):
             power, tolerance = (2, 1e-4) if self.symmetric else (1, 1e-2)
             return (Slope("nudging -> 0, at equilibrium", nudge, power, 1e-3, tolerance),)
 
+        paper = replace(self, **ENERGY)
+
         def settled(at: Situation) -> Situation:
-            rule = having(step=0.1, steps=4000)
+            rule = replace(paper, step=0.1, steps=4000)
             return replace(linear_chain(at, (5, 4, 4, 3)), rule=rule)
 
         def energy(at: Situation) -> tuple[float, float, float]:
@@ -345,7 +412,37 @@ class PredictiveCoding(Rule):
                 expected=equilibrium_gradient,
             ),
             Law("linear network: energy at equilibrium 1/2 r^T S^-1 r", energy),
-            Limit("clamped output: biased", lambda at: at, tolerance=0.01, holds=False),
+            Limit("clamped output: biased", self._in_the_paper, tolerance=0.01, holds=False),
+            *self._weak_output(),
+        )
+
+    def _in_the_paper(self, at: Situation) -> Situation:
+        return replace(at, rule=replace(self, **ENERGY))
+
+    def _weak_output(self) -> tuple[Claim, ...]:
+        """All other energies tend to backpropagation as the output weighs less."""
+
+        def weak(at: Situation, weight: float, values: str, output: str) -> Situation:
+            weak = {n: 0.5 * a for n, a in at.network.parameters.items()}
+            energy: dict[str, Any] = {
+                "values": values,
+                "output": output,
+                "precision": weight,
+                "reduction": "sum",
+            }
+            rule = replace(self, step=0.2, steps=400, **energy)
+            return replace(at, rule=rule, network=at.network.with_parameters(weak))
+
+        return tuple(
+            Slope(
+                f"weak weights, {values}, output {output}, precision -> 0: backpropagation",
+                partial(weak, values=values, output=output),
+                power=1,
+                smallest=1e-3,
+                tolerance=1e-2,
+            )
+            for values in ("drives", "activities")
+            for output in ("clamped", "loss")
         )
 
 

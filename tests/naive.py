@@ -15,6 +15,7 @@ def activation(name):
         ),
         "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0).astype(float)),
         "softplus": (lambda z: np.logaddexp(0, z), lambda z: 1 / (1 + np.exp(-z))),
+        "hard_sigmoid": (lambda z: np.clip(z, 0, 1), lambda z: ((z > 0) & (z < 1)).astype(float)),
     }[name]
 
 

@@ -1,6 +1,7 @@
 """Plain numpy twins of the rules that settle or aim at targets, one example at a time."""
 
 import numpy as np
+from scipy.optimize import root
 
 import naive
 
@@ -145,6 +146,29 @@ def equilibrium_propagation(network, goal, batch, nudging):
     return mean_of_examples(network, batch, one)
 
 
+def counted_equilibrium_propagation(network, goal, batch, nudging, free, nudged):
+    """One-sided estimate after counted steps from silence, in which all layers move at once."""
+    stack, depth = naive.layers(network), len(network.populations)
+
+    def moved(x, a, steps, force):
+        for _ in range(steps):
+            new = [x]
+            for k, (weights, bias, name) in enumerate(stack, start=1):
+                beside = stack[k][0].T @ a[k + 1] if k < depth else force(a[k])
+                drive = weights @ a[k - 1] + bias + beside
+                new.append(naive.activation(name)[0](drive))
+            a = new
+        return a
+
+    def one(x, target):
+        start = [x, *(np.zeros(len(bias)) for _, bias, _ in stack)]
+        before = moved(x, start, free, lambda a: 0)
+        after = moved(x, before, nudged, lambda a: -nudging * error(goal, a, target))
+        return contrast(after, before, [-1 / nudging] * depth)
+
+    return mean_of_examples(network, batch, one)
+
+
 def contrastive_hebbian(network, goal, batch, feedback):
     """Minus the update of Xie & Seung 2003."""
     depth = len(network.populations)
@@ -261,3 +285,235 @@ def averaged_predictive_coding(network, objective, inputs, targets, weight, step
         found[f"layer{k}.weights"] = scale * error.T @ a
         found[f"layer{k}.bias"] = scale * error.sum(axis=0)
     return found
+
+
+def weighed_predictive_coding(network, goal, batch, options, step, steps):
+    """Strict predictive coding of other energies, one example at a time.
+
+    Hidden values v are drives or activities; w is the weight of the output's term.
+    """
+    stack = naive.layers(network)
+    top = len(stack) - 1
+    weight = options["precision"] / (batch.size if options["reduction"] == "mean" else 1)
+    shown_as_is, loss = options["values"] == "activities", options["output"] == "loss"
+    functions = [naive.activation(name) for _, _, name in stack]
+
+    def one(x, target):
+        a, z = naive.forward(network, x)
+        f, slope = functions[top]
+        push = error(goal, a[-1], target)
+        clamp = a[-1] - push if shown_as_is else z[-1] - slope(z[-1]) * push
+        v = [array.copy() for array in (a[1:-1] if shown_as_is else z[:-1])]
+        for count in range(steps + 1):
+            below = [x] + [
+                value if shown_as_is else functions[k][0](value) for k, value in enumerate(v)
+            ]
+            u = [stack[k][0] @ below[k] + stack[k][1] for k in range(top + 1)]
+            # d: errors on drives; e: errors of values.
+            if shown_as_is:
+                e = [v[k] - functions[k][0](u[k]) for k in range(top)]
+                last = -error(goal, f(u[top]), target) if loss else clamp - f(u[top])
+                d = [functions[k][1](u[k]) * e[k] for k in range(top)]
+                d.append(weight * slope(u[top]) * last)
+            else:
+                e = [v[k] - u[k] for k in range(top)]
+                last = -slope(u[top]) * error(goal, f(u[top]), target) if loss else clamp - u[top]
+                d = [*e, weight * last]
+            if count == steps:
+                break
+            pulls = [stack[k + 1][0].T @ d[k + 1] for k in range(top)]
+            if not shown_as_is:
+                pulls = [functions[k][1](v[k]) * pulls[k] for k in range(top)]
+            v = [v[k] + step * (pulls[k] - e[k]) for k in range(top)]
+        return [(-np.outer(d[k], below[k]) / weight, -d[k] / weight) for k in range(top + 1)]
+
+    return mean_of_examples(network, batch, one)
+
+
+def dual_propagation(network, goal, batch, nudging, alpha, sweeps=400):
+    """Sweeps up and down through both states of every neuron, one example at a time."""
+    stack = naive.layers(network)
+    top = len(stack) - 1
+    functions = [naive.activation(name)[0] for _, _, name in stack]
+
+    def one(x, target):
+        plus = naive.forward(network, x)[0]
+        minus = [a.copy() for a in plus]
+
+        def mean(k):
+            return alpha * plus[k] + (1 - alpha) * minus[k]
+
+        for _ in range(sweeps):
+            for k in [*range(top + 1), *range(top - 1, -1, -1)]:
+                weights, bias, _ = stack[k]
+                z = weights @ mean(k) + bias
+                if k == top:
+                    push, pull = (-error(goal, s[-1], target) for s in (plus, minus))
+                    up, down = alpha * nudging * push, (1 - alpha) * nudging * pull
+                else:
+                    back = stack[k + 1][0].T @ (plus[k + 2] - minus[k + 2])
+                    up, down = alpha * back, (1 - alpha) * back
+                plus[k + 1], minus[k + 1] = functions[k](z + up), functions[k](z - down)
+        return [
+            (
+                -np.outer(plus[k + 1] - minus[k + 1], mean(k)) / nudging,
+                -(plus[k + 1] - minus[k + 1]) / nudging,
+            )
+            for k in range(top + 1)
+        ]
+
+    return mean_of_examples(network, batch, one)
+
+
+def holomorphic_equilibrium_propagation(network, goal, batch, nudging, points):
+    """First Fourier coefficient of products of activity at rest under every nudge of a circle."""
+    stack, depth = naive.layers(network), len(network.populations)
+
+    def slope(output, target):
+        wanted = naive.vector(target, output.size)
+        if goal == "mean_squared_error":
+            return output - wanted
+        return np.exp(output) / np.exp(output).sum() - wanted
+
+    def at_rest(x, beta, target):
+        a = [x.astype(complex), *(np.zeros(len(bias), complex) for _, bias, _ in stack)]
+        for _ in range(3000):
+            new = [a[0]]
+            for k, (weights, bias, name) in enumerate(stack, start=1):
+                above = stack[k][0].T @ a[k + 1] if k < depth else -beta * slope(a[k], target)
+                asked = naive.activation(name)[0](weights @ a[k - 1] + bias + above)
+                new.append(0.5 * a[k] + 0.5 * asked)
+            moved, a = max(np.abs(p - q).max() for p, q in zip(a, new, strict=True)), new
+            if moved < 1e-16:
+                break
+        return a
+
+    def one(x, target):
+        total = [[0, 0] for _ in stack]
+        for n in range(points):
+            turn = np.exp(2j * np.pi * n / points)
+            a = at_rest(x, nudging * turn, target)
+            for k in range(depth):
+                total[k][0] = total[k][0] + np.outer(a[k + 1], a[k]) / turn
+                total[k][1] = total[k][1] + a[k + 1] / turn
+        return [[-np.real(each) / (points * nudging) for each in pair] for pair in total]
+
+    return mean_of_examples(network, batch, one)
+
+
+def chain_of(network, inputs, targets, goal):
+    """Batched weights, biases, and slope of the loss for a tanh chain with a linear output."""
+    stack = naive.layers(network)
+
+    def push(output):
+        return np.array([error(goal, o, t) for o, t in zip(output, targets, strict=True)])
+
+    return [w for w, _, _ in stack], [b for _, b, _ in stack], inputs, push
+
+
+def formed(signals, pres, scale):
+    """Sums over examples of post times pre, by parameter."""
+    found = {}
+    for k, (signal, pre) in enumerate(zip(signals, pres, strict=True), start=1):
+        found[f"layer{k}.weights"] = scale * signal.T @ pre
+        found[f"layer{k}.bias"] = scale * signal.sum(axis=0)
+    return found
+
+
+def lagrangian_predictive_coding(network, goal, batch, step, multiplier_step, coupling, steps):
+    """Descent of values and ascent of multipliers in a tanh chain, all examples at once."""
+    w, b, x, push = chain_of(network, batch.inputs, batch.targets, goal)
+    top = len(w) - 1
+    v, below = [], x
+    for k in range(top):
+        v.append(below @ w[k].T + b[k])
+        below = np.tanh(v[-1])
+    multipliers = [np.zeros_like(value) for value in v]
+    for count in range(steps + 1):
+        pre = [x, *map(np.tanh, v)]
+        c = [v[k] - pre[k] @ w[k].T - b[k] for k in range(top)]
+        if count:
+            multipliers = [m + multiplier_step * e for m, e in zip(multipliers, c, strict=True)]
+        s = [m + coupling * e for m, e in zip(multipliers, c, strict=True)]
+        s.append(-push(pre[top] @ w[top].T + b[top]))
+        if count < steps:
+            v = [
+                v[k] + step * ((1 - pre[k + 1] ** 2) * (s[k + 1] @ w[k + 1]) - s[k])
+                for k in range(top)
+            ]
+    return formed(s, pre, -1 / batch.size)
+
+
+def incremental_predictive_coding(network, goal, batch, step, steps, loss, precision):
+    """Mean over steps of what errors ask of the weights, in a tanh chain."""
+    w, b, x, push = chain_of(network, batch.inputs, batch.targets, goal)
+    top = len(w) - 1
+    v, below = [], x
+    for k in range(top + 1):
+        v.append(below @ w[k].T + b[k])
+        below = np.tanh(v[-1])
+    clamp = v[top] - push(v[top])
+    v, total = v[:top], dict.fromkeys(network.parameters, 0)
+    for _ in range(steps):
+        pre = [x, *map(np.tanh, v)]
+        u = [pre[k] @ w[k].T + b[k] for k in range(top + 1)]
+        e = [v[k] - u[k] for k in range(top)]
+        e.append(precision * (-push(u[top]) if loss else clamp - u[top]))
+        now = formed(e, pre, -1 / (precision * steps * batch.size))
+        total = {name: total[name] + now[name] for name in total}
+        v = [
+            v[k] + step * ((1 - pre[k + 1] ** 2) * (e[k + 1] @ w[k + 1]) - e[k]) for k in range(top)
+        ]
+    return total
+
+
+def error_based_predictive_coding(network, goal, batch, step, steps, precision):
+    """Errors that descend the energy of the pass to which they are added, in a tanh chain."""
+    w, b, x, push = chain_of(network, batch.inputs, batch.targets, goal)
+    top = len(w) - 1
+    e = [np.zeros((batch.size, len(bias))) for bias in b[:-1]]
+    for count in range(steps + 1):
+        pre = [x]
+        for k in range(top):
+            pre.append(np.tanh(pre[k] @ w[k].T + b[k] + e[k]))
+        delta = [push(pre[top] @ w[top].T + b[top])]
+        for k in range(top - 1, -1, -1):
+            delta.insert(0, (1 - pre[k + 1] ** 2) * (delta[0] @ w[k + 1]))
+        if count < steps:
+            e = [e[k] - step * (e[k] + precision * delta[k]) for k in range(top)]
+    return formed([*(-each / precision for each in e), delta[top]], pre, 1 / batch.size)
+
+
+def least_control(network, goal, batch, target_step):
+    """Controls J^T u that bring the output's drive to its goal, as roots of all equations."""
+    stack = naive.layers(network)
+    top = len(stack) - 1
+    functions = [naive.activation(name) for _, _, name in stack]
+    ends = np.cumsum([len(bias) for _, bias, _ in stack])
+
+    def one(x, target):
+        a, z = naive.forward(network, x)
+        aim = z[-1] - target_step * functions[top][1](z[-1]) * error(goal, a[-1], target)
+
+        def controls(unknown):
+            """Drives of hidden layers and the output's control; controls, and what is missing."""
+            *v, u = np.split(unknown, ends[:-1])
+            psi = [u]
+            for k in range(top - 1, -1, -1):
+                psi.insert(0, functions[k][1](v[k]) * (stack[k + 1][0].T @ psi[0]))
+            below = [x, *(functions[k][0](v[k]) for k in range(top))]
+            predicted = [stack[k][0] @ below[k] + stack[k][1] for k in range(top + 1)]
+            reached = [*v, aim]
+            missing = [reached[k] - predicted[k] - psi[k] for k in range(top + 1)]
+            return psi, below, np.concatenate(missing)
+
+        start = np.concatenate([*z[:-1], np.zeros(ends[-1] - (ends[-2] if top else 0))])
+        found = root(lambda unknown: controls(unknown)[2], start, tol=1e-14)
+        psi, below, missing = controls(found.x)
+        assert np.abs(missing).max() < 1e-12
+        return [
+            (-np.outer(psi[k], below[k]) / target_step, -psi[k] / target_step)
+            for k in range(top + 1)
+        ]
+
+    return mean_of_examples(network, batch, one)

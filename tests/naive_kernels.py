@@ -128,6 +128,8 @@ def activation(name, drive):
         return expit(x)
     if name == "relu":
         return np.maximum(x, 0)
+    if name == "hard_sigmoid":
+        return np.clip(x, 0, 1)
     return np.logaddexp(0, x)
 
 
@@ -142,4 +144,6 @@ def slope(name, drive):
         return expit(x) * expit(-x)
     if name == "relu":
         return np.where(np.isnan(x), x, np.heaviside(x, 0))
+    if name == "hard_sigmoid":
+        return np.where(np.isnan(x), x, (x > 0) & (x < 1))
     return expit(x)

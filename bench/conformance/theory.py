@@ -155,7 +155,9 @@ def check_bias_order(rule: Rule, case: Case) -> Outcome:
         reason = "the card has no bias_order" if order is None else "it has no sigma or nudging"
         return Outcome("bias_order", "not applicable", reason=reason)
     ratio = 10**0.5
-    values = [LIMIT * ratio**power for power in (2, 1, 0, -1)]
+    # A high power sinks into rounding before the small parameter is that small.
+    smallest = LIMIT if order <= 2 else 5 * order * LIMIT
+    values = [smallest * ratio**power for power in (2, 1, 0, -1)]
     means = [_mean(with_option(rule, small, value), case) for value in values]
     reference = _flat(reference_of(case.setting(rule))[1])
     stays = "feedback" in rule.randomness()

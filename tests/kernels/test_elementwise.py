@@ -25,6 +25,7 @@ ACCURACY = {
     "tanh": {"float64": 4e-16, "float32": 2e-7},
     "sigmoid": {"float64": 4e-16, "float32": 2e-7},
     "softplus": {"float64": 6e-16, "float32": 3.1e-7},
+    "hard_sigmoid": {"float64": 0, "float32": 0},
 }
 # Sizes below which a result may be 0.
 TINY = {"float64": 2.3e-308, "float32": 1.2e-38}
@@ -118,6 +119,8 @@ def test_bounds_are_kept(dtype):
     assert np.abs(activate("tanh", drive)).max() == 1
     assert activate("sigmoid", drive).min() == 0
     assert activate("sigmoid", drive).max() == 1
+    assert activate("hard_sigmoid", drive).min() == 0
+    assert activate("hard_sigmoid", drive).max() == 1
     assert activate("softplus", drive).min() == 0
     assert (activate("softplus", drive) >= activate("relu", drive)).all()
 
@@ -143,6 +146,7 @@ SPECIAL = [np.nan, np.inf, -np.inf, 0.0, 1e30, -1e30]
         ("sigmoid", [np.nan, 1, 0, 0.5, 1, 0]),
         ("relu", [np.nan, np.inf, 0, 0, 1e30, 0]),
         ("softplus", [np.nan, np.inf, 0, np.log(2), 1e30, 0]),
+        ("hard_sigmoid", [np.nan, 1, 0, 0, 1, 0]),
     ],
 )
 def test_activity_of_special_values(name, expected, dtype):
@@ -159,6 +163,7 @@ def test_activity_of_special_values(name, expected, dtype):
         ("sigmoid", [np.nan, 0, 0, 0.25, 0, 0]),
         ("relu", [np.nan, 1, 0, 0, 1, 0]),
         ("softplus", [np.nan, 1, 0, 0.5, 1, 0]),
+        ("hard_sigmoid", [np.nan, 0, 0, 0, 0, 0]),
     ],
 )
 def test_slope_of_special_values(name, expected, dtype):
@@ -356,7 +361,7 @@ def assert_refused(field, function, *args):
 @pytest.mark.parametrize(
     ("code", "drive", "out", "field"),
     [
-        (5, GOOD, GOOD, "code"),
+        (6, GOOD, GOOD, "code"),
         (-1, GOOD, GOOD, "code"),
         (1, np.zeros((3, 2)), GOOD, "shape of drive"),
         (1, np.zeros(3), GOOD, "shape of drive"),

@@ -64,7 +64,7 @@ FAMILIES = {
         "burstprop": {"bursting"},
         "closed_forms": {"layers", "linear_chain", "perturbation"},
         "conformance": {"estimate", "rule"},
-        "predictive_coding": {"relaxation"},
+        "predictive_coding": {"relaxation", "value_descent"},
         "random_feedback": {"kolen_pollack"},
         "target_propagation": {"difference_target_propagation", "targets"},
         "through_time": {

@@ -24,7 +24,8 @@ class TestDeepFeedbackControl:
     )
     def test_twin(self, sizes, activation, compared, objective, seed):
         network, batch = cell("mlp", sizes, seed, activation=activation)
-        rule = bench.make("rule", "deep_feedback_control", compared=compared, leak=0.5)
+        options = {"compared": compared, "leak": 0.5, "target_step": 0.078}
+        rule = bench.make("rule", "deep_feedback_control", **options)
         state = rule.initial_state(network, seed)
         twin = naive_energy.deep_feedback_control(
             network, objective, batch, state, 0.078, 0.5, compared
@@ -51,8 +52,37 @@ class TestDeepFeedbackControl:
             after = rule.advance(state, step)
             assert np.array_equal(after["layer1"], (2 if follows else 1) * state["layer1"])
 
+    def test_average_follows_the_jacobians_of_the_examples(self):
+        """Against differences of outputs, of every example, after two steps."""
+        network, batch = cell("mlp", [5, 4, 3], activation="sigmoid")
+        rule = bench.make("rule", "deep_feedback_control", averaging=0.25)
+        still = Step(network, CROSS_ENTROPY, batch, network.forward(batch.inputs), {}, 0.0, None)
+        first = rule.initial_state(network, 0)
+        state = rule.advance(rule.advance(first, still), still)
+        for name, size in (("layer1", 4), ("layer2", 3)):
+            mean, h = np.empty((size, 3)), 1e-5
+            for k in range(size):
+                noise = {name: np.zeros((1, batch.size, size))}
+                noise[name][..., k] = h
+                up, down = (
+                    network.forward(batch.inputs, drive_noise=noise, amplitude=sign).output
+                    for sign in (1.0, -1.0)
+                )
+                mean[k] = ((up - down) / (2 * h)).reshape(-1, 3).mean(axis=0)
+            np.testing.assert_allclose(
+                state[name], 0.5625 * first[name] + 0.4375 * mean, rtol=1e-8, atol=1e-9
+            )
+
     @pytest.mark.parametrize(
-        "options", [{"leak": 0}, {"target_step": 0}, {"compared": "rate"}, {"feedback": "learned"}]
+        "options",
+        [
+            {"averaging": 0},
+            {"averaging": 1.5},
+            {"leak": 0},
+            {"target_step": 0},
+            {"compared": "rate"},
+            {"feedback": "learned"},
+        ],
     )
     def test_options_are_refused(self, options):
         with pytest.raises(InputError):

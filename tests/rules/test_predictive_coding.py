@@ -37,6 +37,78 @@ class TestPredictiveCoding:
         twin = naive_energy.predictive_coding(network, objective, batch, variant, 0.1, 7, 0.1)
         assert_close(one(rule, network, goal, batch), twin)
 
+    @settings(max_examples=25)
+    @given(
+        st.fixed_dictionaries(
+            {
+                "values": st.sampled_from(["drives", "activities"]),
+                "output": st.sampled_from(["clamped", "loss"]),
+                "precision": st.sampled_from([1.0, 0.3]),
+                "reduction": st.sampled_from(["sum", "mean"]),
+            }
+        ),
+        st.lists(st.integers(1, 6), min_size=2, max_size=4),
+        st.sampled_from(["tanh", "sigmoid", "softplus"]),
+        st.sampled_from(["identity", "sigmoid"]),
+        st.sampled_from(OBJECTIVES),
+        st.integers(0, 2**20),
+    )
+    def test_twin_of_other_energies(self, options, sizes, activation, output, objective, seed):
+        network, batch = cell(
+            "mlp", sizes, seed, activation=activation, output=output, bias=bool(seed % 2), scale=0.7
+        )
+        rule = bench.make("rule", "predictive_coding", step=0.1, steps=7, **options)
+        twin = naive_energy.weighed_predictive_coding(network, objective, batch, options, 0.1, 7)
+        goal = bench.make("objective", objective)
+        assert_close(one(rule, network, goal, batch), twin, relative=1e-9)
+
+    @pytest.mark.parametrize(
+        ("options", "sums"),
+        [
+            ({"output": "loss"}, True),
+            ({"output": "loss", "reduction": "mean"}, False),
+            ({"values": "activities", "output": "loss"}, True),
+        ],
+    )
+    def test_as_modules_with_automatic_differentiation(self, options, sums):
+        """A small version of code in which each error is a derivative that torch finds.
+
+        The energy is half the squared errors of hidden modules plus the loss, summed or averaged.
+        """
+        torch = pytest.importorskip("torch")
+        network, batch = cell("mlp", [6, 5, 4, 3], activation="tanh", scale=0.7, examples=5)
+        tensors = {n: torch.tensor(a, requires_grad=True) for n, a in network.parameters.items()}
+        inputs, targets = torch.tensor(batch.inputs), torch.tensor(batch.targets)
+        at_drives = options.get("values") != "activities"
+        reduction = "sum" if sums else "mean"
+
+        def module(k, below):
+            if at_drives and k > 1:
+                below = torch.tanh(below)
+            drive = below @ tensors[f"layer{k}.weights"].T + tensors[f"layer{k}.bias"]
+            return drive if at_drives or k == 3 else torch.tanh(drive)
+
+        def energy(v):
+            hidden = sum(0.5 * ((v[k] - module(k, v[k - 1])) ** 2).sum() for k in (1, 2))
+            output = module(3, v[2])
+            return hidden + torch.nn.functional.cross_entropy(output, targets, reduction=reduction)
+
+        v = [inputs]
+        for k in (1, 2):
+            v.append(module(k, v[k - 1]).detach())
+        for _ in range(60):
+            for k in (1, 2):
+                v[k].requires_grad_()
+            forces = torch.autograd.grad(energy(v), v[1:])
+            v[1:] = [
+                (value - 0.1 * force).detach() for value, force in zip(v[1:], forces, strict=True)
+            ]
+        energy(v).backward()
+        scale = 1 / batch.size if sums else 1.0
+        rule = bench.make("rule", "predictive_coding", step=0.1, steps=60, **options)
+        wanted = {name: scale * tensor.grad.numpy() for name, tensor in tensors.items()}
+        assert_close(one(rule, network, CROSS_ENTROPY, batch), wanted, relative=1e-9)
+
     def digits_biases(self, size, weight):
         """Relative squared bias with the loss averaged, and of ours, mean over networks."""
         task, rule = bench.make("task", "digits"), bench.make("rule", "predictive_coding")
@@ -150,6 +222,12 @@ class TestPredictiveCoding:
             ({"variant": "zero_divergence", "steps": 3}, "leave steps out"),
             ({"symmetric": True}, "no nudge"),
             ({"symmetric": 1}, "true or false"),
+            ({"values": "rates"}, "activities"),
+            ({"output": "free"}, "loss"),
+            ({"precision": 0}, "precision"),
+            ({"reduction": "average"}, "mean"),
+            ({"variant": "nudged", "output": "loss"}, "output: nudged has one energy"),
+            ({"variant": "zero_divergence", "precision": 0.5}, "precision: zero_divergence"),
         ],
     )
     def test_options_are_refused(self, options, said):

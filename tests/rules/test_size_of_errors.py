@@ -197,7 +197,9 @@ def test_each_example_has_a_tolerance_of_its_own():
     )
 
 
-@pytest.mark.parametrize("activation", ["identity", "tanh", "sigmoid", "relu", "softplus"])
+@pytest.mark.parametrize(
+    "activation", ["identity", "tanh", "sigmoid", "relu", "softplus", "hard_sigmoid"]
+)
 @settings(max_examples=100)
 @given(st.floats(-30, 30), st.floats(-20, 20), st.integers(0, 12))
 def test_a_change_of_activity_keeps_its_digits(activation, drive, change, decade):
@@ -209,6 +211,7 @@ def test_a_change_of_activity_keeps_its_digits(activation, drive, change, decade
         "sigmoid": lambda x: 1 / (1 + (-x).exp()),
         "relu": lambda x: max(x, Decimal(0)),
         "softplus": lambda x: (1 + x.exp()).ln(),
+        "hard_sigmoid": lambda x: min(max(x, Decimal(0)), Decimal(1)),
     }[activation]
     with localcontext() as context:
         context.prec = 400
