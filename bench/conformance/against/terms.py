@@ -58,10 +58,9 @@ def name_factor(value: float, named: dict[str, float]) -> str:
 
 def near_options(rule: Rule) -> Iterator[tuple[str, Rule]]:
     """The rule with one option changed: counts, switches, words and numbers."""
-    choices = getattr(rule, "choices", {})
     for option in fields(rule):  # type: ignore[arg-type]
         value = getattr(rule, option.name)
-        for other in _values(value, choices.get(option.name, ())):
+        for other in _values(value, rule.choices.get(option.name, ())):
             try:
                 # A rule is a dataclass, which its base, that mypy knows, is not.
                 yield f"{option.name}={other}", replace(rule, **{option.name: other})  # type: ignore[type-var]
@@ -69,7 +68,7 @@ def near_options(rule: Rule) -> Iterator[tuple[str, Rule]]:
                 continue
 
 
-def _values(value: object, words: tuple[object, ...]) -> list[object]:
+def _values(value: object, words: tuple[str, ...]) -> list[object]:
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, int):
