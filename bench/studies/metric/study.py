@@ -229,7 +229,7 @@ def rows_of(course: Course, rule: str, rate: float, seed: int) -> Iterator[Row]:
         if reached.step in course.checkpoints:
             for row in measured(course, task, made, objective, reached, seed):
                 yield {"step": reached.step, **{name: row[name] for name in ROW}}
-    accuracy = evaluate(reached.network, objective, task)["test_accuracy"]
+    accuracy = evaluate(reached.network, objective, task, made)["test_accuracy"]
     ends: Row = {"low": float("nan"), "high": float("nan"), "flag": ""}
     yield {"step": course.steps, "quantity": "test_accuracy", "value": accuracy, **ends}
 
