@@ -53,6 +53,9 @@ BUILTIN = {
         "plausibench.rules.difference_target_propagation:DifferenceTargetPropagation"
     ),
     "deep_feedback_control": "plausibench.rules.deep_feedback_control:DeepFeedbackControl",
+    "difference_reconstruction": (
+        "plausibench.rules.difference_reconstruction:DifferenceReconstruction"
+    ),
     "backpropagation_through_time": (
         "plausibench.rules.backpropagation_through_time:BackpropagationThroughTime"
     ),
@@ -70,6 +73,7 @@ BUILTIN = {
     "forward_forward": "plausibench.rules.forward_forward:ForwardForward",
     "hebb": "plausibench.rules.hebb:Hebb",
     "oja": "plausibench.rules.oja:Oja",
+    "local_losses": "plausibench.rules.local_losses:LocalLosses",
 }
 """Registry name -> where to find it; nothing is imported before it is asked for.
 
