@@ -74,6 +74,7 @@ BUILTIN = {
     "hebb": "plausibench.rules.hebb:Hebb",
     "oja": "plausibench.rules.oja:Oja",
     "local_losses": "plausibench.rules.local_losses:LocalLosses",
+    "soft_hebb": "plausibench.rules.soft_hebb:SoftHebb",
 }
 """Registry name -> where to find it; nothing is imported before it is asked for.
 

@@ -73,3 +73,28 @@ def reconstruction_loss(network, batch, layer, matrix, epsilon, eta, sigma):
         total -= 2 / sigma**2 * (sigma * epsilon[b]) @ (matrix @ (gate * moved))
         total += np.sum((matrix @ (gate * sigma * eta[b])) ** 2) / sigma**2
     return total
+
+
+def soft_hebb(network, objective, batch, temperature, repel, gain):
+    """Shares of a softmax times what a neuron does not say of its input; delta at the top."""
+    total = {name: np.zeros_like(w) for name, w in network.parameters.items()}
+    depth = len(naive.layers(network))
+    for x, (activities, _, delta) in zip(
+        batch.inputs, examples(network, objective, batch), strict=True
+    ):
+        _, drives = naive.forward(network, x)
+        for layer in range(1, depth + 1):
+            u = drives[layer - 1]
+            share = np.exp(u / temperature) / np.exp(u / temperature).sum()
+            for name, pre in (("weights", activities[layer - 1]), ("bias", 1.0)):
+                w = network.parameters.get(f"layer{layer}.{name}")
+                if w is None:
+                    continue
+                for k in range(u.size):
+                    if layer == depth:
+                        change = -delta[k] * pre
+                    else:
+                        sign = 1 if not repel or u[k] == u.max() else -1
+                        change = gain * sign * share[k] * (pre - u[k] * w[k])
+                    total[f"layer{layer}.{name}"][k] -= change / batch.size
+    return total

@@ -49,6 +49,8 @@ FEEDBACK = [
     "oja[variant=subspace]",
     "pepita",
     "readout_only",
+    "soft_hebb",
+    "soft_hebb[temperature=1,repel=false]",
     "sign_symmetry",
     "sign_symmetry[variant=batchwise]",
     "sign_symmetry[variant=fixed]",
