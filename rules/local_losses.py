@@ -12,7 +12,6 @@ from plausibench.kernels.errors import number, positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, outers
-from plausibench.rules.layers import gated
 from plausibench.rules.linear_chain import linear_chain
 from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import broadcast_matrices
@@ -80,9 +79,6 @@ class LocalLosses(Rule):
     def __post_init__(self) -> None:
         positive("scale", self.scale)
         number("rate", self.rate, least=0)
-
-    def unsupported(self, network: Network, objective: Objective) -> str | None:
-        return gated(network, "local_losses")
 
     def initial_state(self, network: Network, seed: int) -> State:
         state = broadcast_matrices(network, network.hidden, seed, self.scale)
@@ -177,11 +173,11 @@ def _own_losses(at: Situation) -> tuple[float, float, float]:
     def total(network: Network) -> float:
         losses = 0.0
         for population in network.populations:
-            drive = sum(
-                p.synapse.drive(network.parameters[p.name], clean.presynaptic(p))
-                for p in network.incoming[population.name]
-            )
-            activity = population.neurons.activate(np.asarray(drive))
+            drive = clean.drive[population.name]
+            for p in network.incoming[population.name]:
+                change = network.parameters[p.name] - at.network.parameters[p.name]
+                drive = drive + p.synapse.drive(change, clean.presynaptic(p))
+            activity = population.neurons.activate(drive)
             if population.name != network.output.name:
                 _, activity = _guess(network, activity, at.state, population.name)
             losses += float(at.objective.batch_loss(activity, at.batch))

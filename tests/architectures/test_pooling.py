@@ -32,6 +32,7 @@ from plausibench.rules.noise import Noise
 NEED_LAYERS = {
     "burstprop",
     "contrastive_hebbian",
+    "difference_reconstruction",
     "difference_target_propagation",
     "spiking_burstprop",
     "target_propagation",

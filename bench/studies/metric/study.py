@@ -98,7 +98,8 @@ RATES = {
 """Rules of the study, all that run here, with their learning rates: the best of the rates tried, a
 factor of about 4 apart, with a worse one on either side or the end of the range. What counts is the
 accuracy after 3000 steps on a quarter of the training set of mnist_1d, held out, with one seed that
-the study does not use. Options of rules are those that a search found for digits."""
+the study does not use; that of forward_forward, hebb and oja with seed 0, whose rates were tried up
+to 0.081, 0.35 and 0.73. Options of rules are those that a search found for digits."""
 RATE = 0.1
 """Learning rate of rules without one of their own."""
 QUANTITIES = ("bias_squared", "scale_free_bias", "direction_bias", "variance", "progress")
