@@ -4,6 +4,7 @@ if not __name__.startswith("plausibench."):
     raise ImportError(f"import plausibench.{__name__}: {__name__} would be a second copy of it")
 
 BUILTIN = {
+    "binary_cross_entropy": "plausibench.objectives.binary_cross_entropy:BinaryCrossEntropy",
     "cross_entropy": "plausibench.objectives.cross_entropy:CrossEntropy",
     "description_length": "plausibench.objectives.description_length:DescriptionLength",
     "empowerment": "plausibench.objectives.empowerment:Empowerment",

@@ -75,6 +75,9 @@ BUILTIN = {
     ),
     "deep_feedback_control": "plausibench.rules.deep_feedback_control:DeepFeedbackControl",
     "least_control": "plausibench.rules.least_control:LeastControl",
+    "difference_reconstruction": (
+        "plausibench.rules.difference_reconstruction:DifferenceReconstruction"
+    ),
     "backpropagation_through_time": (
         "plausibench.rules.backpropagation_through_time:BackpropagationThroughTime"
     ),
@@ -92,6 +95,8 @@ BUILTIN = {
     "forward_forward": "plausibench.rules.forward_forward:ForwardForward",
     "hebb": "plausibench.rules.hebb:Hebb",
     "oja": "plausibench.rules.oja:Oja",
+    "local_losses": "plausibench.rules.local_losses:LocalLosses",
+    "soft_hebb": "plausibench.rules.soft_hebb:SoftHebb",
 }
 """Registry name -> where to find it; nothing is imported before it is asked for.
 

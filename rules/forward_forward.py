@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from plausibench.architectures.network import CONSTANT, INPUT, Activity, Network
+from plausibench.architectures.neurons import Pointwise, TwoCompartment
 from plausibench.kernels.errors import InputError, flag, positive
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
@@ -14,11 +15,15 @@ from plausibench.rules.estimate import Estimates, Outer
 from plausibench.rules.layers import gated
 from plausibench.rules.logistic import logistic
 from plausibench.rules.noise import Noise
+from plausibench.rules.readout import delta_rule
 from plausibench.rules.rule import ClosedForm, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Law, Limit, Situation
 
 Array = np.ndarray
 Arrays = dict[str, Array]
+
+BOUNDED = ("tanh", "sigmoid")
+"""Functions of neurons whose activity stays below 1."""
 
 
 @dataclass(frozen=True)
@@ -29,21 +34,25 @@ class ForwardForward(Rule):
     own, ``log(1 + exp(theta - G))`` with the right label and ``log(1 + exp(G - theta))`` with a
     wrong one, where the goodness G is the sum of its squared activities; what it hands on has
     length 1. The output population learns the gradient of the objective at its own synapses,
-    from the network's usual pass, and sends nothing back.
+    from the network's usual pass, and sends nothing back. A trained network answers with the
+    label whose goodness, summed over hidden populations, is the highest.
 
     Parameters
     ----------
     threshold
-        Theta over the number of neurons of a population.
+        Theta over the number of neurons of a population: the mean squared activity that tells
+        right labels from wrong ones. Tanh and sigmoid units stay below 1, and are refused with a
+        threshold of 1 or more, at which right labels would excite them for ever and wrong ones
+        would hardly be learned.
     normalise
         Whether activity is handed on with length 1; without this a layer can read its goodness
         off that of the layer below.
     """
 
-    threshold: float = 1.0
+    threshold: float = 0.3
     normalise: bool = True
 
-    searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {"threshold": (1.0, 2.0)}
+    searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {"threshold": (0.1, 0.3)}
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="each layer by itself tells right labels from wrong ones by its activity",
@@ -62,9 +71,13 @@ class ForwardForward(Rule):
         forward_passes=3.0,
         cites="Hinton 2022",
         notes=(
-            "another objective: its distance to the gradient of the objective only describes it; "
-            "the network's usual pass has neither label nor normalisation; the readout and the "
-            "default threshold are ours"
+            "another objective: its distance to the gradient of the objective only describes it. "
+            "Networks are read by goodness where accuracy is asked for, over all hidden "
+            "populations (the paper leaves out the first: of two, one is left, with 0.58 in place "
+            "of 0.937 below); losses are those of the usual pass, which has neither label nor "
+            "normalisation, and whose readout, a delta rule, is ours. So is the default "
+            "threshold. Digits, 64-32-32-10 tanh, rate 0.2, 500 steps, 5 seeds: 0.937 by "
+            "goodness, 0.84 by the usual pass, 0.85 readout only"
         ),
         unverified="peer normalisation, the paper's thresholds and its learning curves",
     )
@@ -89,7 +102,7 @@ class ForwardForward(Rule):
         shift = 1 + np.minimum((drawn[..., 0] * others).astype(np.int64), others - 1)
         right = self.present(network, batch, np.zeros(batch.size, np.int64), True)
         wrong = self.present(network, batch, shift, False)
-        estimates: Estimates = {**_readout(network, objective, batch, clean)}
+        estimates: Estimates = {**delta_rule(network, objective, batch, clean)}
         for p in network.projections:
             if p.name not in estimates:
                 estimates[p.name] = Outer(
@@ -122,7 +135,22 @@ class ForwardForward(Rule):
                 f"forward_forward writes one of {network.output.size} labels over the first "
                 f"inputs, and there are {network.inputs}"
             )
+        if self.threshold >= 1 and (bounded := _bounded(network)):
+            return (
+                f"forward_forward[threshold={self.threshold:g}] asks {bounded} for a mean squared "
+                f"activity of {self.threshold:g}, and that of its neurons, which are bounded, is "
+                "below 1: it would only grow; a threshold below 1 or rectified neurons would do"
+            )
         return gated(network, "forward_forward")
+
+    def scores(self, network: Network, inputs: Array) -> Array:
+        """Goodness with each label written over the inputs, summed over hidden populations."""
+        batch = Batch(inputs, np.zeros(len(inputs), np.int64))
+        passes = (
+            self.present(network, batch, np.full(batch.size, label), True).goodness
+            for label in range(network.output.size)
+        )
+        return np.stack([np.sum(list(each.values()), axis=0) for each in passes], axis=-1)
 
     def present(self, network: Network, batch: Batch, shift: Array, right: bool) -> "Pass":
         """A pass with the labels that come ``shift`` after the targets, ``(..., B)``."""
@@ -159,7 +187,7 @@ class ForwardForward(Rule):
         right = self.present(network, batch, np.zeros(batch.size, np.int64), True)
         wrong = self.present(network, batch, _shifts(network, batch), False)
         mean, variance = {}, {}
-        readout = _readout(network, objective, batch, clean)
+        readout = delta_rule(network, objective, batch, clean)
         for p in network.projections:
             if p.name in readout:
                 own = readout[p.name]
@@ -198,19 +226,18 @@ class Pass:
     goodness: Arrays
 
 
+def _bounded(network: Network) -> str:
+    """The first hidden population of neurons whose activity stays below 1; empty without one."""
+    for population in network.hidden:
+        neurons = population.neurons
+        if isinstance(neurons, Pointwise | TwoCompartment) and neurons.activation in BOUNDED:
+            return population.name
+    return ""
+
+
 def _shifts(network: Network, batch: Batch) -> Array:
     """Every wrong label of every example, as a distance from the right one."""
     return np.repeat(np.arange(1, network.output.size)[:, None], batch.size, axis=1)
-
-
-def _readout(
-    network: Network, objective: Objective, batch: Batch, clean: Activity
-) -> dict[str, Outer]:
-    """The objective's gradient at the synapses onto the output."""
-    top = network.output.name
-    error = objective.batch_error(clean.output, batch)
-    delta = network.credit(clean, {top: error}, feedback={})[top]
-    return {p.name: Outer(delta, clean.presynaptic(p)) for p in network.incoming[top]}
 
 
 def _joined(right: Array, wrong: Array) -> Array:

@@ -41,6 +41,8 @@ class Pepita(Rule):
     scale: float = 0.05
     gain: float = 1.0
 
+    paper_setting: ClassVar[Mapping[str, Any]] = {"momentum": 0.9}
+
     searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {"scale": (0.05, 0.2)}
 
     card: ClassVar[RuleCard] = RuleCard(
@@ -65,7 +67,7 @@ class Pepita(Rule):
             "paper, descent asks for F anti-aligned with the forward path; the error is that on "
             "the drive of the output; no dropout"
         ),
-        unverified="dropout, momentum and decay of the published code",
+        unverified="dropout and decay of the published code",
     )
 
     def __post_init__(self) -> None:

@@ -8,11 +8,12 @@ import numpy as np
 from plausibench.architectures.network import Activity, Network
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
-from plausibench.rules.estimate import Dense, Estimates, Outer
+from plausibench.rules.estimate import Dense, Estimates
 from plausibench.rules.noise import Noise
 from plausibench.rules.random_feedback import chain
+from plausibench.rules.readout import EXACT, delta_rule
 from plausibench.rules.rule import Rule, RuleCard, State
-from plausibench.rules.theory import Claim, Law, Limit, Situation, differences
+from plausibench.rules.theory import Claim, Law, Limit, Situation
 
 Array = np.ndarray
 
@@ -67,15 +68,11 @@ class ReadoutOnly(Rule):
             exact = network.gradient(objective, batch, clean)
             learned = {p.name: Dense(exact[p.name].astype(network.dtype)) for p in readout}
             return estimates | learned
-        error = objective.batch_error(clean.output, batch)
-        signals = network.credit(clean, {network.output.name: error}, feedback={})
-        return estimates | {
-            p.name: Outer(network.postsynaptic(signals, p), clean.presynaptic(p)) for p in readout
-        }
+        return estimates | delta_rule(network, objective, batch, clean)
 
     def theory(self) -> tuple[Claim, ...]:
         return (
-            Limit("output layer: central differences of the loss", _itself, 1e-7, _readout),
+            EXACT,
             Limit("hidden layers: nothing", _itself, 0.0, _silence),
             Limit("no hidden layer: backpropagation", _without_hidden, 1e-14),
             Law("relative squared bias: the share of hidden layers in the gradient", _share),
@@ -85,12 +82,6 @@ class ReadoutOnly(Rule):
 
 def _itself(at: Situation) -> Situation:
     return at
-
-
-def _readout(at: Situation) -> dict[str, Array]:
-    names = [p.name for p in at.network.projections if p.target == at.network.output.name]
-    exact = differences(at)
-    return {name: exact[name] for name in names}
 
 
 def _silence(at: Situation) -> dict[str, Array]:

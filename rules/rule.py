@@ -306,6 +306,14 @@ class Rule(metaclass=PlainOptions):
         """
         return None
 
+    def scores(self, network: Network, inputs: Array) -> Array | None:
+        """Score of every class by which a network that this rule trained answers, ``(B, A)``.
+
+        None where it answers by its output. Accuracy asks for it wherever a trained network is
+        tested; losses are those of the output.
+        """
+        return None
+
     def signal_share(self, network: Network) -> float:
         """Size of the signal that synapses compare, relative to the error at the output.
 

@@ -91,12 +91,13 @@ def pepita(network, objective, batch, matrix, gain):
     return collect(network, batch, factors())
 
 
-def hebb(network, objective, batch):
-    """Minus post times pre."""
+def hebb(network, objective, batch, readout=False, gain=1.0):
+    """Minus post times pre; in the last layer delta times pre where it is a delta rule."""
 
     def factors():
-        for activities, _, _ in examples(network, objective, batch):
-            yield [-a for a in activities[1:]], activities
+        for activities, _, delta in examples(network, objective, batch):
+            posts = [-gain * a for a in activities[1:]]
+            yield [*posts[:-1], delta if readout else posts[-1]], activities
 
     return collect(network, batch, factors())
 

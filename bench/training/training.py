@@ -136,8 +136,18 @@ def _single(
     return {p.name: formed[p.name].reshape(p.synapse.shape) for p in network.projections}
 
 
-def evaluate(network: Network, objective: Objective, task: Task) -> dict[str, float]:
+def evaluate(
+    network: Network, objective: Objective, task: Task, trainer: Rule | None = None
+) -> dict[str, float]:
     """Losses on the training and the test set, and accuracy on the test set where defined.
+
+    Parameters
+    ----------
+    network, objective, task
+        What is tested.
+    trainer
+        Rule that trained the network, whose :meth:`~plausibench.rules.rule.Rule.scores` say how
+        it answers; by default it answers by its output. Losses are those of the output.
 
     Raises
     ------
@@ -152,8 +162,19 @@ def evaluate(network: Network, objective: Objective, task: Task) -> dict[str, fl
     if not all(np.isfinite(value) for value in found.values()):
         raise Divergence("the loss is not finite")
     if task.kind == "classification":
-        found["test_accuracy"] = accuracy(output, task.test, task.idle)
+        scores = None if trainer is None else trainer.scores(network, task.test.inputs)
+        read = output if scores is None else scores
+        found["test_accuracy"] = accuracy(read, task.test, task.idle)
     return found
+
+
+def answers(trainer: Rule, network: Network, inputs: Array) -> Array:
+    """What a network says to inputs, read as the rule that trained it has it.
+
+    A row for each input, over time for each step and input, and a column for each class.
+    """
+    scores = trainer.scores(network, inputs)
+    return network.forward(inputs).output if scores is None else scores
 
 
 def accuracy(output: Array, batch: Batch, idle: int | None = None) -> float:
@@ -312,7 +333,7 @@ def train(
         course = trajectory(rule, rule, network, objective, task, optimise, stops, batch_size, seed)
         try:
             for reached in course:
-                found = evaluate(reached.network, objective, task)
+                found = evaluate(reached.network, objective, task, rule)
                 found["alignment"] = alignment(
                     rule, reached.network, objective, probe, reached.state, seed
                 )

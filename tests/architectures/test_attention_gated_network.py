@@ -26,6 +26,7 @@ RUNS = {
     "indirect_feedback_alignment",
     "kolen_pollack",
     "learned_feedback",
+    "local_losses",
     "node_perturbation",
     "oja",
     "pepita",
@@ -41,11 +42,12 @@ RUNS = {
 NEED_LAYERS = {
     "burstprop",
     "contrastive_hebbian",
+    "difference_reconstruction",
     "difference_target_propagation",
     "spiking_burstprop",
     "target_propagation",
 }
-NEED_SUMS = {"deep_feedback_control", "forward_forward", "predictive_coding"}
+NEED_SUMS = {"deep_feedback_control", "forward_forward", "predictive_coding", "soft_hebb"}
 """Of activity that follows from a drive, which a gate multiplies."""
 
 

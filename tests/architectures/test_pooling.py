@@ -33,6 +33,7 @@ from plausibench.rules.noise import Noise
 NEED_LAYERS = {
     "burstprop",
     "contrastive_hebbian",
+    "difference_reconstruction",
     "difference_target_propagation",
     "phaseless_alignment_learning",
     "spiking_burstprop",

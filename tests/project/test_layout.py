@@ -66,6 +66,7 @@ FAMILIES = {
         "conformance": {"estimate", "rule"},
         "predictive_coding": {"relaxation", "value_descent"},
         "random_feedback": {"kolen_pollack"},
+        "readout_only": {"readout"},
         "target_propagation": {"difference_target_propagation", "targets"},
         "through_time": {
             *("backpropagation_through_time", "e_prop", "random_feedback_through_time"),

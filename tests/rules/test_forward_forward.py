@@ -21,6 +21,7 @@ from feedback_cells import (
     situation,
 )
 from plausibench import bench
+from plausibench.bench.training.training import train
 from plausibench.kernels.errors import InputError
 
 
@@ -66,3 +67,47 @@ def test_needs_labels_and_room_for_them():
     real = bench.Batch(np.ones((2, 4)), np.ones((2, 3)))
     with pytest.raises(InputError, match="integer classes"):
         bench.estimates(rule, network, SQUARED_ERROR, real)
+
+
+def test_scores_are_goodness_of_every_label():
+    """Against passes written out here, one example and label at a time."""
+    network, rule = mlp([6, 5, 4, 3]), bench.make("rule", "forward_forward", threshold=0.5)
+    inputs = np.random.default_rng(0).standard_normal((4, 6))
+    scores = rule.scores(network, inputs)
+    assert scores.shape == (4, 3)
+    w = network.parameters
+    for example, label in np.ndindex(4, 3):
+        pre, total = inputs[example].copy(), 0.0
+        pre[:3] = np.eye(3)[label]
+        for layer in ("layer1", "layer2"):
+            activity = np.tanh(w[f"{layer}.weights"] @ pre + w[f"{layer}.bias"])
+            total += activity @ activity - 0.5 * activity.size
+            pre = activity / np.linalg.norm(activity)
+        assert scores[example, label] == pytest.approx(total, rel=1e-12)
+
+
+def test_accuracy_of_what_it_trained_is_by_goodness():
+    task, rule = bench.make("task", "digits"), bench.make("rule", "forward_forward")
+    network = bench.make("architecture", "mlp", sizes=[64, 16, 10])
+    trained = train(rule, task, network, CROSS_ENTROPY, steps=30, learning_rate=0.2)
+    last = {row["quantity"]: row["value"] for row in trained.rows if row["step"] == 30}
+    test = task.test
+    by_goodness = rule.scores(trained.network, test.inputs).argmax(axis=1) == test.targets
+    by_output = trained.network.forward(test.inputs).output.argmax(axis=1) == test.targets
+    assert last["test_accuracy"] == by_goodness.mean() != by_output.mean()
+    assert last["test_loss"] == bench.loss(trained.network, CROSS_ENTROPY, test)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+def test_a_threshold_out_of_reach_is_refused(activation):
+    network = mlp([6, 5, 3], activation=activation)
+    reason = bench.make("rule", "forward_forward", threshold=1.0).unsupported(
+        network, CROSS_ENTROPY
+    )
+    assert "below 1" in reason
+    assert "rectified" in reason
+    within = bench.make("rule", "forward_forward", threshold=0.99)
+    assert within.unsupported(network, CROSS_ENTROPY) is None
+    rectified = mlp([6, 5, 3], activation="relu")
+    above = bench.make("rule", "forward_forward", threshold=2.0)
+    assert above.unsupported(rectified, CROSS_ENTROPY) is None

@@ -136,7 +136,7 @@ def test_the_jacobian_of_oja_is_the_closed_form():
     c = inputs.T @ inputs / 50
     for w in (draw.normal(size=4), np.linalg.eigh(c)[1][:, -1]):
         here = network.with_parameters({name: w[None]})
-        found = -study.jacobian(Oja(), here, MeanSquaredError(), batch, 0)
+        found = -study.jacobian(Oja(readout=False, gain=1), here, MeanSquaredError(), batch, 0)
         expected = c - (w @ c @ w) * np.eye(4) - 2 * np.outer(w, c @ w)
         np.testing.assert_allclose(found, expected, atol=1e-6)
         away = np.linalg.norm(c @ w - (w @ c @ w) * w)

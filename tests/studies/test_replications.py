@@ -322,7 +322,7 @@ class TestPieces:
         assert found == pytest.approx(45, abs=1e-9)
 
     def test_error_of_the_sigmoid_cross_entropy_is_its_derivative(self):
-        goal, step = akrout2019.SigmoidCrossEntropy(), 1e-6
+        goal, step = akrout2019.BinaryCrossEntropy(), 1e-6
         generator = np.random.default_rng(0)
         output, targets = 5 * generator.standard_normal((7, 4)), np.array([0, 1, 2, 3, 0, 1, 2])
         error = goal.error(output, targets)

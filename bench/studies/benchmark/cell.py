@@ -115,7 +115,8 @@ def _complete(cell: Cell, kind: str, row: dict[str, Any]) -> dict[str, Any]:
 
 def _training(cell: Cell) -> Rows:
     network, state = cell.checkpoint.network, cell.checkpoint.state
-    found = evaluate(network, cell.objective, cell.task)
+    trainer: Rule = select("rule", cell.unit.trainer).make()
+    found = evaluate(network, cell.objective, cell.task, trainer)
     aligned = alignment(cell.rule, network, cell.objective, cell.batch, state, cell.unit.seed)
     sources = cell.rule.randomness() & WITHIN
     drawn = {"samples": 1, "redrawn": "+".join(sorted(sources)), "method": "sampled"}

@@ -110,7 +110,7 @@ def _course(
         spec.training_batch_size,
         unit.seed,
     )
-    reached = [evaluate(checkpoint.network, objective, task) for checkpoint in course]
+    reached = [evaluate(checkpoint.network, objective, task, rule) for checkpoint in course]
     return reached[-1]["train_loss"], reached
 
 

@@ -388,7 +388,7 @@ def course(
             *(rule, rule, network, objective, task, Sgd(rate), checkpoints, BATCH, seed),
             draws=stream(seed, "dose", "draws", draw) if draw else seed,
         ):
-            tested = evaluate(reached.network, objective, task)
+            tested = evaluate(reached.network, objective, task, rule)
             rows += [
                 row(reached.step, name, tested[name]) for name in ("test_loss", "test_accuracy")
             ]

@@ -57,8 +57,8 @@ RULES = (
     "predictive_coding[variant=nudged,step=0.3,steps=200]",
     "contrastive_hebbian",
     "equilibrium_propagation",
-    "hebb",
-    "oja",
+    "hebb[readout=false]",
+    "oja[readout=false]",
 )
 
 CENTRES = np.array([[-1.0, 0.0], [1.0, 0.4]])

@@ -207,7 +207,7 @@ def observe(
     stops = tuple(steps * part // SEGMENTS for part in range(SEGMENTS + 1))
     prepare(made, network, loss, shown, None, seed)
     course = list(trajectory(made, made, network, loss, task, Sgd(rate), stops, BATCH, seed))
-    first, last = evaluate(network, loss, task), evaluate(course[-1].network, loss, task)
+    first, last = (evaluate(at, loss, task, made) for at in (network, course[-1].network))
     if last["test_loss"] > LOST * first["test_loss"]:
         raise Divergence("the loss grew a hundredfold")
     found: dict[tuple[str, str], float] = {

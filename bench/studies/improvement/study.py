@@ -42,7 +42,7 @@ RULES = (
     "feedback_alignment",
     "dendritic_error",
     "predictive_coding",
-    "hebb",
+    "hebb[readout=false]",
 )
 NULL = "random direction"
 

@@ -71,15 +71,15 @@ RATES = {
     "direct_feedback_alignment": 0.35,
     "direct_random_target_projection": 1.5,
     "feedback_alignment": 0.35,
-    "forward_forward": 1.5,
+    "forward_forward": 0.081,
     "forward_gradient": 0.0021,
     "forward_gradient[perturbing=activity]": 0.009,
-    "hebb": 0.001,
+    "hebb": 0.019,
     "indirect_feedback_alignment[scale=0.3]": 0.35,
     "kolen_pollack[scale=0.3]": 0.35,
     "learned_feedback": 0.081,
     "node_perturbation": 0.009,
-    "oja": 0.001,
+    "oja[variant=subspace]": 0.73,
     "pepita[scale=0.2]": 0.081,
     "predictive_coding": 0.17,
     "predictive_coding[variant=fixed_prediction]": 0.081,
@@ -90,7 +90,7 @@ RATES = {
     "segregated_dendrites": 0.35,
     "sign_symmetry": 0.73,
     "spiking_burstprop": 0.019,
-    "target_propagation[target_step=0.1]": 0.0043,
+    "target_propagation[target_step=0.1,feedback_rate=0.1]": 0.0043,
     "three_factor": 0.001,
     "weight_mirror[rate=0.03]": 0.081,
     "weight_perturbation": 0.0021,
@@ -98,7 +98,8 @@ RATES = {
 """Rules of the study, all that run here, with their learning rates: the best of the rates tried, a
 factor of about 4 apart, with a worse one on either side or the end of the range. What counts is the
 accuracy after 3000 steps on a quarter of the training set of mnist_1d, held out, with one seed that
-the study does not use. Options of rules are those that a search found for digits."""
+the study does not use; that of forward_forward, hebb and oja with seed 0, whose rates were tried up
+to 0.081, 0.35 and 0.73. Options of rules are those that a search found for digits."""
 RATE = 0.1
 """Learning rate of rules without one of their own."""
 QUANTITIES = ("bias_squared", "scale_free_bias", "direction_bias", "variance", "progress")
@@ -229,7 +230,7 @@ def rows_of(course: Course, rule: str, rate: float, seed: int) -> Iterator[Row]:
         if reached.step in course.checkpoints:
             for row in measured(course, task, made, objective, reached, seed):
                 yield {"step": reached.step, **{name: row[name] for name in ROW}}
-    accuracy = evaluate(reached.network, objective, task)["test_accuracy"]
+    accuracy = evaluate(reached.network, objective, task, made)["test_accuracy"]
     ends: Row = {"low": float("nan"), "high": float("nan"), "flag": ""}
     yield {"step": course.steps, "quantity": "test_accuracy", "value": accuracy, **ends}
 

@@ -4,8 +4,6 @@ The logs of the authors give, after each epoch, the angle between the error that
 the hidden layer and that of backpropagation, and the accuracy on the test set.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from plausibench.architectures.mlp import Mlp
@@ -21,7 +19,7 @@ from plausibench.bench.training.training import accuracy, trajectory
 from plausibench.kernels.errors import Divergence
 from plausibench.kernels.streams import generator
 from plausibench.kernels.threads import one_blas_thread
-from plausibench.objectives.objective import Objective, one_hot
+from plausibench.objectives.binary_cross_entropy import BinaryCrossEntropy
 from plausibench.rules.feedback_alignment import FeedbackAlignment
 from plausibench.rules.kolen_pollack import KolenPollack
 from plausibench.rules.rule import Rule
@@ -51,25 +49,10 @@ PROBED = 100
 """Training samples whose angles are averaged."""
 
 
-@dataclass(frozen=True)
-class SigmoidCrossEntropy(Objective):
-    """Cross-entropy of each output's sigmoid with an indicator of the class, summed."""
-
-    def losses(self, output: Array, targets: Array) -> Array:
-        right = one_hot(targets, output.shape[-1], output.dtype)
-        losses: Array = (np.logaddexp(0, output) - right * output).sum(axis=-1)
-        return losses
-
-    def error(self, output: Array, targets: Array) -> Array:
-        right = one_hot(targets, output.shape[-1], output.dtype)
-        error: Array = np.exp(-np.logaddexp(0, -output)) - right
-        return error
-
-
 def logs(task: Task, hidden: int, batch: int, seed: int) -> dict[str, float]:
     """Angle and accuracy of every rule after each of ``EPOCHS``."""
     epoch = task.train.size // batch
-    goal, probe = SigmoidCrossEntropy(), task.train.take(range(min(PROBED, task.train.size)))
+    goal, probe = BinaryCrossEntropy(), task.train.take(range(min(PROBED, task.train.size)))
     network = started(task, hidden, seed)
     found: dict[str, float] = {}
     for name, (rule, rate) in RULES.items():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from plausibench.architectures.network import Network
 from plausibench.bench.tasks.task import Task
-from plausibench.bench.training.training import accuracy, train
+from plausibench.bench.training.training import accuracy, answers, train
 from plausibench.objectives.cross_entropy import CrossEntropy
 from plausibench.rules.rule import Rule
 
@@ -53,7 +53,7 @@ def errors(
             seed=seed,
             evaluate_every=max(steps, 1),
         )
-        output = done.network.forward(task.test.inputs).output
+        output = answers(rule, done.network, task.test.inputs)
         share = float("nan") if done.diverged else accuracy(output, task.test)
         found[f"{name}: test error, %"] = 100 * (1 - share)
     return found

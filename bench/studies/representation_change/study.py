@@ -38,7 +38,7 @@ from plausibench.bench.studies.study import Study
 from plausibench.bench.tasks.gratings import Gratings, grating
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training.optimisers import make_optimiser
-from plausibench.bench.training.training import accuracy, trajectory
+from plausibench.bench.training.training import accuracy, answers, trajectory
 from plausibench.kernels.errors import Divergence, InputError, integer, positive
 from plausibench.kernels.streams import stream
 from plausibench.objectives.cross_entropy import CrossEntropy
@@ -188,7 +188,7 @@ def rows_of(
             diverged.append(error)
             yield {**accurate, "value": float("nan")}
             continue
-        yield {**accurate, "value": accuracy(end.forward(task.test.inputs).output, task.test)}
+        yield {**accurate, "value": accuracy(answers(made, end, task.test.inputs), task.test)}
         for layer, value in changed(before, tuning(end)).items():
             yield {"reward": reward, "layer": layer, "quantity": "change", "value": value}
     if diverged:

@@ -37,7 +37,7 @@ from plausibench.bench.running.job import Job, Row
 from plausibench.bench.studies.shared.altered import Altered, answered
 from plausibench.bench.studies.study import Study
 from plausibench.bench.training.optimisers import Sgd
-from plausibench.bench.training.training import trajectory
+from plausibench.bench.training.training import answers, trajectory
 from plausibench.kernels.errors import Divergence, InputError, integer, refusal
 from plausibench.objectives.objective import Objective
 from plausibench.rules.rule import Rule
@@ -185,7 +185,7 @@ def score(
     objective: Objective = select("objective", combination.objective).make()
     try:
         (last,) = trajectory(rule, rule, network, objective, task, Sgd(rate), (steps,), BATCH, seed)
-        output = last.network.forward(task.test.inputs).output
+        output = answers(rule, last.network, task.test.inputs)
     except Divergence:
         return 1 / task.outputs_size, True
     return answered(output, task.test), False
