@@ -18,6 +18,7 @@ BUILTIN = {
     "spiking_mlp": "plausibench.architectures.spiking_mlp:SpikingMlp",
     "what_where": "plausibench.architectures.what_where:WhatWhere",
     "spatial_rnn": "plausibench.architectures.spatial_rnn:SpatialRnn",
+    "memory_units": "plausibench.architectures.memory_units:MemoryUnits",
     "rate_rnn": "plausibench.architectures.rate_rnn:RateRnn",
     "spiking_rnn": "plausibench.architectures.spiking_rnn:SpikingRnn",
     "mode_rnn": "plausibench.architectures.mode_rnn:ModeRnn",
