@@ -20,6 +20,7 @@ BUILTIN = {
     "spatial_rnn": "plausibench.architectures.spatial_rnn:SpatialRnn",
     "memory_units": "plausibench.architectures.memory_units:MemoryUnits",
     "rate_rnn": "plausibench.architectures.rate_rnn:RateRnn",
+    "escape_rnn": "plausibench.architectures.escape_rnn:EscapeRnn",
     "spiking_rnn": "plausibench.architectures.spiking_rnn:SpikingRnn",
     "mode_rnn": "plausibench.architectures.mode_rnn:ModeRnn",
     "spiking_mode_rnn": "plausibench.architectures.spiking_mode_rnn:SpikingModeRnn",

@@ -39,6 +39,8 @@ BUILTIN = {
     "brainprop": "plausibench.rules.brainprop:Brainprop",
     "augment": "plausibench.rules.augment:Augment",
     "reinforce": "plausibench.rules.reinforce:Reinforce",
+    "r_max": "plausibench.rules.r_max:RMax",
+    "reward_modulated_stdp": "plausibench.rules.reward_modulated_stdp:RewardModulatedStdp",
     "straight_through": "plausibench.rules.straight_through:StraightThrough",
     "surrogate_gradient": "plausibench.rules.surrogate_gradient:SurrogateGradient",
     "predictive_coding": "plausibench.rules.predictive_coding:PredictiveCoding",

@@ -43,6 +43,7 @@ FAMILIES = {
     },
     "architectures": {
         "convolution": {"convolutional", "locally_connected", "residual", "vision", "what_where"},
+        "escape_rnn": {"escape_noise"},
         "gradient": {
             *("architecture", "chain", "dendritic", "linear", "mlp"),
             *("network", "neurons", "synapses"),
@@ -62,6 +63,7 @@ FAMILIES = {
         "closed_forms": {"layers", "linear_chain", "perturbation"},
         "conformance": {"estimate", "rule"},
         "predictive_coding": {"relaxation"},
+        "r_max": {"rewarded_spikes"},
         "random_feedback": {"kolen_pollack"},
         "target_propagation": {"difference_target_propagation", "targets"},
         "through_time": {
