@@ -67,6 +67,7 @@ BUILTIN = {
     ),
     "e_prop": "plausibench.rules.e_prop:EProp",
     "rflo": "plausibench.rules.rflo:Rflo",
+    "ottt": "plausibench.rules.ottt:Ottt",
     "uoro": "plausibench.rules.uoro:Uoro",
     "pepita": "plausibench.rules.pepita:Pepita",
     "forward_forward": "plausibench.rules.forward_forward:ForwardForward",

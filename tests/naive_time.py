@@ -198,6 +198,42 @@ def spiking_traces(
     return found
 
 
+def potential_traces(layers, x, errors, leak):
+    """Online training through time, forwards: tanh layers whose potentials leak, linear readout.
+
+    ``layers`` holds weights, recurrent weights and bias of every hidden layer, and weights and bias
+    of the readout last.
+    """
+    *hidden, (w_out, _) = layers
+    sizes = [len(b) for _, _, b in hidden]
+    potentials, rates = [np.zeros(n) for n in sizes], [np.zeros(n) for n in sizes]
+    traces = [[np.zeros(w.shape[1]), np.zeros(len(b)), 0.0] for w, _, b in hidden]
+    found = [[np.zeros_like(part) for part in layer] for layer in layers]
+    for t, now in enumerate(x):
+        below, slopes = now, []
+        for number, (w, recurrent, b) in enumerate(hidden):
+            before = rates[number].copy()
+            drive = w @ below + recurrent @ before + b
+            potentials[number] = (1 - leak) * potentials[number] + leak * drive
+            brought = (below, before, 1.0)
+            traces[number] = [
+                (1 - leak) * old + leak * new
+                for old, new in zip(traces[number], brought, strict=True)
+            ]
+            rates[number] = np.tanh(potentials[number])
+            slopes.append(1 - rates[number] ** 2)
+            below = rates[number]
+        found[-1][0] += np.outer(errors[t], below)
+        found[-1][1] += errors[t]
+        signal = w_out.T @ errors[t]
+        for number in range(len(hidden) - 1, -1, -1):
+            on_potential = slopes[number] * signal
+            for total, trace in zip(found[number], traces[number], strict=True):
+                total += np.multiply.outer(on_potential, trace)
+            signal = hidden[number][0].T @ (leak * on_potential)
+    return found
+
+
 def three_factor(weights, x, targets, counts, noise, k, activation, rule, baseline):
     """One trial of three-factor learning: traces of steps that decay, scalars that come late.
 
