@@ -11,12 +11,13 @@ from plausibench.architectures.blocks import Block, Weights, part, product
 from plausibench.architectures.temporal import Compiled, Passes, State
 from plausibench.kernels.compiled import kernel
 from plausibench.kernels.elementwise import SIGMOID, activate
-from plausibench.kernels.errors import choose, flag, integer, number, positive
+from plausibench.kernels.errors import InputError, choose, flag, integer, number, positive
 
 Array = np.ndarray
 
 FILTERS = ("single", "double", "double_continuous")
 SHAPES = ("fast_sigmoid", "triangle", "sigmoid")
+RESETS = ("to_zero", "subtract")
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,9 @@ class IntegrateAndFire(Compiled):
        a \leftarrow \alpha_a a + s, \\
        s &\leftarrow \mathbb 1[U - 1 - \beta a > 0].
 
+    Reset by subtraction takes the threshold off in place of all: :math:`U \leftarrow \alpha_m U +
+    (1 - \alpha_m) I - s`, so that what exceeded it is not lost.
+
     Spikes have no derivative: adjoint and tangent use the surrogate in its place.
 
     Parameters
@@ -82,6 +86,8 @@ class IntegrateAndFire(Compiled):
         ``double_continuous``: h <- a_r h + dt / (tau_d tau_r) s, r <- a_d r + dt h.
     refractory
         Steps after a spike in which the potential is held at 0; spikes are one step further apart.
+    reset
+        ``to_zero``, or ``subtract``: by the threshold of 1, without refractory steps.
     detach_reset
         Whether the reset of the potential passes no signal back.
     adaptation
@@ -95,6 +101,7 @@ class IntegrateAndFire(Compiled):
 
     filtering: str = "single"
     refractory: int = 5
+    reset: str = "to_zero"
     detach_reset: bool = False
     adaptation: float = 0.0
     surrogate: Surrogate = field(default_factory=Surrogate)
@@ -111,6 +118,12 @@ class IntegrateAndFire(Compiled):
     def __post_init__(self) -> None:
         choose("filtering", self.filtering, FILTERS)
         integer("refractory", self.refractory, least=0)
+        choose("reset", self.reset, RESETS)
+        if self.reset == "subtract" and self.refractory:
+            raise InputError(
+                "reset: subtract keeps what exceeds the threshold, and refractory steps hold the "
+                f"potential at 0; refractory is {self.refractory}, allowed is 0"
+            )
         flag("detach_reset", self.detach_reset)
         number("adaptation", self.adaptation, least=0)
         for name in ("step_length", "synaptic", "membrane", "decay", "rise", "adaptation_time"):
@@ -122,12 +135,15 @@ class IntegrateAndFire(Compiled):
 
     @property
     def fastest(self) -> float:
-        """One spike in as many steps as they are apart at least; the reset alone takes one."""
-        return 1 / max(self.refractory + 1, 2)
+        """One spike in as many steps as they are apart at least; a reset to zero takes one."""
+        return 1.0 if self.reset == "subtract" else 1 / max(self.refractory + 1, 2)
 
     @property
     def factors(self) -> Array:
-        """alpha_s, alpha_m, alpha_r, weight of s, alpha_d, weight of h, alpha_a, beta, steps."""
+        """Decays alpha, weights and beta, refractory steps, and 1 for a reset by subtraction.
+
+        In the order alpha_s, alpha_m, alpha_r, weight of s, alpha_d, weight of h, alpha_a, beta.
+        """
         dt = self.step_length
         a_s, a_m, a_r, a_d, a_a = (
             exp(-dt / tau)
@@ -140,9 +156,8 @@ class IntegrateAndFire(Compiled):
         }[self.filtering]
         # A single filter is a double one whose first stage keeps nothing.
         a_r = 0.0 if self.filtering == "single" else a_r
-        return np.array(
-            [a_s, a_m, a_r, of_spike, a_d, of_filter, a_a, self.adaptation, self.refractory]
-        )
+        decays = [a_s, a_m, a_r, of_spike, a_d, of_filter, a_a, self.adaptation]
+        return np.array([*decays, self.refractory, self.reset == "subtract"])
 
     def rest(self, shape: tuple[int, ...], dtype: np.dtype) -> State:
         names = ("current", "potential", "spike", "rising", "filtered", "adapted")
@@ -244,22 +259,19 @@ def _step(
 ) -> None:
     """One step of all neurons; ``since`` counts the steps since the last spike."""
     a_s, a_m, a_r, of_spike = factors[0], factors[1], factors[2], factors[3]
-    a_d, of_filter, a_a, beta, refractory = (
-        factors[4],
-        factors[5],
-        factors[6],
-        factors[7],
-        factors[8],
-    )
+    a_d, of_filter, a_a, beta = factors[4], factors[5], factors[6], factors[7]
+    refractory, subtracted = factors[8], factors[9]
     one = factors.dtype.type(1)
     zero = factors.dtype.type(0)
     for n in range(drive.size):
         before = spike[n]
         gate = one if since[n] >= refractory else zero
         current[n] = a_s * current[n] + drive[n]
-        charge[n] = gate * (a_m * potential[n] + (one - a_m) * current[n])
-        opened[n] = gate * (one - before)
-        potential[n] = charge[n] * (one - before)
+        held = gate * (a_m * potential[n] + (one - a_m) * current[n])
+        # What a spike takes off the potential: all, or the threshold.
+        charge[n] = subtracted + (one - subtracted) * held
+        opened[n] = gate * (one - (one - subtracted) * before)
+        potential[n] = held - charge[n] * before
         rising[n] = a_r * rising[n] + of_spike * before
         filtered[n] = a_d * filtered[n] + of_filter * rising[n]
         adapted[n] = a_a * adapted[n] + before

@@ -122,7 +122,8 @@ class Network:
     def dynamics(self) -> str:
         """How activity comes about.
 
-        One of feedforward, settling, stochastic, spiking, recurrent and recurrent spiking.
+        One of feedforward, settling, stochastic, spiking, recurrent, recurrent spiking and
+        recurrent stochastic.
         """
         return "feedforward"
 

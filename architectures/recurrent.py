@@ -7,7 +7,7 @@ product of post and pre, is one over steps and examples here, by the same code.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -111,6 +111,9 @@ class RecurrentNetwork(Network):
 
     steps: int
 
+    given: ClassVar[tuple[str, ...]] = (INPUT, CONSTANT)
+    """Sources that are no populations: what the inputs alone decide."""
+
     @property
     def spiking(self) -> bool:
         """Whether neurons spike, with a pseudo-derivative in place of that of spikes."""
@@ -185,7 +188,7 @@ class RecurrentNetwork(Network):
         if clean is None:
             activity = self._shown(inputs)
         else:
-            activity = {name: clean.activity[name] for name in (INPUT, CONSTANT)}
+            activity = {name: clean.activity[name] for name in self.given}
         changed: set[str] = set()
         for population in self.populations:
             name = population.name

@@ -86,6 +86,8 @@ class SpikingLayers(Architecture):
         Steps after a spike in which a neuron is silent.
     surrogate, sharpness, height
         Shape of the pseudo-derivative (fast_sigmoid, triangle, sigmoid), and its parameters.
+    reset
+        ``to_zero``, or ``subtract`` the threshold, which needs ``refractory = 0``.
     detach_reset
         Whether the reset passes no signal back.
     adaptation
@@ -108,6 +110,7 @@ class SpikingLayers(Architecture):
     surrogate: str = "fast_sigmoid"
     sharpness: float = 25.0
     height: float = 1.0
+    reset: str = "to_zero"
     detach_reset: bool = False
     adaptation: float = 0.0
     step_length: float = 2.0
@@ -141,6 +144,7 @@ class SpikingLayers(Architecture):
         hidden = IntegrateAndFire(
             filtering=self.filtering,
             refractory=self.refractory,
+            reset=self.reset,
             detach_reset=self.detach_reset,
             adaptation=self.adaptation,
             surrogate=Surrogate(self.surrogate, self.sharpness, self.height),

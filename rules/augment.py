@@ -1,20 +1,21 @@
 """AuGMEnT: tags remember the chosen actions, and a temporal-difference error finds them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from plausibench.architectures.network import Activity, Network
-from plausibench.kernels.errors import choose, number
+from plausibench.kernels.errors import InputError, choose, number
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.mean_squared_error import MeanSquaredError
-from plausibench.objectives.objective import Objective, one_hot
-from plausibench.rules.estimate import Estimates
+from plausibench.objectives.objective import Objective, in_rows, one_hot
+from plausibench.rules.estimate import Estimates, by_example
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Choices, ClosedForm, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Expected, Law, Limit, Situation
-from plausibench.rules.winner import POLICIES, classes, exploring, of_chosen, winners
+from plausibench.rules.winner import POLICIES, exploring, of_chosen, winners
 
 Array = np.ndarray
 
@@ -23,18 +24,23 @@ Array = np.ndarray
 class Augment(Rule):
     r"""Attention-gated learning with tags, AuGMEnT (Rombouts, Bohte & Roelfsema 2015).
 
-    A batch is one episode: its examples are what is seen in T steps of time, in the order of
-    their keys. Outputs are action values q. In every step one action a is chosen, and rewarded
-    with 1 if it is the right class. Feedback from the chosen action tags the synapses that took
-    part, tags decay, and the temporal-difference error of SARSA changes all that are tagged:
+    Outputs are action values q. In every step t of a trial that counts for the loss one action a
+    is chosen, and rewarded if it is the right class, with the weight :math:`w_t` of the step.
+    Feedback from the chosen action tags the synapses that took part, by way of memory units too,
+    tags decay, and the temporal-difference error of SARSA changes all that are tagged:
 
     .. math::
 
         e_t &= \lambda \gamma\, e_{t-1} + \nabla q_{a_t}(t) \\
-        \delta_t &= r_t + \gamma\, q_{a_{t+1}}(t+1) - q_{a_t}(t) \\
-        \hat g &= -\frac{1}{T} \sum_t \delta_t e_t
+        \delta_t &= w_t \left[r_t + \gamma\, q_{a_{t+1}}(t+1) - q_{a_t}(t)\right] \\
+        \hat g &= -\frac{1}{B} \sum_b \sum_t \delta_t e_t
 
-    with nothing to come after the last step. The weights are held in the episode.
+    with nothing to come after the last step. Steps that do not count ask for no action. Without
+    time a trial is one step, and this is BrainProp. The weights are held in the trial.
+
+    Memory units (``memory_units``) add up what their synapses bring, so that the gradient of a
+    value is, for each of their synapses, a trace of all that it brought times the feedback of the
+    moment. Where neurons drive each other from step to step that is not so, and it is refused.
 
     Parameters
     ----------
@@ -59,16 +65,20 @@ class Augment(Rule):
         summary="a temporal-difference error meets decaying tags of the chosen actions",
         family="random units and actions",
         equation=(
-            "-sum_t delta_t e_t / T,  e_t = lambda gamma e_(t-1) + grad q_a(t),  "
-            "delta_t = r_t + gamma q_a(t+1) - q_a(t)"
+            "-sum_t delta_t e_t / B,  e_t = lambda gamma e_(t-1) + grad q_a(t),  "
+            "delta_t = w_t (r_t + gamma q_a(t+1) - q_a(t))"
         ),
         randomness=frozenset({"action"}),
         unbiased=True,
-        exact_when="in expectation over actions; discount = 0: BrainProp, draw by draw",
+        exact_when=(
+            "in expectation over actions; without time, or with discount = 0: BrainProp, draw by "
+            "draw"
+        ),
         variance_law="exact, from covariances of rewards and values of each step under the policy",
         synapse_knows=(
-            "pre, slope, feedback of the chosen action through transposed weights, its own tag, "
-            "global temporal-difference error"
+            "pre (of a memory unit: all that it brought in the trial), slope, feedback of the "
+            "chosen action through transposed weights, its own tag, global temporal-difference "
+            "error"
         ),
         reference=(
             "semi-gradient: of the squared error of the values, weighted by the policy, from "
@@ -76,22 +86,19 @@ class Augment(Rule):
         ),
         forward_passes=3.0,
         cites="Rombouts, Bohte & Roelfsema 2015",
+        phases="in every step forward, then choice and feedback from it, then the outcome",
         notes=(
             "the reference is the gradient of no fixed objective, as it is for all temporal "
-            "differences. What is seen next does not depend on the action, and in tasks without "
-            "time it depends on nothing: the values that follow are then a mere disturbance. "
-            "A batch is taken for an episode: its examples are its steps, in the order of their "
-            "keys, where in the paper the steps of a trial belong together. The memory units of "
-            "the name are left out, the weights change after the episode, not in it, and "
-            "feedback is W^T, which is what the same changes of both make of feedback that "
-            "starts there"
+            "differences. What is seen next does not depend on the action, as it does in the "
+            "paper, where a wrong one ends the trial; steps that do not count ask for none. The "
+            "weights change after the trial, not in it, and feedback is W^T, which is what the "
+            "same changes of both make of feedback that starts there"
         ),
-        unverified=(
-            "memory units and the changes of weights inside an episode; the paper's learning curves"
-        ),
+        unverified="changes of weights inside a trial; the paper's learning curves",
     )
 
     needs_classes: ClassVar[bool] = True
+    dynamics: ClassVar[frozenset[str]] = frozenset({"feedforward", "recurrent"})
 
     def __post_init__(self) -> None:
         number("discount", self.discount, least=0, most=1)
@@ -100,7 +107,7 @@ class Augment(Rule):
         number("epsilon", self.epsilon, least=0, most=1)
 
     def policy(self, clean: Activity) -> Array:
-        """Probability of each action, ``(B, A)``."""
+        """Probability of each action, ``(T B, A)``."""
         return exploring(clean.output, self.exploration, self.epsilon)
 
     def estimate(
@@ -112,48 +119,54 @@ class Augment(Rule):
         state: State,
         noise: Noise,
     ) -> Estimates:
-        rewarded, order = classes(batch, "augment"), _order(batch)
+        wanted, weights = _wanted(batch, clean)
         actions = noise.actions(self.policy(clean))
-        value = of_chosen(clean.output, actions)
-        # What follows value[t]; nothing follows the last.
-        following = np.zeros_like(value)
-        following[:, order[:-1]] = value[:, order[1:]]
-        error = (actions == rewarded) + self.discount * following - value
-        signal = error @ self._remaining(order) / batch.size
-        return winners(network, clean, actions, -signal.astype(network.dtype))
-
-    def _remaining(self, order: Array) -> Array:
-        """Share ``(t, s)`` of the tag of step s that is left at step t."""
-        place = np.argsort(order)
-        later = place[:, None] - place[None, :]
-        # The power of a step in the future, not tagged yet, could overflow.
-        left = float(self.trace * self.discount) ** np.maximum(later, 0)
-        return np.where(later >= 0, left, 0.0)
+        value = of_chosen(clean.output, actions).reshape(-1, *weights.shape)
+        reward = (actions == wanted).reshape(value.shape)
+        met = np.zeros_like(value)
+        to_come = following = np.zeros_like(value[:, 0])
+        for t in reversed(range(len(weights))):
+            counts = weights[t] > 0
+            error = weights[t] * (reward[:, t] + self.discount * following - value[:, t])
+            arrived = error + self.trace * self.discount * to_come
+            met[:, t] = np.where(counts, arrived, 0)
+            to_come = np.where(counts, arrived, to_come)
+            following = np.where(counts, value[:, t], following)
+        signal = -met.reshape(actions.shape) / batch.size
+        return winners(network, clean, actions, signal.astype(network.dtype))
 
     def reference(
         self, network: Network, objective: Objective, batch: Batch, clean: Activity
     ) -> dict[str, Array]:
-        error = self.policy(clean) * self._expected(network, batch, clean)
-        return network.pull(clean, -error.astype(network.dtype) / batch.size)
+        error = np.zeros((len(clean.output) // batch.size, *clean.output[: batch.size].shape))
+        for example, course in enumerate(self._courses(batch, clean)):
+            error[course.steps, example] = course.expected()
+        error = error.reshape(clean.output.shape) * (-1 / batch.size)
+        return network.pull(clean, error.astype(network.dtype))
 
-    def _expected(self, network: Network, batch: Batch, clean: Activity) -> Array:
-        """Expected lambda-return of each action less its value, ``(B, A)``."""
-        reward = one_hot(classes(batch, "augment"), network.output.size, network.dtype)
-        surprise, policy = reward - clean.output, self.policy(clean)
-        reward_left, value_left = self._reach(batch)
-        to_come = (policy * surprise).sum(axis=1) @ reward_left
-        to_come += (policy * clean.output).sum(axis=1) @ value_left
-        return surprise + to_come[:, None]
-
-    def _reach(self, batch: Batch) -> tuple[Array, Array]:
-        """Factors ``(t, s)`` of ``r_t - q_t`` and of ``q_t`` in the error that tag s meets.
-
-        For t after s; the value of step t is part of the errors of steps t - 1 and t.
-        """
-        order = _order(batch)
-        remaining, before = self._remaining(order), np.zeros((batch.size, batch.size))
-        before[order[1:]] = remaining[order[:-1]]
-        return remaining - np.eye(batch.size), self.discount * before
+    def _courses(self, batch: Batch, clean: Activity) -> "list[_Course]":
+        """What the steps of each trial that count are worth, in float64."""
+        wanted, weights = _wanted(batch, clean)
+        outputs = clean.output.shape[-1]
+        parts = (
+            array.astype(float).reshape(*weights.shape, outputs)
+            for array in (
+                self.policy(clean),
+                one_hot(wanted, outputs, clean.output.dtype),
+                clean.output,
+            )
+        )
+        policy, reward, values = parts
+        found = []
+        for example, own in enumerate(weights.T.astype(float)):
+            steps = np.flatnonzero(own)
+            at = (steps, example)
+            found.append(
+                _Course(
+                    steps, own[steps], policy[at], reward[at], values[at], self.discount, self.trace
+                )
+            )
+        return found
 
     def closed_form(
         self,
@@ -163,42 +176,43 @@ class Augment(Rule):
         clean: Activity,
         redrawn: frozenset[str],
     ) -> ClosedForm | None:
-        """Over actions, those of different steps being independent.
+        """Over actions, those of different steps and trials being independent.
 
-        The error that the tag of step s meets is ``r_s - q_s`` plus a term of each later action.
-        Two steps s < t therefore share the action of t, and all that come after it.
+        The estimate of a trial is a sum over steps and actions of what meets the tag, if the action
+        is chosen, times the gradient of its value: the covariances of the former meet the inner
+        products of the latter.
         """
         if "action" not in redrawn:
             return None
-        policy, values = self.policy(clean).astype(float), clean.output.astype(float)
-        surprise = one_hot(classes(batch, "augment"), network.output.size, values.dtype) - values
-        centred = [a - (policy * a).sum(axis=1, keepdims=True) for a in (surprise, values)]
-        reach = self._reach(batch)
-        meets = policy * self._expected(network, batch, clean)
-        # Covariance between the errors of two steps by the actions after both.
-        shared = sum(
-            left.T @ ((policy * one * two).sum(axis=1)[:, None] * right)
-            for left, one in zip(reach, centred, strict=True)
-            for right, two in zip(reach, centred, strict=True)
-        )
-        own = np.diagonal(shared)[:, None] * policy + meets**2 / np.where(policy > 0, policy, 1)
-        chosen = np.eye(network.output.size)[:, None].repeat(batch.size, axis=1)
-        tags = network.credit(clean, {network.output.name: chosen})  # (A, B, N)
-        variance = {}
-        for p in network.projections:
-            tag = tags[p.target].astype(float)
-            gram = p.synapse.pre_gram(clean.presynaptic(p)).astype(float)
-            mean, plain = (np.einsum("ba,abn->bn", part, tag) for part in (meets, policy))
-            lengths = np.einsum("ba,abn->b", own, tag**2) - (mean**2).sum(axis=1)
-            pairs = (1 - np.eye(batch.size)) * shared * (plain @ plain.T)
-            for left, one in zip(reach, centred, strict=True):
-                # left[t, s] is 0 unless t comes after s: each pair once, for both of its halves.
-                pairs += 2 * left * (np.einsum("ba,abn->bn", meets * one, tag) @ plain.T)
-            total = np.diagonal(gram) @ lengths + (gram * pairs).sum()
-            variance[p.name] = float(total) / batch.size**2
+        courses = self._courses(batch, clean)
+        steps, outputs = len(clean.output) // batch.size, network.output.size
+        asked = sorted({int(step) for course in courses for step in course.steps})
+        one = np.zeros((len(asked), outputs, steps, batch.size, outputs))
+        for place, step in enumerate(asked):
+            one[place, :, step] = np.eye(outputs)[:, None]
+        arriving = one.reshape(-1, steps * batch.size, outputs)
+        tags = network.credit(clean, {network.output.name: arriving})  # (K, T B, N)
+        variance = {p.name: 0.0 for p in network.projections}
+        for example, course in enumerate(courses):
+            places = [asked.index(step) for step in course.steps]
+            covariance = course.covariance()
+            rows = slice(example, None, batch.size)
+            for p in network.projections:
+                post = tags[p.target][:, rows].astype(float)
+                post = post.reshape(len(asked), outputs, steps, -1)[places]
+                post = post.reshape(covariance.shape[0], steps, -1)
+                pre = by_example(clean.presynaptic(p), batch.size)[[example]].astype(float)
+                seen = (p.synapse.pre_gram(pre)[0] @ post).reshape(len(post), -1)
+                products = post.reshape(len(post), -1) @ seen.T
+                variance[p.name] += float((covariance * products).sum()) / batch.size**2
         return ClosedForm(self.reference(network, objective, batch, clean), variance)
 
     def unsupported(self, network: Network, objective: Objective) -> str | None:
+        if any(p.delay for p in network.projections):
+            return (
+                "augment remembers in single neurons, and those of "
+                f"{network.architecture} drive each other from step to step; use memory_units"
+            )
         if isinstance(objective, MeanSquaredError):
             return None
         return "augment learns action values by their squared error; use mean_squared_error"
@@ -207,33 +221,122 @@ class Augment(Rule):
         def with_options(**options: Any) -> "Augment":
             return replace(self, **options)
 
+        def several(at: Situation, **options: Any) -> Situation:
+            return replace(_in_steps(at), rule=with_options(**options))
+
         return (
             Limit(
-                "discount = 0: BrainProp with the same actions",
+                "discount = 0, or no time: BrainProp with the same actions",
                 lambda at: replace(at, rule=with_options(discount=0.0)),
                 tolerance=1e-12,
                 expected=_by_return(0.0),
             ),
             Limit(
                 "trace = 1: the discounted sum of rewards in place of the error",
-                lambda at: replace(at, rule=with_options(trace=1.0, discount=0.9)),
+                lambda at: several(at, trace=1.0, discount=0.9),
                 tolerance=1e-12,
                 expected=_by_return(0.9),
             ),
             Limit(
                 "trace = 0: that sum is not what is met (negative control)",
-                lambda at: replace(at, rule=with_options(trace=0.0, discount=0.9)),
+                lambda at: several(at, trace=0.0, discount=0.9),
                 tolerance=1e-2,
                 expected=_by_return(0.9),
                 holds=False,
             ),
-            Law("variance over its closed form", _variance),
+            Law("variance over its closed form", _variance(lambda at: at)),
+            Law("several actions in a trial: variance over its closed form", _variance(_in_steps)),
         )
 
 
-def _order(batch: Batch) -> Array:
-    """Row of each step of time."""
-    return np.argsort(batch.keys, kind="stable")
+@dataclass(frozen=True, eq=False)
+class _Course:
+    """Steps of a trial that count, ``(T,)``, and their policy, rewards and values, ``(T, A)``."""
+
+    steps: Array
+    weights: Array
+    policy: Array
+    reward: Array
+    values: Array
+    discount: float
+    trace: float
+
+    @property
+    def by_own(self) -> Array:
+        """What an action adds to what its own tag meets, ``(T, A)``."""
+        return self.weights[:, None] * (self.reward - self.values)
+
+    @property
+    def by_later(self) -> Array:
+        """What an action at step t adds to what the tag of step s meets, ``(S, T, A)``.
+
+        Its value is part of the errors of steps t - 1 and t.
+        """
+        count = len(self.weights)
+        later = np.arange(count)[None] - np.arange(count)[:, None]
+        left = float(self.trace * self.discount) ** np.maximum(later, 0)
+        before = float(self.trace * self.discount) ** np.maximum(later - 1, 0)
+        previous = self.discount * before * np.append(0, self.weights[:-1])
+        found = left[..., None] * self.by_own + previous[..., None] * self.values
+        return np.where((later > 0)[..., None], found, 0)
+
+    def expected(self) -> Array:
+        """What the tag of each action meets on average, times its probability, ``(T, A)``."""
+        to_come = (self.policy * self.by_later).sum(axis=(1, 2))
+        return self.policy * (self.by_own + to_come[:, None])
+
+    def covariance(self) -> Array:
+        """Covariances of what meets the tags of two actions of the same or of different steps.
+
+        ``(T A, T A)``; an action that is not chosen has no tag.
+        """
+        count, actions = self.policy.shape
+        own, later = self.by_own, self.by_later
+        mean = (self.policy * later).sum(axis=2)  # (S, T)
+        centred = later - mean[..., None]
+        shared = np.einsum("ta,sta,rta->srt", self.policy, centred, centred)
+        expected = own + mean.sum(axis=1)[:, None]
+        second = np.zeros((count, actions, count, actions))
+        for s in range(count):
+            square = expected[s] ** 2 + shared[s, s].sum()
+            second[s, :, s] = np.diag(self.policy[s] * square)
+            for r in range(s + 1, count):
+                first = expected[s][:, None] + centred[s, r]
+                both = first * expected[r] + shared[s, r, r + 1 :].sum()
+                second[s, :, r] = self.policy[s][:, None] * self.policy[r] * both
+                second[r, :, s] = second[s, :, r].T
+        flat = self.expected().reshape(-1)
+        return second.reshape(flat.size, flat.size) - np.outer(flat, flat)
+
+
+def _wanted(batch: Batch, clean: Activity) -> tuple[Array, Array]:
+    """Rewarded class of every row ``(T B,)``, and the weight of every step ``(T, B)``.
+
+    Raises
+    ------
+    InputError
+        If the targets are not integer classes.
+    """
+    if batch.targets.dtype.kind != "i":
+        raise InputError(
+            "targets: augment rewards one action per step, so real-valued targets of shape "
+            f"{batch.targets.shape} are not allowed; give integer classes (B,) or (B, T)"
+        )
+    wanted, weights = in_rows(clean.output, batch)
+    return wanted, np.ones((1, batch.size)) if weights is None else weights
+
+
+def _in_steps(at: Situation) -> Situation:
+    """Trials of three different inputs, each with a class."""
+    if at.network.dynamics != "recurrent":
+        raise InputError("without time a trial is one step")
+    if at.batch.inputs.ndim == 3:
+        raise InputError("the trials have steps already")
+    inputs, targets = (
+        np.stack([np.roll(array, -step, axis=0) for step in range(3)], axis=1)
+        for array in (at.batch.inputs, at.batch.targets)
+    )
+    return replace(at, batch=Batch(inputs, targets, at.batch.keys))
 
 
 def _by_return(discount: float) -> Expected:
@@ -243,22 +346,34 @@ def _by_return(discount: float) -> Expected:
         network, batch, rule = at.network, at.batch, at.rule
         assert isinstance(rule, Augment)
         clean = network.forward(batch.inputs)
+        wanted, weights = _wanted(batch, clean)
         actions = at.noise().actions(rule.policy(clean))[0]
-        error, to_come = np.zeros_like(clean.output), 0.0
-        for row in _order(batch)[::-1]:
-            to_come = float(actions[row] == batch.targets[row]) + discount * to_come
-            error[row, actions[row]] = clean.output[row, actions[row]] - to_come
+        error = np.zeros_like(clean.output)
+        for example in range(batch.size):
+            to_come = 0.0
+            for step in reversed(np.flatnonzero(weights[:, example])):
+                row = step * batch.size + example
+                to_come = float(actions[row] == wanted[row]) + discount * to_come
+                missed = clean.output[row, actions[row]] - to_come
+                error[row, actions[row]] = weights[step, example] * missed
         return network.pull(clean, error / batch.size)
 
     return expected
 
 
-def _variance(at: Situation) -> tuple[float, float, float]:
-    """Of all parameters, from 40 000 episodes; softmax, so that all actions occur."""
-    rule = Augment(discount=0.9, trace=0.7, exploration="softmax")
-    clean = at.network.forward(at.batch.inputs)
-    law = rule.closed_form(at.network, at.objective, at.batch, clean, frozenset({"action"}))
-    assert law is not None
-    draws = replace(at, rule=rule).draws(40_000)
-    found = sum(float(array.var(axis=0, ddof=1).sum()) for array in draws.values())
-    return found / sum(law.variance.values()), 1.0, 0.05
+def _variance(
+    reach: Callable[[Situation], Situation],
+) -> Callable[[Situation], tuple[float, float, float]]:
+    """Of all parameters, from 40 000 draws; softmax, so that all actions occur."""
+
+    def measure(at: Situation) -> tuple[float, float, float]:
+        at = reach(at)
+        rule = Augment(discount=0.9, trace=0.7, exploration="softmax")
+        clean = at.network.forward(at.batch.inputs)
+        law = rule.closed_form(at.network, at.objective, at.batch, clean, frozenset({"action"}))
+        assert law is not None
+        draws = replace(at, rule=rule).draws(40_000)
+        found = sum(float(array.var(axis=0, ddof=1).sum()) for array in draws.values())
+        return found / sum(law.variance.values()), 1.0, 0.05
+
+    return measure

@@ -38,9 +38,9 @@ class DecorrelatedNodePerturbation(Perturbation):
         batch's mean of x* x*^T.
     """
 
-    rate: float = 1e-3
+    rate: float = 0.03
 
-    searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rate": (0.0001, 0.001)}
+    searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rate": (0.003, 0.03)}
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="activity-based node perturbation of decorrelated inputs",

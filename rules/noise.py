@@ -102,12 +102,14 @@ class Noise:
         return drawn
 
     def actions(self, policy: Array) -> Array:
-        """Sample one action per example, int64 ``(S, B)``, from a policy ``(..., B, A)``."""
-        drawn = np.empty((self.samples.size, self.keys.size, 1))
+        """Sample one action for each row of a policy ``(..., T B, A)``, int64 ``(S, T B)``."""
+        steps = policy.shape[-2] // self.keys.size
+        drawn = np.empty((self.samples.size, self.keys.size, steps))
         uniform(_key(self.seed, "action"), self.samples, self.keys, drawn)
+        rows = drawn.swapaxes(1, 2).reshape(self.samples.size, -1, 1)
         edges = np.cumsum(policy, axis=-1)
         # Scaled by the last edge, so that rounding can never leave an action out of range.
-        return (drawn * edges[..., -1:] >= edges).sum(axis=-1).clip(max=policy.shape[-1] - 1)
+        return (rows * edges[..., -1:] >= edges).sum(axis=-1).clip(max=policy.shape[-1] - 1)
 
 
 @dataclass(frozen=True)

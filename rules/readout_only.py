@@ -48,7 +48,15 @@ class ReadoutOnly(Rule):
     )
 
     dynamics: ClassVar[frozenset[str]] = frozenset(
-        {"feedforward", "settling", "spiking", "stochastic", "recurrent", "recurrent spiking"}
+        {
+            "feedforward",
+            "settling",
+            "spiking",
+            "stochastic",
+            "recurrent",
+            "recurrent spiking",
+            "recurrent stochastic",
+        }
     )
 
     def estimate(
@@ -64,7 +72,7 @@ class ReadoutOnly(Rule):
             p.name: Dense(np.zeros(p.synapse.shape, network.dtype)) for p in network.projections
         }
         readout = [p for p in network.projections if p.target == network.output.name]
-        if network.dynamics in ("settling", "spiking", "stochastic"):
+        if network.dynamics in ("settling", "spiking", "stochastic", "recurrent stochastic"):
             exact = network.gradient(objective, batch, clean)
             learned = {p.name: Dense(exact[p.name].astype(network.dtype)) for p in readout}
             return estimates | learned

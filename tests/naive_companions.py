@@ -101,8 +101,8 @@ def activity_node_perturbation(network, objective, batch, xi, probes, matrices=N
 
 
 def three_factor(network, objective, batch, xi, rule, baseline):
-    """Trials in the order of their keys, with the slope of each loss and its even part."""
-    order, scalars = np.argsort(batch.keys), slopes(network, objective, batch, xi)
+    """The slope of each loss and its even part meet the noise of their own trial alone."""
+    scalars = slopes(network, objective, batch, xi)
     above, at, below = (
         losses(network, objective, batch, xi, sign * rule.sigma) for sign in (1, 0, -1)
     )
@@ -110,17 +110,11 @@ def three_factor(network, objective, batch, xi, rule, baseline):
     scalars = scalars + ((above - expected) + (below - expected)) / (2 * rule.sigma)
     activities, _ = naive.batch_forward(network, batch.inputs)
     total = {name: np.zeros_like(w) for name, w in network.parameters.items()}
-    for late, b in enumerate(order):
-        for early, j in enumerate(order):
-            if late - early < -rule.delay:
-                continue
-            share = scalars[b] * rule.decay ** (late - early) / batch.size
-            for number, population in enumerate(network.populations, start=1):
-                drawn = xi[population.name][j]
-                total[f"layer{number}.weights"] += share * np.outer(
-                    drawn, activities[number - 1][j]
-                )
-                total[f"layer{number}.bias"] += share * drawn
+    for b in range(batch.size):
+        for number, population in enumerate(network.populations, start=1):
+            drawn = scalars[b] * xi[population.name][b] / batch.size
+            total[f"layer{number}.weights"] += np.outer(drawn, activities[number - 1][b])
+            total[f"layer{number}.bias"] += drawn
     return total
 
 

@@ -133,31 +133,20 @@ def oja(network, objective, batch, variant):
 
 
 def three_factor(network, objective, batch, xi, rule, baseline):
-    """Trials in the order of their keys: traces that decay, scalars that come late."""
-    order = np.argsort(batch.keys)
+    """Trials of one step: noise times presynaptic activity times a scalar of the same trial."""
     activities, _ = naive.batch_forward(network, batch.inputs)
     noise = {name: rule.sigma * drawn for name, drawn in xi.items()}
     disturbed = naive.batch_forward(network, batch.inputs, noise)[0][-1]
     losses = naive.batch_losses(objective, disturbed, batch.targets)
     clean = naive.batch_losses(objective, activities[-1], batch.targets)
-    trace = {name: np.zeros_like(w) for name, w in network.parameters.items()}
     total = {name: np.zeros_like(w) for name, w in network.parameters.items()}
-    for time in range(batch.size + rule.delay):
-        for name in trace:
-            trace[name] *= rule.decay
-        if time < batch.size:
-            now = order[time]
-            for number, population in enumerate(network.populations, start=1):
-                drawn = xi[population.name][now]
-                trace[f"layer{number}.weights"] += np.outer(drawn, activities[number - 1][now])
-                if f"layer{number}.bias" in trace:
-                    trace[f"layer{number}.bias"] += drawn
-        if time >= rule.delay:
-            then = order[time - rule.delay]
-            expected = clean[then] if baseline is None else baseline
-            scalar = (losses[then] - expected) / rule.sigma
-            for name in total:
-                total[name] += scalar * trace[name] / rule.decay**rule.delay / batch.size
+    for b in range(batch.size):
+        scalar = (losses[b] - (clean[b] if baseline is None else baseline)) / rule.sigma
+        for number, population in enumerate(network.populations, start=1):
+            drawn = scalar * xi[population.name][b] / batch.size
+            total[f"layer{number}.weights"] += np.outer(drawn, activities[number - 1][b])
+            if f"layer{number}.bias" in total:
+                total[f"layer{number}.bias"] += drawn
     return total
 
 

@@ -62,32 +62,95 @@ def value_gradient(network, x, action):
 
 
 def augment(network, batch, actions, discount, trace):
-    """One episode forward in time: tag, wait for the next value, change, decay."""
-    order = np.argsort(batch.keys)
-    tags = {name: np.zeros_like(w) for name, w in network.parameters.items()}
+    """Trials of one step: the chosen value, its gradient, and the reward less that value."""
     found = {name: np.zeros_like(w) for name, w in network.parameters.items()}
-    for now, row in enumerate(order):
+    for row in range(batch.size):
         value, gradient = value_gradient(network, batch.inputs[row], actions[row])
-        following = 0.0
-        if now + 1 < len(order):
-            after = order[now + 1]
-            following, _ = value_gradient(network, batch.inputs[after], actions[after])
-        error = float(actions[row] == batch.targets[row]) + discount * following - value
+        error = float(actions[row] == batch.targets[row]) - value
         for name in found:
-            tags[name] = trace * discount * tags[name] + gradient[name]
-            found[name] -= error * tags[name] / batch.size
+            found[name] -= error * gradient[name] / batch.size
+    return found
+
+
+def memory_trial(network, x):
+    """Regular and memory units, their traces and action values in every step of ``x`` (T, N)."""
+    w = network.parameters
+    before, drive = np.zeros(x.shape[1]), np.zeros(len(w["memory.weights"]))
+    brought, course = np.zeros(2 * x.shape[1]), []
+    for now in x:
+        gained = [max(a - b, 0.0) for a, b in zip(now, before, strict=True)]
+        lost = [max(b - a, 0.0) for a, b in zip(now, before, strict=True)]
+        changed = np.array(gained + lost)
+        brought = brought + changed
+        drive = drive + w["memory.weights"] @ changed
+        regular = logistic(w["regular.weights"] @ now + w["regular.bias"])
+        memory = logistic(drive)
+        values = w["output.regular"] @ regular + w["output.memory"] @ memory + w["output.bias"]
+        course.append((now, brought, regular, memory, values))
+        before = now
+    return course
+
+
+def memory_gradient(network, step, action):
+    """Gradient of a value by the paper's traces: what each synapse brought, times feedback."""
+    now, brought, regular, memory, values = step
+    w = network.parameters
+    chosen = np.eye(len(values))[action]
+    to_regular = w["output.regular"][action] * regular * (1 - regular)
+    to_memory = w["output.memory"][action] * memory * (1 - memory)
+    return {
+        "regular.weights": np.outer(to_regular, now),
+        "memory.weights": np.outer(to_memory, brought),
+        "output.regular": np.outer(chosen, regular),
+        "output.memory": np.outer(chosen, memory),
+        "regular.bias": to_regular,
+        "output.bias": chosen,
+    }
+
+
+def augment_in_time(network, batch, actions, discount, trace):
+    """One draw: in every trial, tag, wait for the next value, change, decay.
+
+    ``actions`` is (T, B); classes are (B, T), and the batch's mask says which steps count.
+    """
+    found = {name: np.zeros_like(w) for name, w in network.parameters.items()}
+    for b in range(batch.size):
+        course = memory_trial(network, batch.inputs[b])
+        counted = [t for t in range(len(course)) if batch.mask[b, t] > 0]
+        tags = {name: np.zeros_like(w) for name, w in network.parameters.items()}
+        for t, after in zip(counted, [*counted[1:], None], strict=True):
+            value = course[t][-1][actions[t, b]]
+            following = 0.0 if after is None else course[after][-1][actions[after, b]]
+            reward = float(actions[t, b] == batch.targets[b, t])
+            error = batch.mask[b, t] / batch.mask[b].sum()
+            error *= reward + discount * following - value
+            for name, gradient in memory_gradient(network, course[t], actions[t, b]).items():
+                tags[name] = trace * discount * tags[name] + gradient
+                found[name] -= error * tags[name] / batch.size
     return found
 
 
 def augment_moments(network, batch, policy, discount, trace):
-    """Mean, and variance summed over entries, by every sequence of actions."""
-    mean, square = {}, {}
-    for actions in product(range(policy.shape[1]), repeat=batch.size):
-        chance = np.prod([policy[b, a] for b, a in enumerate(actions)])
-        for name, array in augment(network, batch, actions, discount, trace).items():
-            mean[name] = mean.get(name, 0) + chance * array
-            square[name] = square.get(name, 0) + chance * array**2
-    return mean, {name: float((square[name] - mean[name] ** 2).sum()) for name in mean}
+    """Mean, and variance summed over entries, by every sequence of actions of every trial.
+
+    ``policy`` is (T, B, A). Trials are independent, and their variances add up.
+    """
+    steps, _, choices = policy.shape
+    mean, variance = {}, {}
+    for b in range(batch.size):
+        alone = batch.take([b])
+        first, square = {}, {}
+        for actions in product(range(choices), repeat=steps):
+            chance = np.prod([policy[t, b, a] for t, a in enumerate(actions)])
+            drawn = augment_in_time(network, alone, np.array(actions)[:, None], discount, trace)
+            for name, array in drawn.items():
+                first[name] = first.get(name, 0) + chance * array / batch.size
+                square[name] = square.get(name, 0) + chance * (array / batch.size) ** 2
+        for name, array in first.items():
+            mean[name] = mean.get(name, 0) + array
+            spread = float((square[name] - array**2).sum())
+            variance[name] = variance.get(name, 0) + spread
+    return mean, variance
 
 
 def expected_returns(rewards, values, policy, discount, trace):

@@ -121,8 +121,12 @@ def uoro(weights, x, errors, signs, k, activation, epsilon):
     return g[:a].reshape(w_in.shape), g[a : a + r].reshape(w_rec.shape), g[a + r :]
 
 
-def spiking_trial(w_in, w_rec, x, filtering, refractory, beta, dt=2.0, tau_a=200.0):
-    """Spikes, filtered spikes and potentials of a trial of integrate-and-fire neurons."""
+def spiking_trial(w_in, w_rec, x, filtering, refractory, beta, reset="to_zero"):
+    """Spikes, filtered spikes and potentials of a trial of integrate-and-fire neurons.
+
+    Besides distances to threshold, the gates of the potential and what a spike takes off it.
+    """
+    dt, tau_a = 2.0, 200.0
     a_s, a_m, a_d, a_r = (np.exp(-dt / tau) for tau in (10.0, 20.0, 30.0, 2.0))
     a_a, n = np.exp(-dt / tau_a), len(w_rec)
     current, potential, s, h, r, a = np.zeros((6, n))
@@ -134,8 +138,9 @@ def spiking_trial(w_in, w_rec, x, filtering, refractory, beta, dt=2.0, tau_a=200
         for i in range(n):
             current[i] = a_s * current[i] + drive[i]
             gate[i] = 1.0 if t > last[i] + refractory else 0.0
-            charge[i] = gate[i] * (a_m * potential[i] + (1 - a_m) * current[i])
-            potential[i] = charge[i] * (1 - s[i])
+            held = gate[i] * (a_m * potential[i] + (1 - a_m) * current[i])
+            charge[i] = 1.0 if reset == "subtract" else held
+            potential[i] = held - charge[i] * s[i]
             if filtering == "single":
                 r[i] = a_d * r[i] + dt / 30.0 * s[i]
             elif filtering == "double":
@@ -150,12 +155,14 @@ def spiking_trial(w_in, w_rec, x, filtering, refractory, beta, dt=2.0, tau_a=200
         spikes.append(s.copy())
         filtered.append(r.copy())
         distances.append(potential - 1 - beta * a)
-        gates.append(gate * (1 - before))
+        gates.append(gate if reset == "subtract" else gate * (1 - before))
         charges.append(charge)
     return tuple(map(np.array, (spikes, filtered, distances, gates, charges)))
 
 
-def spiking_traces(w_in, w_rec, w_out, x, errors, filtering, refractory, beta, pseudo, detach):
+def spiking_traces(
+    w_in, w_rec, w_out, x, errors, filtering, refractory, beta, pseudo, detach, reset="to_zero"
+):
     """e-prop of integrate-and-fire neurons without synapses onto themselves.
 
     The trace of a synapse is the derivative of its neuron's whole state (I, U, s, h, r, a) by the
@@ -165,7 +172,7 @@ def spiking_traces(w_in, w_rec, w_out, x, errors, filtering, refractory, beta, p
     a_s, a_m, a_d, a_r = (np.exp(-dt / tau) for tau in (10.0, 20.0, 30.0, 2.0))
     a_a = np.exp(-dt / tau_a)
     _, filtered, distances, gates, charges = spiking_trial(
-        w_in, w_rec, x, filtering, refractory, beta
+        w_in, w_rec, x, filtering, refractory, beta, reset
     )
     n, before = len(w_rec), np.vstack([np.zeros(len(w_rec)), filtered[:-1]])
     found = np.zeros_like(w_in), np.zeros_like(w_rec)
@@ -175,8 +182,8 @@ def spiking_traces(w_in, w_rec, w_out, x, errors, filtering, refractory, beta, p
                 current = potential = s = h = r = a = 0.0
                 for t in range(len(x)):
                     current = a_s * current + pre[t, j]
-                    reset = 0.0 if detach else charges[t, i]
-                    potential = gates[t, i] * (a_m * potential + (1 - a_m) * current) - reset * s
+                    taken = 0.0 if detach else charges[t, i]
+                    potential = gates[t, i] * (a_m * potential + (1 - a_m) * current) - taken * s
                     if filtering == "single":
                         r = a_d * r + dt / 30.0 * s
                     elif filtering == "double":
@@ -188,6 +195,42 @@ def spiking_traces(w_in, w_rec, w_out, x, errors, filtering, refractory, beta, p
                     a = a_a * a + s
                     s = pseudo(distances[t, i]) * (potential - beta * a)
                     g[i, j] += (w_out.T @ errors[t])[i] * r
+    return found
+
+
+def potential_traces(layers, x, errors, leak):
+    """Online training through time, forwards: tanh layers whose potentials leak, linear readout.
+
+    ``layers`` holds weights, recurrent weights and bias of every hidden layer, and weights and bias
+    of the readout last.
+    """
+    *hidden, (w_out, _) = layers
+    sizes = [len(b) for _, _, b in hidden]
+    potentials, rates = [np.zeros(n) for n in sizes], [np.zeros(n) for n in sizes]
+    traces = [[np.zeros(w.shape[1]), np.zeros(len(b)), 0.0] for w, _, b in hidden]
+    found = [[np.zeros_like(part) for part in layer] for layer in layers]
+    for t, now in enumerate(x):
+        below, slopes = now, []
+        for number, (w, recurrent, b) in enumerate(hidden):
+            before = rates[number].copy()
+            drive = w @ below + recurrent @ before + b
+            potentials[number] = (1 - leak) * potentials[number] + leak * drive
+            brought = (below, before, 1.0)
+            traces[number] = [
+                (1 - leak) * old + leak * new
+                for old, new in zip(traces[number], brought, strict=True)
+            ]
+            rates[number] = np.tanh(potentials[number])
+            slopes.append(1 - rates[number] ** 2)
+            below = rates[number]
+        found[-1][0] += np.outer(errors[t], below)
+        found[-1][1] += errors[t]
+        signal = w_out.T @ errors[t]
+        for number in range(len(hidden) - 1, -1, -1):
+            on_potential = slopes[number] * signal
+            for total, trace in zip(found[number], traces[number], strict=True):
+                total += np.multiply.outer(on_potential, trace)
+            signal = hidden[number][0].T @ (leak * on_potential)
     return found
 
 

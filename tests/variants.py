@@ -93,12 +93,15 @@ KEYED = [
     "spiking_burstprop",
     "spiking_burstprop[units=3,nudging=0.5]",
 ]
+REWARDED_SPIKES = ["r_max", "r_max[baseline=none]", "reward_modulated_stdp"]
 GRADIENTS = ["backprop", "backpropagation_through_time"]
 IN_TIME = [
     *GRADIENTS,
     "real_time_recurrent_learning",
     "rflo",
     "rflo[feedback=adaptive]",
+    "ottt",
+    "ottt[feedback=random]",
     "e_prop",
     "e_prop[feedback=random]",
     "random_feedback_through_time",

@@ -79,7 +79,7 @@ def case_for(rule: Rule) -> Case:
         If the rule supports no registered combination.
     """
     reasons = []
-    for network in networks():
+    for network in (each for sizes in SHAPES for each in networks(sizes)):
         batch = teacher_batch(network)
         for objective in objectives(network, batch):
             reason = unsupported(rule, network, objective)

@@ -22,6 +22,7 @@ NEURONS = [
     IntegrateAndFire(surrogate=Surrogate("triangle", 1.0, 0.3), refractory=1),
     IntegrateAndFire(filtering="double", adaptation=0.3, surrogate=Surrogate("sigmoid", 2.0)),
     IntegrateAndFire(filtering="double_continuous", detach_reset=True, refractory=0),
+    IntegrateAndFire(reset="subtract", refractory=0, surrogate=Surrogate("triangle", 1.0, 0.3)),
 ]
 
 passes = given(

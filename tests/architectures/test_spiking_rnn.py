@@ -10,16 +10,17 @@ from plausibench import bench
 from plausibench.architectures.integrate_and_fire import IntegrateAndFire, Surrogate
 from plausibench.bench.report.table import comparison
 from plausibench.bench.studies.benchmark.study import frame_of
+from plausibench.kernels.errors import InputError
 from sweeps import TINY, run
 from time_cells import NETWORKS, OBJECTIVE, rate_rnn, sequences, spiking_rnn
 
 
 @pytest.mark.parametrize("filtering", ["single", "double", "double_continuous"])
-@pytest.mark.parametrize("refractory", [0, 5])
+@pytest.mark.parametrize(("refractory", "reset"), [(0, "to_zero"), (5, "to_zero"), (0, "subtract")])
 @pytest.mark.parametrize("adaptation", [0.0, 0.4])
-def test_twin(filtering, refractory, adaptation):
+def test_twin(filtering, refractory, reset, adaptation):
     network = spiking_rnn(
-        (3, 7, 2), filtering=filtering, refractory=refractory, adaptation=adaptation
+        (3, 7, 2), filtering=filtering, refractory=refractory, adaptation=adaptation, reset=reset
     )
     random = np.random.default_rng(1)
     inputs = random.standard_normal((2, 500, 3)) + 0.5
@@ -27,7 +28,7 @@ def test_twin(filtering, refractory, adaptation):
     weights = [network.parameters[f"layer1.{name}"] for name in ("weights", "recurrent")]
     for b, x in enumerate(inputs):
         spikes, filtered, *_ = naive_time.spiking_trial(
-            *weights, x, filtering, refractory, adaptation
+            *weights, x, filtering, refractory, adaptation, reset
         )
         assert spikes.sum() > 50
         np.testing.assert_array_equal(course.traces["layer1"]["spikes"][b::2], spikes)
@@ -54,6 +55,26 @@ class TestNeurons:
         network.parameters["layer1.recurrent"][:] = 0
         spikes = network.forward(np.ones((1, 100, 1))).traces["layer1"]["spikes"][:, 0]
         assert set(np.diff(np.flatnonzero(spikes))) == {6}
+
+    def test_what_exceeds_the_threshold_is_left_by_a_subtraction(self):
+        """A steady current of 2.3 thresholds: one spike for each that was gathered, in the end."""
+        course = {}
+        for reset in ("to_zero", "subtract"):
+            neurons = IntegrateAndFire(refractory=0, reset=reset)
+            drive = np.full((1, 1), 2.3 * (1 - np.exp(-2 / 10)))
+            state = neurons.rest((1, 1), np.dtype(float))
+            traces = {name: np.zeros((1, 1)) for name in neurons.traces}
+            spikes = []
+            for _ in range(4000):
+                neurons.step(state, drive, traces)
+                spikes.append(traces["spikes"].item())
+            course[reset] = np.mean(spikes)
+        # The mean potential is constant: (1 - a_m) (2.3 - U) is what spikes take off.
+        assert course["subtract"] > 1.02 * course["to_zero"]
+
+    def test_a_subtraction_with_refractory_steps_is_refused(self):
+        with pytest.raises(InputError, match="refractory is 5, allowed is 0"):
+            spiking_rnn(reset="subtract")
 
     def test_no_input_no_spikes(self):
         assert not spiking_rnn().forward(np.zeros((2, 50, 4))).traces["layer1"]["spikes"].any()
@@ -97,7 +118,8 @@ class TestNeurons:
         assert (error * change).sum() == pytest.approx(back, rel=1e-11)
 
     @pytest.mark.parametrize("detach", [False, True])
-    def test_automatic_differentiation_agrees(self, detach):
+    @pytest.mark.parametrize("reset", ["to_zero", "subtract"])
+    def test_automatic_differentiation_agrees(self, detach, reset):
         """PyTorch with the pseudo-derivative in place of that of the step, 5 steps, 4 neurons."""
         torch = pytest.importorskip("torch")
 
@@ -111,8 +133,14 @@ class TestNeurons:
             def backward(context, signal):
                 return signal / (1 + 2.0 * context.saved_tensors[0].abs()) ** 2
 
+        soft = reset == "subtract"
         network = spiking_rnn(
-            (3, 4, 2), refractory=1, sharpness=2.0, adaptation=0.2, detach_reset=detach
+            (3, 4, 2),
+            refractory=0 if soft else 1,
+            reset=reset,
+            sharpness=2.0,
+            adaptation=0.2,
+            detach_reset=detach,
         )
         inputs = 9 * np.random.default_rng(3).standard_normal((2, 5, 3))
         batch = bench.Batch(inputs, np.random.default_rng(4).standard_normal((2, 5, 2)))
@@ -121,14 +149,17 @@ class TestNeurons:
             for name, array in network.parameters.items()
         }
         w_in, w_rec, w_out = weights.values()
-        a_s, a_m, _, _, a_d, gain, a_a, beta, _ = map(float, network.populations[0].neurons.factors)
+        a_s, a_m, _, _, a_d, gain, a_a, beta, *_ = map(
+            float, network.populations[0].neurons.factors
+        )
         current, potential, spike, r, adapted = (torch.zeros(2, 4).double() for _ in range(5))
         since, loss, spikes = torch.full((2, 4), 9), 0.0, 0.0
         for t in range(5):
             current = a_s * current + torch.tensor(inputs[:, t]) @ w_in.T + r @ w_rec.T
             gate = (since >= 1).double()
-            kept = 1 - (spike.detach() if detach else spike)
-            potential = gate * (a_m * potential + (1 - a_m) * current) * kept
+            before = spike.detach() if detach else spike
+            held = a_m * potential + (1 - a_m) * current
+            potential = held - before if soft else gate * held * (1 - before)
             r, adapted = a_d * r + gain * spike, a_a * adapted + spike
             spike = Spike.apply(potential - 1 - beta * adapted)
             since = torch.where(spike > 0, 0, since + 1)

@@ -46,6 +46,7 @@ FAMILIES = {
     },
     "architectures": {
         "convolution": {"convolutional", "locally_connected", "residual", "vision", "what_where"},
+        "escape_rnn": {"escape_noise"},
         "gradient": {
             *("architecture", "chain", "dendritic", "linear", "mlp"),
             *("network", "neurons", "synapses"),
@@ -65,6 +66,7 @@ FAMILIES = {
         "closed_forms": {"layers", "linear_chain", "perturbation"},
         "conformance": {"estimate", "rule"},
         "predictive_coding": {"relaxation", "value_descent"},
+        "r_max": {"rewarded_spikes"},
         "random_feedback": {"kolen_pollack"},
         "readout_only": {"readout"},
         "target_propagation": {"difference_target_propagation", "targets"},

@@ -340,12 +340,10 @@ class TestMeasurement:
         """Then the variance of the companion is not that of its law, and it is sampled."""
         network = mlp()
         batch = batch_for(network, keys=[3, 3, 5, 5, 8])
-        rule = bench.make("rule", "node_perturbation", sigma=0.3)
-        assert companion_of(prepare(rule, network, CROSS_ENTROPY, batch, None, 0), WITHIN)
-        agree(rule, network, CROSS_ENTROPY, batch)
-        mixed = bench.make("rule", "three_factor", sigma=0.3)
-        found = bench.measure(mixed, network, CROSS_ENTROPY, batch, samples=64)
-        assert set(found.frame["method"]) == {"sampled"}
+        for name in ("node_perturbation", "three_factor"):
+            rule = bench.make("rule", name, sigma=0.3)
+            assert companion_of(prepare(rule, network, CROSS_ENTROPY, batch, None, 0), WITHIN)
+            agree(rule, network, CROSS_ENTROPY, batch)
 
     def test_extreme_numbers_have_a_unit_of_their_own(self):
         """Losses of 1e-240 and 1e120 times their size give what those of size 1 give.

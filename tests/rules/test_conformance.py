@@ -19,7 +19,7 @@ from plausibench.rules.segregated_dendrites import SegregatedDendrites
 from plausibench.rules.spiking_burstprop import SpikingBurstprop
 from spiking_cells import classes, spiking
 from time_cells import rate_rnn
-from variants import FEEDBACK, IN_TIME, KEYED, PERTURBATION, SETTLING
+from variants import FEEDBACK, IN_TIME, KEYED, PERTURBATION, REWARDED_SPIKES, SETTLING
 
 SIGMOID = {"activation": "sigmoid", "output": "sigmoid"}
 UNSCALED = {"bias_order": "the scale is not undone"}
@@ -71,6 +71,7 @@ VARIANTS = {
     **by_selector([s for s in (*SETTLING, *PERTURBATION, *FEEDBACK) if "[" in s]),
     **by_selector(KEYED, lambda rule: chain(), ", squared error"),
     **by_selector(IN_TIME, in_time, ", in time"),
+    **by_selector(REWARDED_SPIKES),
     "burstprop[feedback=random]": (Burstprop(feedback="random"), anywhere, None),
     "burstprop[scale=none]": (Burstprop(scale="none"), anywhere, UNSCALED),
     "burstprop[inhibition=none]": (Burstprop(inhibition="none"), uninhibited, GAIN),

@@ -72,6 +72,16 @@ class TestThreeFactor:
         for name, array in at.draws(20_000).items():
             assert array.var(axis=0, ddof=1).sum() == pytest.approx(law.variance[name], rel=0.05)
 
+    @pytest.mark.parametrize(("delay", "decay"), [(0, 0.0), (2, 0.7), (20, 1.0)])
+    def test_trials_of_a_batch_leave_each_other_nothing(self, delay, decay):
+        """The estimate of a batch is the mean of those of its trials alone."""
+        at = situation(f"three_factor[delay={delay},decay={decay}]", *NETWORKS["tanh"])
+        alone = [replace(at, batch=at.batch.take([row])).draws(3) for row in range(at.batch.size)]
+        for name, array in at.draws(3).items():
+            mean = np.mean([found[name] for found in alone], axis=0)
+            scale = np.abs(array).max()
+            np.testing.assert_allclose(array, mean, rtol=1e-9, atol=1e-9 * scale)
+
     def test_a_wrong_baseline_costs_its_square(self, record_figure):
         """One example: (F - baseline)^2 N |a|^2 / sigma^2 more in each layer."""
         at = situation("three_factor[baseline=running,sigma=0.05,delay=0]", *NETWORKS["tanh"])

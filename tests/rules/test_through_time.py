@@ -131,10 +131,12 @@ class TestTwins:
 
     @pytest.mark.parametrize("filtering", ["single", "double", "double_continuous"])
     @pytest.mark.parametrize("detach", [False, True])
+    @pytest.mark.parametrize("reset", ["to_zero", "subtract"])
     @pytest.mark.parametrize("shape", ["fast_sigmoid", "triangle", "sigmoid"])
-    def test_spiking_traces(self, filtering, detach, shape):
+    def test_spiking_traces(self, filtering, detach, shape, reset):
         """e-prop with the reset in the trace, or detached, from forward traces."""
         options = {"surrogate": shape, "sharpness": 2.0, "height": 0.5, "adaptation": 0.2}
+        options |= {"reset": reset, "refractory": 5 if reset == "to_zero" else 0}
         network = spiking_rnn((3, 4, 2), filtering=filtering, detach_reset=detach, **options)
         # No synapses of a neuron onto itself, which the trace would hold.
         recurrent = network.parameters["layer1.recurrent"] * (1 - np.eye(4))
@@ -147,7 +149,8 @@ class TestTwins:
 
         def twin(x, errors, _):
             return naive_time.spiking_traces(
-                w_in, recurrent, w_out, x, errors, filtering, 5, 0.2, pseudo, detach
+                *(w_in, recurrent, w_out, x, errors, filtering, options["refractory"]),
+                *(0.2, pseudo, detach, reset),
             )
 
         agree(bench.make("rule", "e_prop"), network, batch, summed(network, batch, twin))
