@@ -204,6 +204,19 @@ class Rule(metaclass=PlainOptions):
     searched: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Values of an option that a search for the best training tries, besides learning rates."""
 
+    paper_setting: ClassVar[Mapping[str, Any]] = {}
+    """Where the rule's paper trains it, and how, if not as is common for rules.
+
+    The common setting is a tanh perceptron, the cross-entropy and plain descent, the same factor
+    for all layers. A search that is asked for settings of papers takes, in place of it:
+
+    - ``architecture``, ``objective``: selectors, such as ``"hopfield[output=sigmoid]"``;
+    - ``momentum``: of plain descent, from 0 to below 1;
+    - ``layer_rates``: factors of the learning rates of the layers, as an optimiser takes them;
+    - ``learning_rates``: lowest and highest rate that plain descent begins to search with, where
+      the common range cannot hold the best.
+    """
+
     needs_classes: ClassVar[bool] = False
     """Whether targets have to be integer classes."""
 
