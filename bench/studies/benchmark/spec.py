@@ -23,6 +23,7 @@ from plausibench.kernels.errors import (
     sizes,
 )
 from plausibench.kernels.streams import MOST_SEEDS
+from plausibench.rules.rule import Rule
 
 PROTOCOLS = ("shared", "own")
 PAIRINGS = ("first", "all")
@@ -125,6 +126,9 @@ class Spec:
     nulls
         Whether to train, beside the rules, what their accuracies are worth nothing without:
         ``readout_only`` on the same networks, and a network without hidden layers.
+    paper_settings
+        Whether a rule that declares a ``paper_setting`` runs in it: its architecture and objective
+        before those of the lists, its momentum and factors of layers. With the pairing ``first``.
     plugins
         Plug-in files to load first.
     components
@@ -174,6 +178,7 @@ class Spec:
     shared_learning_rate: float = 0.0
     weight_decay: float = 0.0
     nulls: bool = True
+    paper_settings: bool = False
     plugins: tuple[str, ...] = ()
     components: InitVar[bool] = True
 
@@ -207,6 +212,10 @@ class Spec:
         decay = number("weight_decay", self.weight_decay, least=0, below=1 / highest)
         self._set("weight_decay", decay)
         flag("nulls", self.nulls)
+        if flag("paper_settings", self.paper_settings) and self.pairing == "all":
+            raise InputError(
+                "paper_settings: papers name one place for each rule; take pairing first"
+            )
         if isinstance(self.precision, bool) or self.precision != 0:
             self._set("precision", number("precision", self.precision, least=FINEST))
         for task in self.settings_of:
@@ -290,6 +299,13 @@ class Spec:
         """Draws of a rule with the feedback held, by its selector or else its name."""
         name = rule.partition("[")[0]
         return self.samples_of.get(rule, self.samples_of.get(name, self.samples))
+
+    def of_paper(self, rule: str) -> Mapping[str, Any]:
+        """Setting of the paper of a rule, by its selector; empty where it is not asked for."""
+        if not self.paper_settings:
+            return {}
+        made: Rule = select("rule", rule).make()
+        return made.paper_setting
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in ``spec.toml``."""

@@ -93,6 +93,7 @@ def alone(unit: Unit, spec: Spec) -> Spec:
         learning_rates={},
         shared_learning_rate=0.0,
         nulls=False,
+        paper_settings=False,
         plugins=(),
         components=False,
         **(NOT_MEASURED if null else {"samples": spec.samples_for(unit.rule)}),
