@@ -92,6 +92,7 @@ def alone(unit: Unit, spec: Spec) -> Spec:
         learning_rate=spec.rate_for(unit.trainer, unit.protocol),
         learning_rates={},
         shared_learning_rate=0.0,
+        layer_rates=() if null else spec.layer_rates,
         nulls=False,
         plugins=(),
         components=False,

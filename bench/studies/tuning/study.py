@@ -21,6 +21,7 @@ from plausibench.bench.studies.benchmark.study import sources
 from plausibench.bench.studies.benchmark.units import Unit, units
 from plausibench.bench.studies.study import Study
 from plausibench.bench.tasks.task import Image, Task
+from plausibench.bench.training.optimisers import LayerRates
 from plausibench.bench.training.training import train
 from plausibench.kernels.errors import Divergence, InputError
 from plausibench.objectives.batch import Batch
@@ -109,6 +110,8 @@ class Setting:
     batch_size: int
     optimiser: str
     weight_decay: float
+    momentum: float
+    layer_rates: LayerRates
 
 
 def jobs(spec: Spec) -> list[Job]:
@@ -147,6 +150,8 @@ def setting(unit: Unit, spec: Spec) -> Setting:
         batch_size=spec.training_batch_size,
         optimiser=spec.optimiser,
         weight_decay=spec.weight_decay,
+        momentum=spec.momentum,
+        layer_rates=spec.layer_rates,
     )
 
 
@@ -175,6 +180,8 @@ def trial(setting: Setting, tried: str, rate: float) -> Iterator[dict[str, Any]]
         optimiser=setting.optimiser,
         learning_rate=rate,
         weight_decay=setting.weight_decay,
+        momentum=setting.momentum,
+        layer_rates=setting.layer_rates,
         seed=SEED,
         evaluate_every=max(setting.steps, 1),
     )
