@@ -11,7 +11,12 @@ from plausibench.architectures.architecture import HIDDEN
 from plausibench.bench.components import registry
 from plausibench.bench.components.selectors import select
 from plausibench.bench.training.nulls import NULL
-from plausibench.bench.training.optimisers import OPTIMISERS
+from plausibench.bench.training.optimisers import (
+    OPTIMISERS,
+    LayerRates,
+    check_layer_rates,
+    check_momentum,
+)
 from plausibench.kernels.errors import (
     InputError,
     choose,
@@ -49,6 +54,8 @@ OF_TASKS = (
     "learning_rates",
     "shared_learning_rate",
     "weight_decay",
+    "momentum",
+    "layer_rates",
 )
 """Settings that may differ between tasks: what is trained, how and for how long."""
 
@@ -121,6 +128,9 @@ class Spec:
         second for each checkpoint of a noisy rule.
     training_batch_size, optimiser, learning_rate, learning_rates, weight_decay
         How the networks are trained; ``learning_rates`` overrides the rate for a rule.
+    momentum, layer_rates
+        As of :func:`plausibench.bench.training.training.train`; the nulls, where one layer
+        learns, have no factors of layers.
     shared_learning_rate
         Rate of the backpropagation run whose weights are shared; 0 for that of ``backprop``.
     nulls
@@ -177,6 +187,8 @@ class Spec:
     learning_rates: Mapping[str, float] = field(default_factory=dict)
     shared_learning_rate: float = 0.0
     weight_decay: float = 0.0
+    momentum: float = 0.0
+    layer_rates: LayerRates = ()
     nulls: bool = True
     paper_settings: bool = False
     plugins: tuple[str, ...] = ()
@@ -211,6 +223,8 @@ class Spec:
         highest = max([self.learning_rate, shared, *self.learning_rates.values()])
         decay = number("weight_decay", self.weight_decay, least=0, below=1 / highest)
         self._set("weight_decay", decay)
+        self._set("momentum", check_momentum(self.optimiser, self.momentum))
+        self._set("layer_rates", check_layer_rates(self.layer_rates))
         flag("nulls", self.nulls)
         if flag("paper_settings", self.paper_settings) and self.pairing == "all":
             raise InputError(

@@ -13,6 +13,7 @@ from plausibench.bench.studies.benchmark.starts import completed
 from plausibench.bench.studies.benchmark.study import alone, null_jobs, sources
 from plausibench.bench.studies.benchmark.units import Unit, units
 from plausibench.bench.studies.study import Study
+from plausibench.bench.training.optimisers import LayerRates
 from plausibench.bench.training.training import train
 from plausibench.kernels.errors import Divergence, integer
 
@@ -29,7 +30,7 @@ class Options:
         As of the benchmark; what is not chosen is where each rule starts.
     steps
         Number of updates.
-    batch_size, optimiser, weight_decay
+    batch_size, optimiser, weight_decay, momentum, layer_rates
         Of the updates.
     learning_rate
         By default that of the benchmark.
@@ -56,6 +57,8 @@ class Options:
     optimiser: str = "sgd"
     learning_rate: float | None = None
     weight_decay: float = 0.0
+    momentum: float = 0.0
+    layer_rates: LayerRates = ()
     evaluate_every: int = 100
     seeds: int = 1
     seed: int = 0
@@ -83,6 +86,8 @@ class Options:
             "optimiser": self.optimiser,
             "learning_rate": self.learning_rate,
             "weight_decay": self.weight_decay,
+            "momentum": self.momentum,
+            "layer_rates": self.layer_rates,
             "checkpoints": sorted({*range(0, self.steps, self.evaluate_every), self.steps}),
             "nulls": self.nulls,
         }
@@ -128,6 +133,8 @@ def training_jobs(spec: Spec, evaluate_every: int, work: Callable[..., Any]) -> 
                     "optimiser": own.optimiser,
                     "learning_rate": own.learning_rate,
                     "weight_decay": own.weight_decay,
+                    "momentum": own.momentum,
+                    "layer_rates": own.layer_rates,
                     "evaluate_every": evaluate_every,
                 },
             ),

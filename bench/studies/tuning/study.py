@@ -25,6 +25,7 @@ from plausibench.bench.studies.benchmark.units import Unit, units
 from plausibench.bench.studies.study import Study
 from plausibench.bench.studies.tuning.search import Trial, chosen, rounded, scores_of, search
 from plausibench.bench.tasks.task import Image, Task
+from plausibench.bench.training.optimisers import LayerRates
 from plausibench.bench.training.training import train
 from plausibench.kernels.errors import InputError
 from plausibench.objectives.batch import Batch
@@ -123,6 +124,8 @@ class Setting:
     batch_size: int
     optimiser: str
     weight_decay: float
+    momentum: float
+    layer_rates: LayerRates
 
 
 def jobs(spec: Spec) -> list[Job]:
@@ -158,6 +161,8 @@ def setting(unit: Unit, spec: Spec) -> Setting:
         batch_size=spec.training_batch_size,
         optimiser=spec.optimiser,
         weight_decay=spec.weight_decay,
+        momentum=spec.momentum,
+        layer_rates=spec.layer_rates,
     )
 
 
@@ -208,6 +213,8 @@ def trained(setting: Setting, trial: Trial, seed: int) -> dict[str, Any]:
         optimiser=setting.optimiser,
         learning_rate=rate,
         weight_decay=setting.weight_decay,
+        momentum=setting.momentum,
+        layer_rates=setting.layer_rates,
         seed=seed,
         evaluate_every=max(setting.steps, 1),
     )
