@@ -1,22 +1,33 @@
 """The search finds the best trial over seeds, leaves its range where it must, and is alike for all.
 
-Searches here train nothing: accuracies come from a table, so what must be found is known.
+Searches of the first tests train nothing: accuracies come from a table, so what must be found is
+known.
 """
 
 from collections import Counter
+from dataclasses import replace
 from math import inf, nan
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from plausibench.bench.studies.tuning.search import (
-    SEEDS,
-    chosen,
-    edge,
-    scores_of,
-    search,
-)
-from plausibench.kernels.errors import Divergence
+from plausibench import bench
+from plausibench.bench.components import registry
+from plausibench.bench.components.networks import build_network
+from plausibench.bench.components.selectors import select
+from plausibench.bench.running.executor import Processes
+from plausibench.bench.studies.benchmark.spec import Spec
+from plausibench.bench.studies.benchmark.study import alone, null_jobs
+from plausibench.bench.studies.benchmark.units import units
+from plausibench.bench.studies.figure2 import study as figure2
+from plausibench.bench.studies.run import run
+from plausibench.bench.studies.tuning import study as tuning
+from plausibench.bench.studies.tuning.report import sensitivity, sensitivity_picture
+from plausibench.bench.studies.tuning.search import SEEDS, chosen, edge, scores_of, search
+from plausibench.bench.studies.tuning.study import TUNING
+from plausibench.bench.training.optimisers import layer_factors
+from plausibench.kernels.errors import Divergence, InputError
 
 RATES = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32]
 LIMITS = (0.001, 3.0)
@@ -188,3 +199,252 @@ def test_without_classes_the_lowest_loss_is_best():
     ]
     assert best(rows) == ("one", 0.02)
     assert scores_of([{**rows[0], "loss": None}]) == {("one", 0.01): [-inf]}
+
+
+SPEC = Spec(
+    tasks=("digits",),
+    architectures=("mlp",),
+    objectives=("cross_entropy",),
+    rules=("backprop", "direct_feedback_alignment"),
+    hidden=(6,),
+    seeds=1,
+    training_batch_size=16,
+)
+SPAN = tuning.RANGES["sgd"]
+HALVED = 12 + 6 + 3
+"""Trainings of a search that stays in its range."""
+
+
+@pytest.mark.parametrize("rule", [*registry.entries("rule"), *figure2.VARIANTS])
+@pytest.mark.parametrize("optimiser", tuning.RANGES)
+def test_every_rule_gets_as_many_trials(rule, optimiser):
+    spec = figure2.specification("digits", everything=True)
+    spec = spec.with_values(rules=(rule,), optimiser=optimiser, seeds=1, protocols=("own",))
+    (unit,) = units(spec)
+    low, high = span = tuning.span(unit, spec)
+    found = tuning.trials(rule, span)
+    assert len(set(found)) == len(found) == tuning.TRIALS
+    assert {rate for _, rate in found} <= {
+        float(f"{rate:.2g}") for rate in np.geomspace(low, high, tuning.TRIALS)
+    }
+    for text, _ in found:
+        given = dict(select("rule", rule).options)
+        assert given.items() <= dict(select("rule", text).options).items()
+
+
+def test_what_is_searched_includes_the_default():
+    for name in registry.entries("rule"):
+        rule = bench.make("rule", name)
+        for option, values in rule.searched.items():
+            assert getattr(rule, option) in values, name
+
+
+def test_trials_are_scored_on_training_examples_held_out():
+    task = bench.make("task", "digits")
+    held = tuning.Held(task)
+    assert held.train.size + held.test.size == task.train.size
+    rows = {row.tobytes() for row in held.train.inputs} | {r.tobytes() for r in held.test.inputs}
+    assert rows <= {row.tobytes() for row in task.train.inputs}
+    np.testing.assert_array_equal(held.test.inputs, task.train.inputs[held.train.size :])
+
+
+def test_search_is_kept_and_the_same_with_any_number_of_processes(tmp_path):
+    spec = SPEC.with_values(checkpoints=(0, 4))
+    (alone,) = run(TUNING, spec, tmp_path / "one")
+    (together,) = run(TUNING, spec, tmp_path / "two", executor=Processes(2))
+    pd.testing.assert_frame_equal(alone.frame, together.frame, check_exact=True)
+    counts = alone.frame.groupby("rule").size()
+    assert set(counts.index) == set(SPEC.rules)
+    assert counts.min() >= HALVED
+    lost = list(alone.due)[1]
+    alone.file(lost).unlink()
+    again = []
+    run(TUNING, spec, tmp_path / "one", on_done=lambda job, *_: again.append(job.key))
+    assert again == [lost]
+
+
+def test_seeds_and_draws_do_not_matter_to_a_search():
+    """So a benchmark with others goes on from it."""
+    first = tuning.jobs(SPEC.with_values(checkpoints=(0, 4)))
+    other = tuning.jobs(SPEC.with_values(checkpoints=(4,), seeds=3, seed=5, samples=99))
+    assert [job.key for job in first] == [job.key for job in other]
+    for changed in ({"hidden": (7,)}, {"checkpoints": (0, 5)}, {"training_batch_size": 8}):
+        jobs = tuning.jobs(SPEC.with_values(**{"checkpoints": (0, 4), **changed}))
+        assert not {job.key for job in first} & {job.key for job in jobs}
+
+
+def test_best_trial_is_taken():
+    rows = [
+        {
+            "rule": rule,
+            "tried": rule,
+            "learning_rate": rate,
+            "seed": seed,
+            "loss": loss,
+            "accuracy": accuracy,
+        }
+        for rule, rate, loss, accuracy in [
+            ("backprop", 0.1, 0.5, 0.8),
+            ("backprop", 0.15, 2.0, 0.9),
+            ("backprop", 0.2, 1.0, 0.9),
+            ("backprop", 0.3, np.nan, np.nan),
+            ("hebb", 0.1, np.nan, np.nan),
+            ("hebb", 0.2, np.nan, np.nan),
+        ]
+        for seed in SEEDS
+    ]
+    rows = pd.DataFrame(rows)
+    own = rows[rows["rule"] == "backprop"]
+    assert tuning.best(own) == {
+        "tried": "backprop",
+        "learning_rate": 0.15,
+        "loss": 2.0,
+        "accuracy": 0.9,
+    }
+    lost = own.assign(accuracy=np.nan, loss=np.nan)
+    assert tuning.best(lost)["learning_rate"] == 0.1
+    spec = tuning.tuned(SPEC.with_values(rules=("backprop", "hebb")), rows)
+    assert spec.rules == ("backprop", "hebb")
+    assert spec.learning_rates == {"backprop": 0.15, "hebb": 0.1}
+    assert spec.rate_for("backprop", "own") == 0.15
+    assert spec.rate_for("backprop", "shared") == SPEC.learning_rate
+
+
+def test_a_rule_without_a_trial_is_left_out():
+    rows = pd.DataFrame(
+        [{"rule": "hebb", "tried": "hebb", "learning_rate": 0.1, "loss": 1.0, "accuracy": 0.5}]
+    )
+    spec = SPEC.with_values(rules=("backprop", "hebb"))
+    assert tuning.tuned(spec, rows).rules == ("hebb",)
+    with pytest.raises(InputError, match="no trial of backprop, hebb came to an end"):
+        tuning.tuned(spec, rows[:0])
+
+
+def test_diverged_trials_are_recorded(monkeypatch, tmp_path):
+    monkeypatch.setattr(tuning, "RANGES", {"sgd": (0.01, 1e30)})
+    spec = SPEC.with_values(rules=("backprop",), architectures=("linear",), checkpoints=(0, 20))
+    (found,) = run(TUNING, spec, tmp_path / "run")
+    rows = found.frame
+    lost = rows[rows["diverged"] != ""]
+    assert len(lost) > 5
+    assert lost["loss"].isna().all()
+    assert found.jobs["status"].tolist() == ["done"]
+    assert tuning.best(rows)["learning_rate"] == 0.01
+    table = sensitivity(rows)
+    assert table.cells["diverged"][0] == str(lost["learning_rate"].nunique())
+    assert sensitivity_picture(rows).figure.axes
+
+
+def test_a_rule_that_diverges_at_every_rate_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(tuning, "RANGES", {"sgd": (1e299, 1e300)})
+    spec = SPEC.with_values(rules=("backprop",), architectures=("linear",), checkpoints=(0, 20))
+    (found,) = run(TUNING, spec, tmp_path / "run")
+    assert found.jobs["status"].tolist() == ["diverged"]
+    assert found.frame["accuracy"].isna().all()
+    assert sensitivity(found.frame).cells["in its range"][0] == "inside"
+
+
+def test_an_end_of_the_range_is_flagged(monkeypatch, tmp_path):
+    monkeypatch.setattr(tuning, "RANGES", {"sgd": (1e-6, 1e-5)})
+    monkeypatch.setattr(tuning, "FARTHER", (0.5, 2.0))
+    spec = SPEC.with_values(rules=("backprop",), checkpoints=(40,), training_batch_size=256)
+    (found,) = run(TUNING, spec, tmp_path / "run")
+    (said,) = found.jobs["reason"]
+    assert said.startswith("the best learning rate, ")
+    assert said.endswith("is the highest that may be tried")
+    assert sensitivity(found.frame).cells["in its range"].tolist() == ["highest"]
+    assert found.frame["learning_rate"].max() > 1e-5
+
+
+KEYS = {"architecture", "objective", "momentum", "layer_rates", "learning_rates"}
+
+
+@pytest.mark.parametrize("rule", registry.entries("rule"))
+def test_settings_of_papers_can_be_trained(rule):
+    paper = bench.make("rule", rule).paper_setting
+    assert set(paper) <= KEYS
+    for task in ("digits", "mnist_1d"):
+        spec = figure2.specification(task, everything=True)
+        (unit,) = units(spec.with_values(rules=(rule,), seeds=1, protocols=("own",)))
+        for kind in ("architecture", "objective"):
+            if kind in paper:
+                assert getattr(unit, kind) == str(select(kind, paper[kind]))
+        setting = tuning.setting(unit, spec)
+        assert setting.momentum == (paper.get("momentum", 0.0) if task == "digits" else 0.0)
+        network = build_network(unit.architecture, bench.make("task", task), setting.hidden, 0)
+        factors = layer_factors(network, setting.layer_rates)
+        assert bool(factors) == ("layer_rates" in paper)
+        low, high = tuning.span(unit, spec)
+        assert 0 < low < high
+    if paper:
+        trial = tuning.trials(rule, (low, high))[0]
+        assert np.isfinite(tuning.trained(replace(setting, steps=1), trial, 0)["loss"])
+
+
+PLUGIN = """
+from dataclasses import dataclass
+from plausibench.rules.equilibrium_propagation import EquilibriumPropagation
+
+@dataclass(frozen=True)
+class Settling(EquilibriumPropagation):
+    paper_setting = {
+        "architecture": "hopfield[activation=sigmoid]",
+        "objective": "mean_squared_error",
+        "momentum": 0.5,
+        "layer_rates": 0.25,
+        "learning_rates": (0.5, 50),
+    }
+"""
+
+
+@pytest.fixture
+def settling(tmp_path, monkeypatch):
+    """A rule whose paper has a setting of its own."""
+    monkeypatch.setattr(registry, "_PLUGINS", {kind: {} for kind in registry.KINDS})
+    path = tmp_path / "settling.py"
+    path.write_text(PLUGIN)
+    spec = figure2.specification("digits", everything=True).with_values(seeds=1)
+    return spec.with_values(rules=("settling", "backprop"), plugins=(str(path),))
+
+
+def test_a_search_is_in_the_setting_of_the_paper(settling):
+    (own, common) = tuning.jobs(settling)
+    assert own.about["architecture"] == "hopfield[activation=sigmoid]"
+    assert own.about["objective"] == "mean_squared_error"
+    setting, trials, span = own.arguments
+    assert (setting.momentum, setting.layer_rates) == (0.5, 0.25)
+    assert span == (0.5, 50)
+    assert [trials[0][1], trials[-1][1]] == [0.5, 33]  # of two options, each every second rate
+    assert common.about["architecture"] == "mlp"
+    setting, trials, span = common.arguments
+    assert (setting.momentum, setting.layer_rates, span) == (0.0, (), SPAN)
+
+
+def test_without_settings_of_papers_all_have_the_common_one(settling):
+    (own, _) = tuning.jobs(settling.with_values(paper_settings=False))
+    assert own.about["architecture"] == "hopfield"
+    setting, _, span = own.arguments
+    assert (setting.momentum, setting.layer_rates, span) == (0.0, (), SPAN)
+
+
+def test_adam_has_neither_momentum_nor_rates_of_plain_descent(settling):
+    (own, _) = tuning.jobs(settling.with_values(optimiser="adam"))
+    setting, _, span = own.arguments
+    assert (setting.momentum, setting.layer_rates) == (0.0, 0.25)
+    assert span == tuning.RANGES["adam"]
+
+
+def test_what_is_measured_is_trained_as_it_was_tuned(settling):
+    """Its own training has the momentum of the paper; shared weights, and the null, have not."""
+    found = {unit.protocol: unit for unit in units(settling) if unit.rule == "settling"}
+    assert found["own"].architecture == "hopfield[activation=sigmoid]"
+    own, shared = (alone(found[protocol], settling) for protocol in ("own", "shared"))
+    assert (own.momentum, own.layer_rates, own.paper_settings) == (0.5, 0.25, False)
+    assert (shared.momentum, shared.layer_rates) == (0.0, ())
+    beside = {job.about["architecture"] for job in null_jobs(settling, list(found.values()))}
+    assert "hopfield[activation=sigmoid]" in beside
+
+
+def test_settings_of_papers_are_one_place_for_each_rule():
+    with pytest.raises(InputError, match="paper_settings: papers name one place for each rule"):
+        SPEC.with_values(paper_settings=True, pairing="all")

@@ -1,6 +1,6 @@
 """Does it learn? Accuracy of every rule above that of its network with frozen hidden layers.
 
-On digits (64-32-32-10, plain descent) and on MNIST-1D (40-100-100-10, Adam) every rule is tuned by
+On digits (64-32-32-10, plain descent) and on MNIST-1D (40-32-32-10, Adam) every rule is tuned by
 the common search (``bench/studies/tuning/study.py``), in the setting of its paper if it declares
 one, and then trained anew on the whole training set with seeds that the search does not use. Beside
 it stands its null: the same network with the same seed of which the output layer alone learns, by
