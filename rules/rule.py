@@ -90,6 +90,9 @@ class RuleCard:
         What of the source is left out, or in the tree without a test of its own, in plain text.
     learns_without_error
         Whether weights change where the output has no error.
+    no_more_than_readout
+        Why it teaches hidden layers nothing that helps, in plain text, if its networks are no
+        more accurate than with frozen hidden layers on one of the tasks of the study learning.
 
     Raises
     ------
@@ -117,6 +120,7 @@ class RuleCard:
     unverified: str = ""
     family: str = OTHERS
     learns_without_error: bool = False
+    no_more_than_readout: str = ""
 
     def __post_init__(self) -> None:
         choose("family", self.family, FAMILIES)

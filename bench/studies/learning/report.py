@@ -37,6 +37,7 @@ def report(rows: pd.DataFrame) -> tuple[dict[str, Table], tuple[Picture, ...]]:
     notes = [
         f"Means over {means.seeds(rows)} with 95 % intervals; above: differences with equal seeds.",
         "Learns hidden layers: yes where that interval is above 0.",
+        *nulls.sentences(rows, None, int(rows["step"].max())),
     ]
     return {"learning": plain(title, cells, found, 1, notes)}, ()
 
@@ -60,6 +61,7 @@ def learning(rows: pd.DataFrame) -> pd.DataFrame:
     keys = ["task", "rule", "architecture", "objective"]
     for place, own in nulls.beside(rows).groupby(keys, sort=False):
         values = own.pivot(index="seed", columns="quantity", values="value")
+        values = values.reindex(columns=["test_accuracy", nulls.ABOVE[READOUT], "learning_rate"])
         accuracy, above = values["test_accuracy"], values[nulls.ABOVE[READOUT]]
         found.append(
             {
