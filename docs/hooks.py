@@ -36,6 +36,7 @@ FACTS = (
     ("phases", "phases"),
     ("signs", "sign_constraints"),
     ("notes", "notes"),
+    ("no more than readout only", "no_more_than_readout"),
 )
 
 
@@ -129,6 +130,7 @@ def page(kind: str, name: str) -> str:
         parts += ["## Options", table(("option", "default", "meaning"), said)]
     if kind == "rule":
         parts += place(name)
+        parts += learning(name)
         parts += certificate(name)
     sources = works(card.cites)[0]
     if sources:
@@ -177,6 +179,44 @@ def place(name: str) -> list[str]:
     )
     head = ("rule", "where", *PLACED.values(), "seeds", "status")
     return [heading, about, table(head, shown)]
+
+
+def learning(name: str) -> list[str]:
+    """How much more accurate a rule and its variants are than with frozen hidden layers."""
+    rows = [row for row in learned() if row["rule"].partition("[")[0] == name]
+    heading = "## Does it learn?"
+    if not rows:
+        other = EQUAL.get(name, name)
+        return [heading, f"Not measured yet: `plausibench run learning --rules {other}` does it."]
+    shown = [
+        (
+            f"`{row['rule']}`",
+            row["task"],
+            f"{row['architecture']}, {row['objective']}",
+            *(row[column] for column in ("steps", "seeds")),
+            *(
+                notation.number(*(float(row[f"{quantity}{end}"]) for end in ("", "_low", "_high")))
+                for quantity in ("accuracy", "readout_only", "above")
+            ),
+        )
+        for row in rows
+    ]
+    about = (
+        "Test accuracy after tuned training, beside the same network of which the output layer "
+        "alone learns. [All rules](../experiments.md#does-it-learn)."
+    )
+    head = ("rule", "task", "where", "steps", "seeds", "accuracy", "readout only", "above it")
+    return [heading, about, table(head, shown)]
+
+
+@cache
+def learned() -> list[dict[str, str]]:
+    """Rows of all kept tables of the study learning."""
+    rows: list[dict[str, str]] = []
+    for path in sorted((HERE / "learning").glob("*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            rows += csv.DictReader(file)
+    return rows
 
 
 @cache

@@ -93,6 +93,9 @@ class RuleCard:
         What of the source is left out, or in the tree without a test of its own, in plain text.
     learns_without_error
         Whether weights change where the output has no error.
+    no_more_than_readout
+        Why it teaches hidden layers nothing that helps, in plain text, if its networks are no
+        more accurate than with frozen hidden layers on one of the tasks of the study learning.
 
     Raises
     ------
@@ -120,6 +123,7 @@ class RuleCard:
     unverified: str = ""
     family: str = OTHERS
     learns_without_error: bool = False
+    no_more_than_readout: str = ""
 
     def __post_init__(self) -> None:
         choose("family", self.family, FAMILIES)
@@ -209,6 +213,19 @@ class Rule(metaclass=PlainOptions):
 
     choices: ClassVar[Choices] = {}
     """All values of every option that is one of some words, so that variants can be listed."""
+
+    paper_setting: ClassVar[Mapping[str, Any]] = {}
+    """Where the rule's paper trains it, and how, if not as is common for rules.
+
+    The common setting is a tanh perceptron, the cross-entropy and plain descent, the same factor
+    for all layers. A search that is asked for settings of papers takes, in place of it:
+
+    - ``architecture``, ``objective``: selectors, such as ``"hopfield[output=sigmoid]"``;
+    - ``momentum``: of plain descent, from 0 to below 1;
+    - ``layer_rates``: factors of the learning rates of the layers, as an optimiser takes them;
+    - ``learning_rates``: lowest and highest rate that plain descent begins to search with, where
+      the common range cannot hold the best.
+    """
 
     needs_classes: ClassVar[bool] = False
     """Whether targets have to be integer classes."""

@@ -155,6 +155,7 @@ def _theory(rule: Any) -> list[tuple[str, str]]:
         ("expected place", place),
         ("cost", f"{card.forward_passes:g} forward passes"),
         ("notes", card.notes),
+        ("no more than readout only", card.no_more_than_readout),
         ("not verified", card.unverified or "nothing known"),
         ("cites", card.cites),
     ]

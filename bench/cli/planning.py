@@ -15,6 +15,7 @@ from plausibench.bench.studies.benchmark.spec import Spec, default_spec, read_va
 from plausibench.bench.studies.benchmark.starts import Start, completed, start
 from plausibench.bench.studies.benchmark.units import Unit
 from plausibench.bench.studies.study import Study, find, load_plugins, names
+from plausibench.bench.training.optimisers import LayerRates
 from plausibench.kernels.errors import InputError, refusal
 
 BENCHMARK = "benchmark"
@@ -151,6 +152,11 @@ def _values(rates: Mapping[str, float], given: Mapping[str, Any]) -> dict[str, A
     values = {name: value for name, value in given.items() if value is not None and value != ()}
     if "hidden" in values:
         values["hidden"] = hidden_sizes(values["hidden"])
+    if "layer_rates" in values:
+        given_rates = values["layer_rates"]
+        values["layer_rates"] = (
+            factors(given_rates) if isinstance(given_rates, str) else given_rates
+        )
     if "learning_rates" in values:
         own = dict(_rate(text) for text in values["learning_rates"])
         values["learning_rates"] = {**rates, **own}
@@ -186,6 +192,22 @@ def hidden_sizes(text: str) -> tuple[int, ...]:
     if not all(part.isdigit() for part in parts):
         raise refusal("hidden", text, "layer sizes joined by hyphens, such as 32-32")
     return tuple(int(part) for part in parts)
+
+
+def factors(text: str) -> LayerRates:
+    """Factors of layers from a text such as ``1,0.5``; one number alone is no list.
+
+    Raises
+    ------
+    InputError
+        If the text is something else.
+    """
+    parts = text.strip("[]").split(",")
+    try:
+        listed = tuple(float(part) for part in parts)
+    except ValueError as error:
+        raise refusal("layer_rates", text, "numbers joined by commas, such as 1,0.5") from error
+    return listed[0] if len(listed) == 1 else listed
 
 
 def _rate(text: str) -> tuple[str, float]:

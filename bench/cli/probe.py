@@ -10,6 +10,7 @@ from plausibench.bench.measuring.measurement import estimates
 from plausibench.bench.measuring.quick import gradient, loss
 from plausibench.bench.studies.benchmark.spec import Spec
 from plausibench.bench.studies.benchmark.units import Unit
+from plausibench.bench.training.optimisers import layer_factors
 from plausibench.kernels.errors import Divergence, InputError
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
@@ -27,7 +28,8 @@ def probe_units(units: list[Unit], spec: Spec) -> None:
     Raises
     ------
     InputError
-        If a rule raises, or returns wrong shapes, or NaN where the gradient is finite.
+        If a rule raises, or returns wrong shapes, or NaN where the gradient is finite, or there
+        are factors for another number of layers.
     """
     tell_compiling()
     seen = set()
@@ -45,6 +47,7 @@ def probe_units(units: list[Unit], spec: Spec) -> None:
                 )
             except Exception:  # noqa: BLE001 -- of one seed; recorded where it is measured
                 continue
+            layer_factors(network, spec.on(unit.task).layer_rates)
             batch = task.batch(min(EXAMPLES, task.train.size), seed=0)
             objective = select("objective", unit.objective).make()
             probe(unit.rule, select("rule", unit.rule).make(), network, objective, batch)

@@ -104,6 +104,12 @@ def _number(option: str, text: str) -> Callable[[Any], Any]:
 @click.option("--optimiser", metavar="NAME", help="sgd or adam.")
 @click.option("--learning-rate", type=float, help="Of rules that have no rate of their own.")
 @click.option("--weight-decay", type=float, help="Share of each weight lost, times the rate.")
+@click.option("--momentum", type=float, help="Share of the last change that stays, with sgd.")
+@click.option(
+    "--layer-rates",
+    metavar="FACTORS",
+    help="Of the rate, by layer, such as 1,0.5,0.1; one number is that of each over the last.",
+)
 @click.option("--learning-rates", multiple=True, metavar="RULE=RATE", help="Of a rule; repeatable.")
 @nulls_option
 @click.option(

@@ -60,6 +60,18 @@ def _component(kind: str, text: str) -> Callable[[Any], Any]:
     show_default=True,
     help="Share of each weight lost in an update, times the learning rate.",
 )
+@click.option(
+    "--momentum",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Share of the last change that stays, with sgd.",
+)
+@click.option(
+    "--layer-rates",
+    metavar="FACTORS",
+    help="Of the rate, by layer, such as 1,0.5,0.1; one number is that of each over the last.",
+)
 @_number("--evaluate-every", 100, "Updates between evaluations.")
 @_number("--seed", 0, "Of weights, data and noise.")
 @nulls_option
@@ -82,6 +94,8 @@ def train(
     optimiser: str,
     learning_rate: float | None,
     weight_decay: float,
+    momentum: float,
+    layer_rates: str | None,
     evaluate_every: int,
     seed: int,
     nulls: bool | None,
@@ -97,7 +111,7 @@ def train(
     that fails or diverges does not stop the others. What is done is kept: the same command goes
     on with it.
     """
-    from plausibench.bench.cli.planning import hidden_sizes, refuse_idle, run_folder
+    from plausibench.bench.cli.planning import factors, hidden_sizes, refuse_idle, run_folder
     from plausibench.bench.cli.probe import probe_units
     from plausibench.bench.cli.running import executor, perform, share
     from plausibench.bench.running.folders import check_folder
@@ -115,6 +129,8 @@ def train(
         optimiser=optimiser,
         learning_rate=learning_rate,
         weight_decay=weight_decay,
+        momentum=momentum,
+        layer_rates=() if layer_rates is None else factors(layer_rates),
         evaluate_every=evaluate_every,
         seed=seed,
         nulls=nulls is not False,

@@ -16,6 +16,8 @@ BUILTIN = {
     "identify_rule": "plausibench.bench.studies.identify_rule.study:IDENTIFY_RULE",
     "improvement": "plausibench.bench.studies.improvement.study:IMPROVEMENT",
     "inductive_biases": "plausibench.bench.studies.inductive_biases.study:INDUCTIVE_BIASES",
+    "learned": "plausibench.bench.studies.learning.study:LEARNED",
+    "learning": "plausibench.bench.studies.learning.study:LEARNING",
     "metric": "plausibench.bench.studies.metric.study:METRIC",
     "modes": "plausibench.bench.studies.modes.study:MODES",
     "modularity": "plausibench.bench.studies.modularity.study:MODULARITY",

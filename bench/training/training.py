@@ -13,7 +13,12 @@ from plausibench.bench.components.penalties import with_penalty
 from plausibench.bench.measuring.draws import WITHIN, formed_blocks, prepare, reference_of
 from plausibench.bench.measuring.vectors import vector, vectors
 from plausibench.bench.tasks.task import Task
-from plausibench.bench.training.optimisers import Optimiser, make_optimiser
+from plausibench.bench.training.optimisers import (
+    LayerRates,
+    Optimiser,
+    layer_factors,
+    make_optimiser,
+)
 from plausibench.bench.training.reordering import Reordering
 from plausibench.kernels.errors import Divergence, integer
 from plausibench.kernels.streams import stream
@@ -81,7 +86,10 @@ def trajectory(
     ------
     Divergence
         If a weight or the state is no longer finite.
+    InputError
+        If the optimiser has factors for another number of layers.
     """
+    factors = layer_factors(network, optimise.layer_rates)
     network = network.astype("float64")
     own = trainer == follower
     draws = seed if draws is None else draws
@@ -104,6 +112,8 @@ def trajectory(
         estimate = _single(trainer, network, objective.data, batch, clean, lead, noise)
         estimate = with_penalty(estimate, objective, network.parameters)
         change, memory = optimise.change(estimate, memory)
+        if factors:
+            change = {name: factors[name] * moved for name, moved in change.items()}
         kept = 1 - optimise.decay
         network = network.with_parameters(
             {name: kept * w + change[name] for name, w in network.parameters.items()}
@@ -283,6 +293,8 @@ def train(
     optimiser: str = "sgd",
     learning_rate: float = 0.1,
     weight_decay: float = 0.0,
+    momentum: float = 0.0,
+    layer_rates: LayerRates = (),
     seed: int = 0,
     evaluate_every: int = 100,
 ) -> Training:
@@ -302,6 +314,11 @@ def train(
         Of the optimiser; it is no part of a rule.
     weight_decay
         Every parameter loses this share times ``learning_rate`` in a step.
+    momentum
+        Share of the last change that is added to the next, with ``sgd`` (heavy ball).
+    layer_rates
+        Factors of the learning rate, one for each layer from the first on; or one number, the
+        factor of each layer over that before it.
     seed
         Root of the streams: batches, rule noise and feedback.
     evaluate_every
@@ -322,7 +339,8 @@ def train(
     seed = integer("seed", seed)
     evaluate_every = integer("evaluate_every", evaluate_every, least=1)
     check_parts(rule=rule, task=task, network=network, objective=objective)
-    optimise = make_optimiser(optimiser, learning_rate, weight_decay)
+    optimise = make_optimiser(optimiser, learning_rate, weight_decay, momentum, layer_rates)
+    layer_factors(network, optimise.layer_rates)
     probe = task.batch(batch_size, seed=stream(seed, "probe"))
     stops = sorted({*range(0, steps, evaluate_every), steps})
     rows: list[dict[str, Any]] = []

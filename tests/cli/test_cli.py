@@ -352,6 +352,7 @@ REFUSED = {
     ("run", "--hidden", "0"): "hidden: 0 is not a whole number of at least 1",
     ("run", "--optimiser", "adm"): "optimiser: 'adm' .*did you mean 'adam'?",
     ("run", "--learning-rate", "-1"): "learning_rate: -1.0 is not a finite number above 0",
+    ("run", "--layer-rates", "1-2"): "layer_rates: '1-2' is not numbers joined by commas",
     ("run", "--learning-rates", "backprop"): "learning_rates: 'backprop' is not of the form",
     ("run", "--learning-rates", "bakprop=1"): "rule: 'bakprop' .*did you mean 'backprop'?",
     ("run", "--batch-size", "9999"): "batch_size: 9999 .*1438",

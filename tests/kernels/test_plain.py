@@ -221,6 +221,8 @@ CALLS = {
             "batch_size": 30,
             "learning_rate": 0.125,
             "weight_decay": 0.5,
+            "momentum": 0.5,
+            "layer_rates": (1.0, 0.5),
             "seed": 100,
             "evaluate_every": 7,
             "optimiser": "sgd",

@@ -369,7 +369,10 @@ CALLS = {
     ),
     bench.train: (
         {"rule": RULE, "task": TASK, "network": NETWORK, "objective": OBJECTIVE, "steps": 2},
-        ("steps", "batch_size", "optimiser", "learning_rate", "weight_decay", "seed"),
+        (
+            *("steps", "batch_size", "optimiser", "learning_rate", "weight_decay", "momentum"),
+            *("layer_rates", "seed"),
+        ),
     ),
     bench.loss: ({"network": NETWORK, "objective": OBJECTIVE, "batch": TASK.batch(4)}, ()),
     bench.initial_state: ({"rule": RULE, "network": NETWORK}, ("seed",)),

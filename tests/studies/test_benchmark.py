@@ -89,6 +89,8 @@ class TestKeys:
             {"averaging_samples": 17},
             {"precision": 0.5},
             {"weight_decay": 0.1},
+            {"momentum": 0.5},
+            {"layer_rates": 0.5},
         ],
     )
     def test_depend_on_every_setting(self, values):

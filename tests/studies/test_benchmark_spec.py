@@ -51,6 +51,8 @@ SPECS = st.builds(
     samples_of=st.dictionaries(
         st.sampled_from(["weight_perturbation", "node_perturbation"]), st.integers(1, 10**6)
     ),
+    momentum=st.floats(0, 0.999),
+    layer_rates=st.floats(1e-3, 1e3) | st.lists(st.floats(1e-3, 1e3), max_size=4),
     precision=st.just(0.0) | st.floats(0.01, 10),
     learning_rates=st.dictionaries(
         st.sampled_from(["backprop", "node_perturbation[sigma=0.5]"]),
@@ -155,6 +157,10 @@ class TestSpec:
             ({"precision": False}, "precision: False is not a finite number at least 0.01"),
             ({"precision": "fine"}, "precision: 'fine' is not a finite number at least 0.01"),
             ({"learning_rates": {"backprob": 1}}, "did you mean 'backprop'?"),
+            ({"momentum": 1}, "momentum: 1 is not"),
+            ({"momentum": 0.9, "optimiser": "adam"}, "momentum: 0.9 is not allowed with adam"),
+            ({"layer_rates": "1,2"}, "layer_rates: '1,2' is not a positive number or a list"),
+            ({"layer_rates": [1, -1]}, "layer_rates: -1 is not a finite number above 0"),
         ],
     )
     def test_of_bad_values_is_refused(self, values, said):

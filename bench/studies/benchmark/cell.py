@@ -80,7 +80,11 @@ def cells(unit: Unit, spec: Spec) -> Iterator[Cell]:
     rule: Rule = select("rule", unit.rule).make()
     trainer: Rule = select("rule", unit.trainer).make()
     optimise = make_optimiser(
-        spec.optimiser, spec.rate_for(unit.trainer, unit.protocol), spec.weight_decay
+        spec.optimiser,
+        spec.rate_for(unit.trainer, unit.protocol),
+        spec.weight_decay,
+        spec.momentum,
+        spec.layer_rates,
     )
     batch = task.batch(spec.batch_size, seed=stream(unit.seed, "measured"))
     for checkpoint in trajectory(

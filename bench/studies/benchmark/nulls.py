@@ -105,7 +105,7 @@ def _course(
         build_network(unit.architecture, task, hidden, unit.seed),
         objective,
         task,
-        make_optimiser(spec.optimiser, rate, spec.weight_decay),
+        make_optimiser(spec.optimiser, rate, spec.weight_decay, spec.momentum),
         spec.checkpoints,
         spec.training_batch_size,
         unit.seed,

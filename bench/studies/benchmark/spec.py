@@ -11,7 +11,12 @@ from plausibench.architectures.architecture import HIDDEN
 from plausibench.bench.components import registry
 from plausibench.bench.components.selectors import select
 from plausibench.bench.training.nulls import NULL
-from plausibench.bench.training.optimisers import OPTIMISERS
+from plausibench.bench.training.optimisers import (
+    OPTIMISERS,
+    LayerRates,
+    check_layer_rates,
+    check_momentum,
+)
 from plausibench.kernels.errors import (
     InputError,
     choose,
@@ -23,6 +28,7 @@ from plausibench.kernels.errors import (
     sizes,
 )
 from plausibench.kernels.streams import MOST_SEEDS
+from plausibench.rules.rule import Rule
 
 PROTOCOLS = ("shared", "own")
 PAIRINGS = ("first", "all")
@@ -48,6 +54,8 @@ OF_TASKS = (
     "learning_rates",
     "shared_learning_rate",
     "weight_decay",
+    "momentum",
+    "layer_rates",
 )
 """Settings that may differ between tasks: what is trained, how and for how long."""
 
@@ -123,11 +131,17 @@ class Spec:
         second for each checkpoint of a noisy rule.
     training_batch_size, optimiser, learning_rate, learning_rates, weight_decay
         How the networks are trained; ``learning_rates`` overrides the rate for a rule.
+    momentum, layer_rates
+        As of :func:`plausibench.bench.training.training.train`; the nulls, where one layer
+        learns, have no factors of layers.
     shared_learning_rate
         Rate of the backpropagation run whose weights are shared; 0 for that of ``backprop``.
     nulls
         Whether to train, beside the rules, what their accuracies are worth nothing without:
         ``readout_only`` on the same networks, and a network without hidden layers.
+    paper_settings
+        Whether a rule that declares a ``paper_setting`` runs in it: its architecture and objective
+        before those of the lists, its momentum and factors of layers. With the pairing ``first``.
     plugins
         Plug-in files to load first.
     components
@@ -177,7 +191,10 @@ class Spec:
     learning_rates: Mapping[str, float] = field(default_factory=dict)
     shared_learning_rate: float = 0.0
     weight_decay: float = 0.0
+    momentum: float = 0.0
+    layer_rates: LayerRates = ()
     nulls: bool = True
+    paper_settings: bool = False
     plugins: tuple[str, ...] = ()
     components: InitVar[bool] = True
 
@@ -210,7 +227,13 @@ class Spec:
         highest = max([self.learning_rate, shared, *self.learning_rates.values()])
         decay = number("weight_decay", self.weight_decay, least=0, below=1 / highest)
         self._set("weight_decay", decay)
+        self._set("momentum", check_momentum(self.optimiser, self.momentum))
+        self._set("layer_rates", check_layer_rates(self.layer_rates))
         flag("nulls", self.nulls)
+        if flag("paper_settings", self.paper_settings) and self.pairing == "all":
+            raise InputError(
+                "paper_settings: papers name one place for each rule; take pairing first"
+            )
         if isinstance(self.precision, bool) or self.precision != 0:
             self._set("precision", number("precision", self.precision, least=FINEST))
         for task in self.settings_of:
@@ -294,6 +317,13 @@ class Spec:
         """Draws of a rule with the feedback held, by its selector or else its name."""
         name = rule.partition("[")[0]
         return self.samples_of.get(rule, self.samples_of.get(name, self.samples))
+
+    def of_paper(self, rule: str) -> Mapping[str, Any]:
+        """Setting of the paper of a rule, by its selector; empty where it is not asked for."""
+        if not self.paper_settings:
+            return {}
+        made: Rule = select("rule", rule).make()
+        return made.paper_setting
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in ``spec.toml``."""

@@ -75,6 +75,8 @@ def alone(unit: Unit, spec: Spec) -> Spec:
     """The specification of one trajectory, whatever others there are beside it."""
     null = unit.protocol == NULL
     spec = spec.on(unit.task)
+    paper = spec.of_paper(unit.trainer)
+    momentum = paper.get("momentum") if spec.optimiser == "sgd" else None
     return replace(
         spec,
         tasks=(unit.task,),
@@ -92,7 +94,10 @@ def alone(unit: Unit, spec: Spec) -> Spec:
         learning_rate=spec.rate_for(unit.trainer, unit.protocol),
         learning_rates={},
         shared_learning_rate=0.0,
+        momentum=spec.momentum if momentum is None else momentum,
+        layer_rates=() if null else paper.get("layer_rates", spec.layer_rates),
         nulls=False,
+        paper_settings=False,
         plugins=(),
         components=False,
         **(NOT_MEASURED if null else {"samples": spec.samples_for(unit.rule)}),

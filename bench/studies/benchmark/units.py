@@ -75,7 +75,7 @@ def units(spec: Spec) -> list[Unit]:
         for text, place in places.items()
         for rule in spec.rules
         if text in spec.tasks_for(rule)
-        for architecture, objective, reason in _pairs(spec, place, rule)
+        for architecture, objective, reason in _pairs(spec.on(text), place, rule)
         for seed in range(spec.seed, spec.seed + spec.seeds)
         for protocol in spec.protocols
     ]
@@ -106,9 +106,17 @@ def _refuse_unbuildable(spec: Spec, places: Collection[Place]) -> None:
 def _pairs(spec: Spec, place: Place, rule_text: str) -> list[tuple[str, str, str | None]]:
     """Architectures and objectives for a rule, with the reason where it cannot run."""
     rule: Rule = select("rule", rule_text).make()
+    paper = spec.of_paper(rule_text)
+    networks = place.networks
+    if "architecture" in paper:
+        name = str(select("architecture", paper["architecture"]))
+        networks = {name: built(name, place.task, spec.hidden_for(name)), **networks}
+    objectives = spec.objectives
+    if "objective" in paper:
+        objectives = (str(select("objective", paper["objective"])), *objectives)
     pairs: list[tuple[str, str, str | None]] = []
-    for architecture, network in place.networks.items():
-        for objective_text in spec.objectives:
+    for architecture, network in networks.items():
+        for objective_text in objectives:
             if isinstance(network, InputError):
                 pairs.append((architecture, objective_text, str(network)))
                 continue

@@ -2,7 +2,8 @@
 
 In each setting every rule is tuned by the same small search (``bench/studies/tuning/study.py``),
 and then measured like the default benchmark: at shared weights and on its own trajectory, with
-five seeds on digits and two elsewhere.
+five seeds on digits and two elsewhere. A rule whose paper trains it on a network or a loss of its
+own, with momentum or with other rates by layer, has those; not where depth or loss is the question.
 """
 
 from collections.abc import Mapping
@@ -48,13 +49,22 @@ jackknife, and half of the default averaging curve."""
 SETTINGS: Mapping[str, dict[str, Any]] = {
     "digits": {},
     "mnist_5k": {"tasks": ("mnist_5k",), "seeds": 2},
-    "deep": {"hidden": (32, 32, 32, 32), "seeds": 2},
+    "mnist_1d": {
+        "tasks": ("mnist_1d",),
+        "optimiser": "adam",
+        "learning_rate": 0.003,
+        "checkpoints": (0, 200, 1000),
+        "seeds": 2,
+    },
+    "deep": {"hidden": (32, 32, 32, 32), "paper_settings": False, "seeds": 2},
     "squared_error": {
         "objectives": ("mean_squared_error", "cross_entropy", "expected_reward"),
+        "paper_settings": False,
         "seeds": 2,
     },
     "reward": {
         "objectives": ("expected_reward", "cross_entropy", "mean_squared_error"),
+        "paper_settings": False,
         "seeds": 2,
     },
 }
@@ -83,6 +93,7 @@ def specification(setting: str, everything: bool) -> Spec:
         architectures=ARCHITECTURES,
         objectives=OBJECTIVES,
         hidden_of=ENUMERABLE,
+        paper_settings=True,
     )
     return base.with_values(**(BUDGET if everything else {}), **SETTINGS[setting])
 

@@ -1,6 +1,6 @@
 """Training: learning curves of rules, each where it starts or where it is asked to."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,9 +10,10 @@ from plausibench.bench.components.selectors import select
 from plausibench.bench.running.job import Job
 from plausibench.bench.studies.benchmark.spec import Spec, default_spec
 from plausibench.bench.studies.benchmark.starts import completed
-from plausibench.bench.studies.benchmark.study import null_jobs, sources
+from plausibench.bench.studies.benchmark.study import alone, null_jobs, sources
 from plausibench.bench.studies.benchmark.units import Unit, units
 from plausibench.bench.studies.study import Study
+from plausibench.bench.training.optimisers import LayerRates
 from plausibench.bench.training.training import train
 from plausibench.kernels.errors import Divergence, integer
 
@@ -29,7 +30,7 @@ class Options:
         As of the benchmark; what is not chosen is where each rule starts.
     steps
         Number of updates.
-    batch_size, optimiser, weight_decay
+    batch_size, optimiser, weight_decay, momentum, layer_rates
         Of the updates.
     learning_rate
         By default that of the benchmark.
@@ -56,6 +57,8 @@ class Options:
     optimiser: str = "sgd"
     learning_rate: float | None = None
     weight_decay: float = 0.0
+    momentum: float = 0.0
+    layer_rates: LayerRates = ()
     evaluate_every: int = 100
     seeds: int = 1
     seed: int = 0
@@ -83,6 +86,8 @@ class Options:
             "optimiser": self.optimiser,
             "learning_rate": self.learning_rate,
             "weight_decay": self.weight_decay,
+            "momentum": self.momentum,
+            "layer_rates": self.layer_rates,
             "checkpoints": sorted({*range(0, self.steps, self.evaluate_every), self.steps}),
             "nulls": self.nulls,
         }
@@ -99,30 +104,46 @@ class Options:
 
 def jobs(options: Options) -> list[Job]:
     """A job for each rule and seed, then those of the nulls."""
-    spec = options.spec
+    return training_jobs(options.spec, options.evaluate_every, curve)
+
+
+def training_jobs(spec: Spec, evaluate_every: int, work: Callable[..., Any]) -> list[Job]:
+    """A job for each rule and seed of a specification, then those of the nulls.
+
+    Parameters
+    ----------
+    spec
+        What is trained, up to the last of its checkpoints.
+    evaluate_every
+        Updates between evaluations.
+    work
+        What trains: ``curve``, or what takes the same arguments.
+    """
     training = units(spec)
     rules = [
         Job(
             about=unit.identity(),
-            work=curve,
+            work=work,
             arguments=(
                 unit,
-                own.hidden_for(unit.architecture),
+                own.hidden,
                 {
-                    "steps": options.steps,
+                    "steps": max(own.checkpoints),
                     "batch_size": own.training_batch_size,
                     "optimiser": own.optimiser,
-                    "learning_rate": own.rate(unit.rule),
+                    "learning_rate": own.learning_rate,
                     "weight_decay": own.weight_decay,
-                    "evaluate_every": options.evaluate_every,
+                    "momentum": own.momentum,
+                    "layer_rates": own.layer_rates,
+                    "evaluate_every": evaluate_every,
                 },
             ),
-            depends=sources(unit, curve),
-            cost=options.steps * select("rule", unit.rule).make().card.forward_passes,
+            depends=sources(unit, work),
+            cost=max(own.checkpoints) * select("rule", unit.rule).make().card.forward_passes,
             reason=unit.reason or "",
         )
         for unit in training
-        for own in [spec.on(unit.task)]
+        for own in [alone(unit, spec)]
     ]
     return rules + null_jobs(spec, training)
 

@@ -6,6 +6,7 @@ import seaborn as sns
 from plausibench.bench.report import style
 from plausibench.bench.report.render import Table, plain
 from plausibench.bench.report.style import Picture
+from plausibench.bench.studies.tuning.search import SEEDS, edge, mean, scores_of
 from plausibench.bench.studies.tuning.study import best
 
 TABLES = ("tuning",)
@@ -21,7 +22,7 @@ def report(rows: pd.DataFrame) -> tuple[dict[str, Table], tuple[Picture, ...]]:
 
 
 def sensitivity(rows: pd.DataFrame) -> Table:
-    """Best trial of each rule, and how many others come near it.
+    """Best trial of each rule, how many others come near it, and whether its range was left.
 
     Parameters
     ----------
@@ -30,29 +31,38 @@ def sensitivity(rows: pd.DataFrame) -> Table:
     """
     lines = []
     for rule, group in rows.groupby("rule", sort=False):
-        accuracy = group["accuracy"].fillna(0.0)
-        chosen = best(group)
+        scores = scores_of(group.to_dict("records"))
+        accuracy = pd.Series([max(mean(values), 0.0) for values in scores.values()])
+        found = best(group)
         near = accuracy >= accuracy.max() - NEAR
+        lost = group.loc[group["diverged"] != "", ["tried", "learning_rate"]].drop_duplicates()
         lines.append(
             {
                 "rule": str(rule),
-                "best trial": chosen["tried"],
-                "learning rate": f"{chosen['learning_rate']:.2g}",
-                "loss": f"{chosen['loss']:.3g}" if pd.notna(chosen["loss"]) else "-",
-                "accuracy": f"{chosen['accuracy']:.3f}" if pd.notna(chosen["accuracy"]) else "-",
+                "best trial": found["tried"],
+                "learning rate": f"{found['learning_rate']:.2g}",
+                "in its range": edge(scores, (found["tried"], found["learning_rate"])) or "inside",
+                "loss": f"{found['loss']:.3g}" if pd.notna(found["loss"]) else "-",
+                "accuracy": f"{found['accuracy']:.3f}" if pd.notna(found["accuracy"]) else "-",
                 "median accuracy": f"{accuracy.median():.3f}",
-                "trials near the best": f"{near.sum()} of {len(group)}",
-                "diverged": str((group["diverged"] != "").sum()),
+                "trials near the best": f"{near.sum()} of {len(scores)}",
+                "trainings": str(len(group)),
+                "diverged": str(len(lost)),
             }
         )
+    notes = (
+        f"Means over {len(SEEDS)} seeds; trials that were left behind have fewer.",
+        f"Near the best: accuracy at most {NEAR:g} below that of the best trial.",
+        "In its range: lowest or highest if the search would have gone on beyond its limits.",
+    )
     title = "Search on a quarter of the training set that was held out"
-    note = f"near the best: accuracy at most {NEAR:g} below that of the best trial"
-    return plain(title, lines, rows, 1, (note,))
+    return plain(title, lines, rows, 1, notes)
 
 
 def sensitivity_picture(rows: pd.DataFrame) -> Picture:
     """Accuracy of every rule against its learning rate, best option of its own at each."""
-    grid = rows.groupby(["rule", "learning_rate"])["accuracy"].max().unstack()
+    trials = rows.groupby(["rule", "tried", "learning_rate"])["accuracy"].mean()
+    grid = trials.groupby(["rule", "learning_rate"]).max().unstack()
     grid = grid.loc[list(dict.fromkeys(rows["rule"]))]
     grid.index = [style.label(str(rule)) for rule in grid.index]
     grid.columns = [f"{rate:.2g}" for rate in grid.columns]

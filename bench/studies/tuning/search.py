@@ -1,0 +1,184 @@
+"""The best of several trials, each with several seeds: fewer trials with each further seed.
+
+A trial is an option of a rule and a learning rate. All are trained with the first seed, the better
+half of them with the second, the better half of those with the third, each for as many steps as
+the training that is then measured: halving over steps would take rates that are best early and do
+not last. The best is the one with the highest mean score over all seeds; one that diverges with any
+seed is out. Of its rates that the seeds do not tell apart from it the lowest is taken: at the edge
+of stability a rate is as good with some seeds, and fails with others. Where the best is the last of
+its rates on a side, and better than the one before, the next is tried with all seeds, up to a
+limit.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from math import ceil, inf, isfinite
+from typing import Any
+
+import numpy as np
+
+from plausibench.kernels.errors import Divergence
+
+SEEDS = (1000, 1001, 1002)
+"""Of the search; the benchmark uses others."""
+ERRORS = 2.0
+"""Standard errors by which a lower rate must be worse to be passed over."""
+DIGITS = 9
+"""Decimals in which means over seeds are compared: what rounding leaves is no difference."""
+
+Trial = tuple[str, float]
+"""A rule, as selector with its options, and a learning rate."""
+Scores = dict[Trial, list[float]]
+"""Score of every seed so far, in the order of ``SEEDS``; minus infinity if training diverged."""
+Row = dict[str, Any]
+
+
+def search(
+    train: Callable[[Trial, int], Row], trials: Iterable[Trial], limits: tuple[float, float]
+) -> Generator[Row, None, str]:
+    """Find the best trial.
+
+    Parameters
+    ----------
+    train
+        From a trial and a seed to a row with ``accuracy`` and ``loss``, as of :func:`score`.
+    trials
+        Those that are tried with the first seed.
+    limits
+        Lowest and highest learning rate that may be tried.
+
+    Yields
+    ------
+    dict
+        A row of ``train`` with ``tried``, ``learning_rate`` and ``seed``.
+
+    Returns
+    -------
+    str
+        What is to be said of the best, or nothing.
+
+    Raises
+    ------
+    Divergence
+        If every trial diverged.
+    """
+    scores: Scores = {trial: [] for trial in trials}
+    for rung in range(len(SEEDS)):
+        for trial in ranked(scores)[: ceil(len(scores) / 2**rung)]:
+            yield from _trained(train, trial, scores, rung + 1)
+    while (trial := _pending(scores, limits)) is not None:
+        scores.setdefault(trial, [])
+        yield from _trained(train, trial, scores, len(SEEDS))
+    best = chosen(scores)
+    if mean(scores[best]) == -inf:
+        raise Divergence("it diverges at every learning rate that was tried")
+    side = edge(scores, best)
+    return f"the best learning rate, {best[1]:g}, is the {side} that may be tried" if side else ""
+
+
+def _trained(
+    train: Callable[[Trial, int], Row], trial: Trial, scores: Scores, seeds: int
+) -> Generator[Row, None, None]:
+    """Train a trial with the first seeds, unless it has been, or has diverged."""
+    for seed in SEEDS[len(scores[trial]) : seeds]:
+        if -inf in scores[trial]:
+            return
+        row = train(trial, seed)
+        scores[trial].append(score(row))
+        yield {"tried": trial[0], "learning_rate": trial[1], "seed": seed, **row}
+
+
+def score(row: Mapping[str, Any]) -> float:
+    """Accuracy on the examples held out, or minus the loss where there are no classes.
+
+    Losses alone would not do: rules that learn values or losses of their own do not descend the
+    objective that they are measured on. Minus infinity if neither is finite.
+    """
+    accuracy, loss = row["accuracy"], row["loss"]
+    for value in (accuracy, None if loss is None else -loss):
+        if value is not None and isfinite(value):
+            return float(value)
+    return -inf
+
+
+def scores_of(rows: Iterable[Mapping[str, Any]]) -> Scores:
+    """Scores of all trials of a rule from the rows of a search."""
+    scores: Scores = {}
+    for row in rows:
+        scores.setdefault((row["tried"], row["learning_rate"]), []).append(score(row))
+    return scores
+
+
+def mean(scores: Iterable[float]) -> float:
+    """Mean over seeds; minus infinity if one diverged, or there is none."""
+    values = list(scores)
+    return round(sum(values) / len(values), DIGITS) if values else -inf
+
+
+def ranked(scores: Scores) -> list[Trial]:
+    """Trials by their mean over the seeds so far, the best first, then the lower rate."""
+    return sorted(scores, key=lambda trial: (-mean(scores[trial]), trial[1]))
+
+
+def chosen(scores: Scores) -> Trial:
+    """The best of the trials with all seeds, or a lower rate of it that is as good.
+
+    As good is what is worse by at most ``ERRORS`` standard errors of the differences, seed by seed.
+    The best of all trials so far, if none with all seeds has come to its end.
+    """
+    order = ranked(scores)
+    ended = [t for t in order if len(scores[t]) == len(SEEDS) and mean(scores[t]) > -inf]
+    if not ended:
+        return order[0]
+    best = ended[0]
+    return min(
+        (trial for trial in ended if trial[0] == best[0] and _alike(scores[best], scores[trial])),
+        key=lambda trial: trial[1],
+    )
+
+
+def _alike(best: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether the seeds do not tell the means of two trials apart."""
+    differences = np.subtract(best, other)
+    error = float(differences.std(ddof=1)) / np.sqrt(len(differences))
+    return bool(round(differences.mean() - ERRORS * error, DIGITS) <= 0)
+
+
+def edge(scores: Scores, trial: Trial) -> str:
+    """Whether the rate of a trial is the ``lowest`` or ``highest`` tried, and better than the next.
+
+    An empty text if it is neither. Rates that are no better than the next inside are no reason to
+    go further out.
+    """
+    own = sorted(rate for tried, rate in scores if tried == trial[0])
+    if len(own) > 1:
+        for side, last, before in (("lowest", own[0], own[1]), ("highest", own[-1], own[-2])):
+            if trial[1] == last and mean(scores[trial]) > mean(scores[trial[0], before]):
+                return side
+    return ""
+
+
+def _pending(scores: Scores, limits: tuple[float, float]) -> Trial | None:
+    """What is to be trained with all seeds after the first rounds; None at the end."""
+    best = chosen(scores)
+    if mean(scores[best]) == -inf:
+        # All diverge so far: what is lower may not.
+        return _beyond(scores, min(scores, key=lambda trial: trial[1]), "lowest", limits)
+    if len(scores[best]) < len(SEEDS):
+        return best
+    side = edge(scores, best)
+    return _beyond(scores, best, side, limits) if side else None
+
+
+def _beyond(scores: Scores, trial: Trial, side: str, limits: tuple[float, float]) -> Trial | None:
+    """The next trial outside, as far as the last two are apart; None beyond the limits."""
+    own = sorted(rate for tried, rate in scores if tried == trial[0])
+    if len(own) < 2:
+        return None
+    last, before = own[:2] if side == "lowest" else (own[-1], own[-2])
+    rate = rounded(last * last / before)
+    return (trial[0], rate) if limits[0] <= rate <= limits[1] else None
+
+
+def rounded(rate: float) -> float:
+    """A learning rate in two digits."""
+    return float(f"{rate:.2g}")
