@@ -22,6 +22,7 @@ Array = np.ndarray
 Arrays = dict[str, Array]
 
 COMPARED = ("drive", "activity")
+FEEDBACK = ("average", "product", "random")
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class DeepFeedbackControl(Rule):
     averaging: float = 0.1
 
     double: ClassVar[bool] = True
-    choices: ClassVar[Choices] = {"compared": COMPARED, "feedback": ("product", "random")}
+    choices: ClassVar[Choices] = {"compared": COMPARED, "feedback": FEEDBACK}
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="neurons learn what a controller of the output makes them do",
@@ -97,7 +98,7 @@ class DeepFeedbackControl(Rule):
         positive("target_step", self.target_step)
         positive("leak", self.leak)
         choose("compared", self.compared, COMPARED)
-        choose("feedback", self.feedback, ("average", "product", "random"))
+        choose("feedback", self.feedback, FEEDBACK)
         number("averaging", self.averaging, above=0, most=1)
 
     def randomness(self) -> frozenset[str]:

@@ -12,13 +12,14 @@ from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Dense, Estimates
 from plausibench.rules.layers import gated, in_double, representable
 from plausibench.rules.noise import Noise
-from plausibench.rules.rule import Rule, RuleCard, State
+from plausibench.rules.rule import Choices, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Limit, Situation, Slope
 from plausibench.rules.value_descent import ValueDescent
 
 Array = np.ndarray
 Arrays = dict[str, Array]
 
+OUTPUTS = ("clamped", "loss")
 OVERFLOW = "incremental_predictive_coding: values overflow; take shorter steps"
 
 
@@ -51,6 +52,7 @@ class IncrementalPredictiveCoding(Rule):
     output: str = "clamped"
     precision: float = 1.0
 
+    choices: ClassVar[Choices] = {"output": OUTPUTS}
     double: ClassVar[bool] = True
     card: ClassVar[RuleCard] = RuleCard(
         summary="predictive coding that learns in every step of its values, not at rest",
@@ -82,7 +84,7 @@ class IncrementalPredictiveCoding(Rule):
     def __post_init__(self) -> None:
         positive("step", self.step)
         integer("steps", self.steps, least=1)
-        choose("output", self.output, ("clamped", "loss"))
+        choose("output", self.output, OUTPUTS)
         positive("precision", self.precision)
 
     def unsupported(self, network: Network, objective: Objective) -> str | None:

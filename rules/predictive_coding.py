@@ -78,6 +78,10 @@ STRICT = RuleCard(
         "configuration)"
     ),
 )
+VALUES = ("drives", "activities")
+OUTPUTS = ("clamped", "loss")
+REDUCTIONS = ("sum", "mean")
+
 CARDS = {
     "strict": STRICT,
     "fixed_prediction": replace(
@@ -169,7 +173,12 @@ class PredictiveCoding(Rule):
     reduction: str = "sum"
 
     double: ClassVar[bool] = True
-    choices: ClassVar[Choices] = {"variant": tuple(CARDS)}
+    choices: ClassVar[Choices] = {
+        "variant": tuple(CARDS),
+        "values": VALUES,
+        "output": OUTPUTS,
+        "reduction": REDUCTIONS,
+    }
 
     card: ClassVar[RuleCard] = STRICT
 
@@ -196,10 +205,10 @@ class PredictiveCoding(Rule):
         object.__setattr__(self, "card", card)
 
     def _check_energy(self) -> None:
-        choose("values", self.values, ("drives", "activities"))
-        choose("output", self.output, ("clamped", "loss"))
+        choose("values", self.values, VALUES)
+        choose("output", self.output, OUTPUTS)
         positive("precision", self.precision)
-        choose("reduction", self.reduction, ("sum", "mean"))
+        choose("reduction", self.reduction, REDUCTIONS)
         for field, default in ENERGY.items():
             if self.variant != "strict" and getattr(self, field) != default:
                 raise InputError(

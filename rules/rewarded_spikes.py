@@ -14,7 +14,7 @@ from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Dense, Estimates, outers, per_row
 from plausibench.rules.noise import Noise
-from plausibench.rules.rule import ClosedForm, Rule, State
+from plausibench.rules.rule import Choices, ClosedForm, Rule, State
 from plausibench.rules.theory import Situation
 
 Array = np.ndarray
@@ -37,6 +37,7 @@ class RewardedSpikes(Rule):
 
     baseline: str = "clean"
 
+    choices: ClassVar[Choices] = {"baseline": BASELINES}
     dynamics: ClassVar[frozenset[str]] = frozenset({"recurrent stochastic"})
     needs_losses: ClassVar[bool] = True
 
