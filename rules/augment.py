@@ -192,19 +192,20 @@ class Augment(Rule):
             one[place, :, step] = np.eye(outputs)[:, None]
         arriving = one.reshape(-1, steps * batch.size, outputs)
         tags = network.credit(clean, {network.output.name: arriving})  # (K, T B, N)
-        variance = {p.name: 0.0 for p in network.projections}
-        for example, course in enumerate(courses):
-            places = [asked.index(step) for step in course.steps]
-            covariance = course.covariance()
-            rows = slice(example, None, batch.size)
-            for p in network.projections:
-                post = tags[p.target][:, rows].astype(float)
+        covariances = [course.covariance() for course in courses]
+        variance = {}
+        for p in network.projections:
+            pre = by_example(clean.presynaptic(p), batch.size).astype(float)
+            gram, total = p.synapse.pre_gram(pre), 0.0
+            for example, course in enumerate(courses):
+                places = [asked.index(step) for step in course.steps]
+                post = tags[p.target][:, example :: batch.size].astype(float)
                 post = post.reshape(len(asked), outputs, steps, -1)[places]
-                post = post.reshape(covariance.shape[0], steps, -1)
-                pre = by_example(clean.presynaptic(p), batch.size)[[example]].astype(float)
-                seen = (p.synapse.pre_gram(pre)[0] @ post).reshape(len(post), -1)
+                post = post.reshape(len(places) * outputs, steps, -1)
+                seen = (gram[example] @ post).reshape(len(post), -1)
                 products = post.reshape(len(post), -1) @ seen.T
-                variance[p.name] += float((covariance * products).sum()) / batch.size**2
+                total += float((covariances[example] * products).sum())
+            variance[p.name] = total / batch.size**2
         return ClosedForm(self.reference(network, objective, batch, clean), variance)
 
     def unsupported(self, network: Network, objective: Objective) -> str | None:

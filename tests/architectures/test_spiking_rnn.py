@@ -57,7 +57,7 @@ class TestNeurons:
         assert set(np.diff(np.flatnonzero(spikes))) == {6}
 
     def test_what_exceeds_the_threshold_is_left_by_a_subtraction(self):
-        """A steady current of 2.3 thresholds: one spike for each that was gathered, in the end."""
+        """A steady current of 2.3 thresholds makes more spikes than after resets to zero."""
         course = {}
         for reset in ("to_zero", "subtract"):
             neurons = IntegrateAndFire(refractory=0, reset=reset)
@@ -69,7 +69,6 @@ class TestNeurons:
                 neurons.step(state, drive, traces)
                 spikes.append(traces["spikes"].item())
             course[reset] = np.mean(spikes)
-        # The mean potential is constant: (1 - a_m) (2.3 - U) is what spikes take off.
         assert course["subtract"] > 1.02 * course["to_zero"]
 
     def test_a_subtraction_with_refractory_steps_is_refused(self):
