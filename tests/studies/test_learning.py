@@ -156,6 +156,8 @@ def test_training_goes_on_from_the_search():
 def test_what_cannot_be_is_refused():
     with pytest.raises(InputError, match="tasks: 'mnist' is not known"):
         LEARNING.choose({"tasks": ["mnist"]})
+    with pytest.raises(InputError, match="tasks: the list is empty"):
+        LEARNING.choose({"tasks": []})
     with pytest.raises(InputError, match="steps: -1"):
         LEARNING.choose({"steps": -1})
 

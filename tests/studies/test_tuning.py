@@ -17,7 +17,7 @@ from plausibench.bench.components import registry
 from plausibench.bench.components.networks import build_network
 from plausibench.bench.components.selectors import select
 from plausibench.bench.running.executor import Processes
-from plausibench.bench.studies.benchmark.spec import Spec
+from plausibench.bench.studies.benchmark.spec import PAPER, Spec
 from plausibench.bench.studies.benchmark.study import alone, null_jobs
 from plausibench.bench.studies.benchmark.units import Unit, units
 from plausibench.bench.studies.figure2 import study as figure2
@@ -128,6 +128,18 @@ def test_the_range_is_left_where_the_best_is_at_its_end(at, trained):
     assert beyond == [rate for rate in trained for _ in SEEDS]
 
 
+def test_the_range_is_left_though_a_lower_rate_is_as_good():
+    """What is told apart from the last rate inside may lie further out."""
+
+    def accuracy(tried, rate, place):
+        noise = (0.06, 0.0, -0.06)[place] if rate == 0.16 else 0.0
+        return peak(1.3, 0.7)(tried, rate, place) + noise
+
+    rows, _ = done(accuracy)
+    assert best([row for row in rows if row["learning_rate"] in RATES]) == ("one", 0.16)
+    assert best(rows) == ("one", 1.3)
+
+
 def test_the_range_ends_at_its_limits_and_that_is_said():
     rows, said = done(peak(100.0))
     assert best(rows) == ("one", 2.6)
@@ -135,7 +147,7 @@ def test_the_range_ends_at_its_limits_and_that_is_said():
     rows, said = done(peak(1e-6))
     assert best(rows) == ("one", 0.0013)
     assert said == "the best learning rate, 0.0013, is the lowest that may be tried"
-    assert edge(scores_of(rows), best(rows)) == "lowest"
+    assert edge(scores_of(rows)) == "lowest"
 
 
 def test_what_diverges_beyond_the_best_is_a_neighbour():
@@ -340,7 +352,7 @@ def test_a_rule_that_diverges_at_every_rate_is_told(monkeypatch, tmp_path):
     (found,) = run(TUNING, spec, tmp_path / "run")
     assert found.jobs["status"].tolist() == ["diverged"]
     assert found.frame["accuracy"].isna().all()
-    assert sensitivity(found.frame).cells["in its range"][0] == "inside"
+    assert sensitivity(found.frame).cells["best of its range"][0] == "inside"
 
 
 def test_an_end_of_the_range_is_flagged(monkeypatch, tmp_path):
@@ -353,17 +365,14 @@ def test_an_end_of_the_range_is_flagged(monkeypatch, tmp_path):
     (found,) = run(TUNING, SPEC.with_values(rules=("backprop",)), tmp_path / "run")
     (said,) = found.jobs["reason"]
     assert said == "the best learning rate, 29, is the highest that may be tried"
-    assert sensitivity(found.frame).cells["in its range"].tolist() == ["highest"]
+    assert sensitivity(found.frame).cells["best of its range"].tolist() == ["highest"]
     assert found.frame["learning_rate"].max() == 29 <= SPAN[1] * tuning.FARTHER[1]
-
-
-KEYS = {"architecture", "objective", "momentum", "layer_rates", "learning_rates"}
 
 
 @pytest.mark.parametrize("rule", registry.entries("rule"))
 def test_settings_of_papers_can_be_trained(rule):
     paper = bench.make("rule", rule).paper_setting
-    assert set(paper) <= KEYS
+    assert set(paper) <= set(PAPER)
     for task in ("digits", "mnist_1d") if paper else ():
         spec = figure2.specification(task, everything=True)
         (unit,) = units(spec.with_values(rules=(rule,), seeds=1, protocols=("own",)))
@@ -380,6 +389,19 @@ def test_settings_of_papers_can_be_trained(rule):
     if paper:
         trial = tuning.trials(rule, (low, high))[0]
         assert np.isfinite(tuning.trained(replace(setting, steps=1), trial, 0)["loss"])
+
+
+def test_what_no_setting_of_a_paper_says_is_refused(monkeypatch):
+    rule = registry.find("rule", "backprop")
+    spec = SPEC.with_values(paper_settings=True)
+    for paper, said in [
+        ({"momentun": 0.9}, "paper_setting: 'momentun' is not known; choose one of .* momentum"),
+        ({"learning_rates": (1.0, 0.1)}, "learning_rates: .* is not a lower and a higher rate"),
+        ({"learning_rates": 0.1}, "learning_rates: .* is not a lower and a higher rate"),
+    ]:
+        monkeypatch.setattr(rule, "paper_setting", paper)
+        with pytest.raises(InputError, match=f"rule backprop: {said}"):
+            tuning.jobs(spec)
 
 
 PLUGIN = """

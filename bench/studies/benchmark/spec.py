@@ -59,6 +59,9 @@ OF_TASKS = (
 )
 """Settings that may differ between tasks: what is trained, how and for how long."""
 
+PAPER = ("architecture", "objective", "momentum", "layer_rates", "learning_rates")
+"""What a rule may say of the setting of its paper."""
+
 LEARNING_RATES = {"brainprop": 0.3, "node_perturbation": 0.03, "weight_perturbation": 0.01}
 """Rates of the default benchmark where not the common 0.1.
 
@@ -319,10 +322,19 @@ class Spec:
         return self.samples_of.get(rule, self.samples_of.get(name, self.samples))
 
     def of_paper(self, rule: str) -> Mapping[str, Any]:
-        """Setting of the paper of a rule, by its selector; empty where it is not asked for."""
+        """Setting of the paper of a rule, by its selector; empty where it is not asked for.
+
+        Raises
+        ------
+        InputError
+            If the rule says what no setting has, or its range of learning rates is none.
+        """
         if not self.paper_settings:
             return {}
         made: Rule = select("rule", rule).make()
+        for name in made.paper_setting:
+            choose(f"rule {rule}: paper_setting", name, PAPER)
+        _range(f"rule {rule}: learning_rates", made.paper_setting.get("learning_rates", (1, 2)))
         return made.paper_setting
 
     def as_dict(self) -> dict[str, Any]:
@@ -450,6 +462,11 @@ def _table(name: str, values: Any, check: Callable[[str, Any], Any]) -> dict[str
 
 def _count(name: str, value: object) -> int:
     return integer(name, value, least=1)
+
+
+def _range(name: str, value: Any) -> None:
+    if not isinstance(value, list | tuple) or len(value) != 2 or not 0 < value[0] < value[1]:
+        raise refusal(name, value, "a lower and a higher rate")
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:

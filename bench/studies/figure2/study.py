@@ -37,6 +37,7 @@ VARIANTS = (
     "predictive_coding[variant=zero_divergence]",
     "equilibrium_propagation[variant=one_sided]",
     "forward_gradient[perturbing=activity]",
+    "spiking_burstprop[feedback=symmetric]",
 )
 """Rules whose options make another rule of them."""
 EQUAL = {"real_time_recurrent_learning": "backpropagation_through_time"}

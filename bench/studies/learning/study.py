@@ -19,7 +19,7 @@ from plausibench.bench.studies.figure2.study import specification
 from plausibench.bench.studies.study import Stage, Stages, Study
 from plausibench.bench.studies.train.study import TRAIN, curve, training_jobs
 from plausibench.bench.studies.tuning.study import TUNING, tuned
-from plausibench.kernels.errors import choose, integer
+from plausibench.kernels.errors import InputError, choose, integer
 
 TASKS = ("digits", "mnist_1d")
 """Settings of ``figure2`` of the same names."""
@@ -54,6 +54,8 @@ class Options:
 
     def __post_init__(self) -> None:
         integer("steps", self.steps, least=0)
+        if not self.tasks:
+            raise InputError(f"tasks: the list is empty; allowed are {', '.join(TASKS)}")
         for task in self.tasks:
             choose("tasks", task, TASKS)
             self.spec(task)  # checks all else

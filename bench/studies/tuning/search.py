@@ -4,10 +4,10 @@ A trial is an option of a rule and a learning rate. All are trained with the fir
 half of them with the second, the better half of those with the third, each for as many steps as
 the training that is then measured: halving over steps would take rates that are best early and do
 not last. The best is the one with the highest mean score over all seeds; one that diverges with any
-seed is out. Of its rates that the seeds do not tell apart from it the lowest is taken: at the edge
-of stability a rate is as good with some seeds, and fails with others. Where the best is the last of
-its rates on a side, and better than the one before, the next is tried with all seeds, up to a
-limit.
+seed is out. Where it is the last of its rates on a side, and better than the one before, the next
+is tried with all seeds, up to a limit. Of its rates that the seeds do not tell apart from it the
+lowest is then taken: at the edge of stability a rate is as good with some seeds, and fails with
+others.
 """
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -65,13 +65,13 @@ def search(
     for rung in range(len(SEEDS)):
         for trial in ranked(scores)[: ceil(len(scores) / 2**rung)]:
             yield from _trained(train, trial, scores, rung + 1)
-    while (trial := _pending(scores, limits)) is not None:
-        scores.setdefault(trial, [])
-        yield from _trained(train, trial, scores, len(SEEDS))
-    best = chosen(scores)
+    while (more := _pending(scores, limits)) is not None:
+        scores.setdefault(more, [])
+        yield from _trained(train, more, scores, len(SEEDS))
+    best = leading(scores)
     if mean(scores[best]) == -inf:
         raise Divergence("it diverges at every learning rate that was tried")
-    side = edge(scores, best)
+    side = edge(scores)
     return f"the best learning rate, {best[1]:g}, is the {side} that may be tried" if side else ""
 
 
@@ -87,7 +87,7 @@ def _trained(
         yield {"tried": trial[0], "learning_rate": trial[1], "seed": seed, **row}
 
 
-def score(row: Mapping[str, Any]) -> float:
+def score(row: Mapping[Any, Any]) -> float:
     """Accuracy on the examples held out, or minus the loss where there are no classes.
 
     Losses alone would not do: rules that learn values or losses of their own do not descend the
@@ -100,7 +100,7 @@ def score(row: Mapping[str, Any]) -> float:
     return -inf
 
 
-def scores_of(rows: Iterable[Mapping[str, Any]]) -> Scores:
+def scores_of(rows: Iterable[Mapping[Any, Any]]) -> Scores:
     """Scores of all trials of a rule from the rows of a search."""
     scores: Scores = {}
     for row in rows:
@@ -119,21 +119,28 @@ def ranked(scores: Scores) -> list[Trial]:
     return sorted(scores, key=lambda trial: (-mean(scores[trial]), trial[1]))
 
 
+def ended(scores: Scores) -> list[Trial]:
+    """Trials that have come to their end with all seeds, the best first."""
+    return [t for t in ranked(scores) if len(scores[t]) == len(SEEDS) and mean(scores[t]) > -inf]
+
+
+def leading(scores: Scores) -> Trial:
+    """The trial with the highest mean over all seeds; over those so far, if none has them all."""
+    return (ended(scores) or ranked(scores))[0]
+
+
 def chosen(scores: Scores) -> Trial:
-    """The best of the trials with all seeds, or a lower rate of it that is as good.
+    """The leading trial, or a lower rate of the same options that is as good.
 
     As good is what is worse by at most ``ERRORS`` standard errors of the differences, seed by seed.
-    The best of all trials so far, if none with all seeds has come to its end.
     """
-    order = ranked(scores)
-    ended = [t for t in order if len(scores[t]) == len(SEEDS) and mean(scores[t]) > -inf]
-    if not ended:
-        return order[0]
-    best = ended[0]
-    return min(
-        (trial for trial in ended if trial[0] == best[0] and _alike(scores[best], scores[trial])),
-        key=lambda trial: trial[1],
-    )
+    best = leading(scores)
+    as_good = [
+        trial
+        for trial in ended(scores)
+        if trial[0] == best[0] and _alike(scores[best], scores[trial])
+    ]
+    return min(as_good, key=lambda trial: trial[1], default=best)
 
 
 def _alike(best: Sequence[float], other: Sequence[float]) -> bool:
@@ -143,29 +150,30 @@ def _alike(best: Sequence[float], other: Sequence[float]) -> bool:
     return bool(round(differences.mean() - ERRORS * error, DIGITS) <= 0)
 
 
-def edge(scores: Scores, trial: Trial) -> str:
-    """Whether the rate of a trial is the ``lowest`` or ``highest`` tried, and better than the next.
+def edge(scores: Scores) -> str:
+    """Whether the leading rate is the ``lowest`` or ``highest`` tried, and better than the next.
 
     An empty text if it is neither. Rates that are no better than the next inside are no reason to
     go further out.
     """
-    own = sorted(rate for tried, rate in scores if tried == trial[0])
+    best = leading(scores)
+    own = sorted(rate for tried, rate in scores if tried == best[0])
     if len(own) > 1:
         for side, last, before in (("lowest", own[0], own[1]), ("highest", own[-1], own[-2])):
-            if trial[1] == last and mean(scores[trial]) > mean(scores[trial[0], before]):
+            if best[1] == last and mean(scores[best]) > mean(scores[best[0], before]):
                 return side
     return ""
 
 
 def _pending(scores: Scores, limits: tuple[float, float]) -> Trial | None:
     """What is to be trained with all seeds after the first rounds; None at the end."""
-    best = chosen(scores)
+    best = leading(scores)
     if mean(scores[best]) == -inf:
         # All diverge so far: what is lower may not.
         return _beyond(scores, min(scores, key=lambda trial: trial[1]), "lowest", limits)
     if len(scores[best]) < len(SEEDS):
         return best
-    side = edge(scores, best)
+    side = edge(scores)
     return _beyond(scores, best, side, limits) if side else None
 
 
