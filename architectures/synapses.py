@@ -6,14 +6,18 @@ with them runs on every architecture.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 
 from plausibench.kernels.buffers import empty
-from plausibench.kernels.threads import product
+from plausibench.kernels.threads import TILE, product
 
 Array = np.ndarray
+
+NEAR = 1 << 17
+"""Weights that are treated together, so that they are used before they leave the cache."""
 
 
 class Synapse(ABC):
@@ -39,6 +43,14 @@ class Synapse(ABC):
     @abstractmethod
     def factors(self) -> tuple[int, int]:
         """Sizes of the postsynaptic and the presynaptic factor of the outer product."""
+
+    @property
+    def parts(self) -> tuple[tuple[slice, slice], ...]:
+        """Postsynaptic neurons, and the weights onto them alone, laid flat: parts of all weights.
+
+        So ``outer(post[:, neurons], pre)`` are those weights of ``outer(post, pre)``.
+        """
+        return ((slice(None), slice(None)),)
 
     @property
     def separable(self) -> bool:
@@ -102,6 +114,18 @@ class DenseSynapse(Synapse):
     @property
     def factors(self) -> tuple[int, int]:
         return (self.outputs, self.inputs)
+
+    @cached_property
+    def parts(self) -> tuple[tuple[slice, slice], ...]:
+        """Equal parts of about a size that stays in a near cache while they are used."""
+        count = -(-self.outputs * self.inputs // NEAR)
+        rows = -(-self.outputs // (count * TILE)) * TILE
+        starts = range(0, self.outputs, rows)
+        ends = [min(start + rows, self.outputs) for start in starts]
+        return tuple(
+            (slice(start, end), slice(start * self.inputs, end * self.inputs))
+            for start, end in zip(starts, ends, strict=True)
+        )
 
     def drive(self, weights: Array, pre: Array) -> Array:
         if weights.ndim == 2 and pre.ndim > 2:

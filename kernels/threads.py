@@ -7,7 +7,7 @@ busy loop for a while, and would take a processor from whatever comes between.
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,17 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
-SMALL, LARGE = 1 << 18, 1 << 19
-"""Multiplications from which BLAS would use its threads, and from which dividing is worth it."""
+SMALL = 1 << 18
+"""Multiplications from which BLAS would use its threads."""
+PART = 1 << 21
+"""Multiplications that are worth a thread."""
+MOST = 8
+"""Parts of a product at most: each brings its other factor into the cache again."""
+TILE = 16
+"""Rows or columns that BLAS takes together: elsewhere a division would change how they round."""
+
+_granted: int | None = None
+"""Threads that computations may use while BLAS is held to one; None where it is not."""
 
 
 @lru_cache(maxsize=1)
@@ -40,21 +49,44 @@ def _workers(threads: int) -> ThreadPoolExecutor:
 
 
 @contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Context in which BLAS uses one thread: with two, the last bits differ."""
-    pools = _pools().lib_controllers  # a limit of theirs takes three times as long
-    before = [pool.num_threads for pool in pools]
+def _holding(threads: int) -> Iterator[None]:
+    """Context in which BLAS uses one thread, and :func:`spread` this many."""
+    global _granted
+    before, _granted = _granted, threads
+    # Where BLAS is held already nothing is asked of it, which takes a while.
+    pools = _pools().lib_controllers if before is None else []
+    counts = [pool.num_threads for pool in pools]
     for pool in pools:
         pool.set_num_threads(1)
     try:
         yield
     finally:
-        for pool, count in zip(pools, before, strict=True):
+        _granted = before
+        for pool, count in zip(pools, counts, strict=True):
             pool.set_num_threads(count)
 
 
+def one_blas_thread() -> AbstractContextManager[None]:
+    """Context in which BLAS uses one thread, and large products too.
+
+    With two threads the last bits of BLAS differ.
+    """
+    return _holding(1)
+
+
+def all_threads() -> AbstractContextManager[None]:
+    """Context in which BLAS uses one thread, and large products as many as BLAS might before.
+
+    For many products one after the other: those of :func:`product` have the same bits with any
+    number of threads, and BLAS is not asked for each how many it has.
+    """
+    return _holding(blas_threads())
+
+
 def blas_threads() -> int:
-    """Threads that BLAS may use now."""
+    """Threads that computations may use now: as many as BLAS may."""
+    if _granted is not None:
+        return _granted
     return min((pool.num_threads for pool in _pools().lib_controllers), default=1)
 
 
@@ -64,19 +96,21 @@ def spread(function: Callable[..., object], blocks: Sequence[Any]) -> None:
     Within a block BLAS uses one thread, so results have the same bits with any number of threads.
     """
     threads = min(blas_threads(), len(blocks))
-    if threads == 1:
-        for block in blocks:
-            function(block)
+    if threads <= 1:
+        with nullcontext() if _granted else one_blas_thread():
+            for block in blocks:
+                function(block)
         return
-    left = deque(blocks)
+    left, errors = deque(blocks), np.geterr()
 
     def work() -> None:
-        while left:
-            try:
-                block = left.popleft()
-            except IndexError:  # another thread was quicker
-                return
-            function(block)
+        with np.errstate(**errors):  # of other threads it is another
+            while left:
+                try:
+                    block = left.popleft()
+                except IndexError:  # another thread was quicker
+                    return
+                function(block)
 
     with one_blas_thread():
         others = [_workers(threads - 1).submit(work) for _ in range(threads - 1)]
@@ -88,7 +122,10 @@ def spread(function: Callable[..., object], blocks: Sequence[Any]) -> None:
 
 
 def product(left: Array, right: Array) -> Array:
-    """``left @ right``; a large one in as many parts as BLAS may use threads.
+    """``left @ right``; a large one in parts, on as many threads as BLAS may use.
+
+    The parts depend on the shapes alone, and BLAS uses one thread for each, so that the bits are
+    the same with any number of threads.
 
     Parameters
     ----------
@@ -105,17 +142,20 @@ def product(left: Array, right: Array) -> Array:
     size = left.size * right.shape[-1]
     if left.ndim > 2 or right.ndim > 2 or size < SMALL:
         return left @ right
-    threads, (rows, terms), columns = blas_threads(), left.shape, right.shape[1]
-    kind = np.result_type(left, right)
-    out = empty((rows, columns), kind)
-    if threads == 1 or size < LARGE:
-        with one_blas_thread():
-            return np.matmul(left, right, out=out)
-    edges = [max(rows, terms) * piece // threads for piece in range(threads + 1)]
-    parts = [slice(low, high) for low, high in pairwise(edges)]
-    if rows >= terms:
-        spread(lambda part: np.matmul(left[part], right, out=out[part]), parts)
-        return out
-    sums = empty((threads, rows, columns), kind)
-    spread(lambda n: np.matmul(left[:, parts[n]], right[parts[n]], out=sums[n]), range(threads))
-    return sums.sum(axis=0, out=out)
+    rows, columns = len(left), right.shape[1]
+    out = empty((rows, columns), np.result_type(left, right))
+    edges = _edges(max(rows, columns), size)
+    if rows >= columns:
+        pieces = [(left[low:high], right, out[low:high]) for low, high in pairwise(edges)]
+    else:
+        pieces = [(left, right[:, low:high], out[:, low:high]) for low, high in pairwise(edges)]
+    spread(lambda piece: np.matmul(piece[0], piece[1], out=piece[2]), pieces)
+    return out
+
+
+def _edges(length: int, size: int) -> list[int]:
+    """Where to divide an axis of a product of so many multiplications."""
+    parts = 1
+    while parts < MOST and size >= 2 * parts * PART and length >= 2 * parts * TILE:
+        parts *= 2
+    return [length * part // parts // TILE * TILE for part in range(parts)] + [length]

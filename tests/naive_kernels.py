@@ -147,3 +147,23 @@ def slope(name, drive):
     if name == "hard_sigmoid":
         return np.where(np.isnan(x), x, (x > 0) & (x < 1))
     return expit(x)
+
+
+def descend(w, g, kept, rate, factor):
+    """A step down g: the parameter after it, and its change without decay."""
+    change = factor * (-rate * g)
+    return kept * w + change, change
+
+
+def descend_heavy_ball(w, g, v, kept, rate, factor, momentum):
+    """The same, with the velocity after it (Polyak 1964)."""
+    v = momentum * v + g
+    return (*descend(w, v, kept, rate, factor), v)
+
+
+def descend_adam(w, g, m, v, kept, rate, factor, first, second, count, epsilon):
+    """The same, with both means after it, in the step of this count (Kingma & Ba 2015, alg. 1)."""
+    m = first * m + (1 - first) * g
+    v = second * v + (1 - second) * g * g
+    unbiased, scale = m / (1 - first**count), (v / (1 - second**count)) ** 0.5 + epsilon
+    return (*descend(w, unbiased / scale, kept, rate, factor), m, v)

@@ -1,13 +1,15 @@
 """Optimisers: how a gradient estimate changes the parameters. They are no part of a rule."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from plausibench.architectures.network import Network
+from plausibench.kernels import descent
 from plausibench.kernels.errors import InputError, choose, number, positive, refusal
 from plausibench.kernels.plain import PlainOptions, plain
 
@@ -39,17 +41,66 @@ class Optimiser(metaclass=PlainOptions):
     weight_decay: float
     layer_rates: LayerRates
 
-    moments: ClassVar[tuple[str, ...]] = ()
-    """Parts of the memory that have an array of the parameter's shape for each parameter."""
+    @property
+    @abstractmethod
+    def moments(self) -> tuple[str, ...]:
+        """Parts of the memory that have an array of the parameter's shape for each parameter."""
 
     @property
     def decay(self) -> float:
         """Share that every parameter loses in a step."""
         return self.learning_rate * self.weight_decay
 
+    def begin(self, memory: Memory, parameters: Mapping[str, Array]) -> None:
+        """Begin a step: count it in the memory, which is filled with zeros before the first."""
+        if not memory:
+            memory["step"] = {"count": np.zeros(1)}
+            for moment in self.moments:
+                memory[moment] = {name: np.zeros_like(w) for name, w in parameters.items()}
+        memory["step"]["count"] += 1
+
     @abstractmethod
+    def update(
+        self,
+        name: str,
+        weights: Array,
+        change: Array,
+        moments: Sequence[Array],
+        memory: Memory,
+        factor: float = 1.0,
+    ) -> bool:
+        """Move part of a parameter, in place.
+
+        Parameters
+        ----------
+        name
+            Of the parameter.
+        weights
+            The part, in one dimension.
+        change
+            Of its shape, with the estimate, which the change replaces; decay is left out of it.
+        moments
+            The same part of each of the ``moments`` in the memory, changed in place.
+        memory
+            Of a step that has begun.
+        factor
+            Of the change.
+
+        Returns
+        -------
+        bool
+            Whether the part is finite.
+        """
+
     def change(self, estimate: Mapping[str, Array], memory: Memory) -> tuple[Arrays, Memory]:
-        """Change of each parameter before the factor of its layer, and the memory for the next."""
+        """Change to add to each parameter, and the memory for the next step, in new arrays."""
+        memory = {part: {n: a.copy() for n, a in of.items()} for part, of in memory.items()}
+        changes = {name: np.array(g, order="C") for name, g in estimate.items()}
+        self.begin(memory, changes)
+        for name, change in changes.items():
+            flat, moments = change.reshape(-1), [memory[m][name].reshape(-1) for m in self.moments]
+            self.update(name, np.zeros_like(flat), flat, moments, memory)
+        return changes, memory
 
 
 @dataclass(frozen=True)
@@ -64,21 +115,28 @@ class Sgd(Optimiser):
     momentum: float = 0.0
     layer_rates: LayerRates = ()
 
-    moments: ClassVar[tuple[str, ...]] = ("velocity",)
-
     def __post_init__(self) -> None:
         _check(self)
         number("momentum", self.momentum, least=0, below=1)
 
-    def change(self, estimate: Mapping[str, Array], memory: Memory) -> tuple[Arrays, Memory]:
+    @property
+    def moments(self) -> tuple[str, ...]:
+        return ("velocity",) if self.momentum else ()
+
+    def update(
+        self,
+        name: str,
+        weights: Array,
+        change: Array,
+        moments: Sequence[Array],
+        memory: Memory,
+        factor: float = 1.0,
+    ) -> bool:
+        how = (1 - self.decay, self.learning_rate, factor)
         if self.momentum:
-            before = memory.get("velocity")
-            estimate = {
-                name: self.momentum * before[name] + g if before else g.copy()
-                for name, g in estimate.items()
-            }
-            memory = {"velocity": estimate}
-        return {name: -self.learning_rate * g for name, g in estimate.items()}, memory
+            (velocity,) = moments
+            return descent.heavy_ball(weights, change, velocity, *how, self.momentum)
+        return descent.plain(weights, change, *how)
 
 
 @dataclass(frozen=True)
@@ -92,26 +150,36 @@ class Adam(Optimiser):
     epsilon: float = 1e-8
     layer_rates: LayerRates = ()
 
-    moments: ClassVar[tuple[str, ...]] = ("mean", "square")
-
     def __post_init__(self) -> None:
         _check(self)
         number("first", self.first, least=0, below=1)
         number("second", self.second, least=0, below=1)
         positive("epsilon", self.epsilon)
 
-    def change(self, estimate: Mapping[str, Array], memory: Memory) -> tuple[Arrays, Memory]:
-        zero = {name: np.zeros_like(g) for name, g in estimate.items()}
-        mean_before, square_before = memory.get("mean", zero), memory.get("square", zero)
-        step = memory.get("step", {"count": np.zeros(1)})["count"] + 1
-        mean, square, change = {}, {}, {}
-        for name, g in estimate.items():
-            mean[name] = self.first * mean_before[name] + (1 - self.first) * g
-            square[name] = self.second * square_before[name] + (1 - self.second) * g * g
-            unbiased = mean[name] / (1 - self.first**step)
-            scale = np.sqrt(square[name] / (1 - self.second**step)) + self.epsilon
-            change[name] = -self.learning_rate * unbiased / scale
-        return change, {"mean": mean, "square": square, "step": {"count": step}}
+    @property
+    def moments(self) -> tuple[str, ...]:
+        return ("mean", "square")
+
+    def update(
+        self,
+        name: str,
+        weights: Array,
+        change: Array,
+        moments: Sequence[Array],
+        memory: Memory,
+        factor: float = 1.0,
+    ) -> bool:
+        steps, shares = float(memory["step"]["count"][0]), (self.first, self.second)
+        left = _left(self.first, steps), _left(self.second, steps)
+        how = (1 - self.decay, self.learning_rate, factor)
+        mean, square = moments
+        return descent.adam(weights, change, mean, square, *how, *shares, *left, self.epsilon)
+
+
+@lru_cache(maxsize=16)  # asked for again by every part of the parameters
+def _left(share: float, steps: float) -> float:
+    """Weight that a running mean from zero has given to what came, after so many steps."""
+    return float((1 - share ** np.array([steps]))[0])
 
 
 def make_optimiser(

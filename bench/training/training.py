@@ -1,20 +1,21 @@
 """Train a network with a learning rule, and stop at checkpoints."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plausibench.architectures.network import Activity, Network
+from plausibench.architectures.network import Network
 from plausibench.bench.components.arguments import check_parts
-from plausibench.bench.components.penalties import with_penalty
 from plausibench.bench.measuring.draws import WITHIN, formed_blocks, prepare, reference_of
 from plausibench.bench.measuring.vectors import vector, vectors
 from plausibench.bench.tasks.task import Task
+from plausibench.bench.training.descent import copied, descend
 from plausibench.bench.training.optimisers import (
     LayerRates,
+    Memory,
     Optimiser,
     layer_factors,
     make_optimiser,
@@ -22,10 +23,9 @@ from plausibench.bench.training.optimisers import (
 from plausibench.bench.training.reordering import Reordering
 from plausibench.kernels.errors import Divergence, integer
 from plausibench.kernels.streams import stream
-from plausibench.kernels.threads import one_blas_thread
+from plausibench.kernels.threads import all_threads
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective, in_rows
-from plausibench.rules.estimate import form
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, State, Step
 
@@ -95,32 +95,35 @@ def trajectory(
     draws = seed if draws is None else draws
     state = follower.initial_state(network, draws)
     lead = state if own else trainer.initial_state(network, draws)
-    memory: dict[str, dict[str, Array]] = {}
+    memory: Memory = {}
     batches = task.batches(batch_size, seed=seed)
     noise_seed = stream(draws, "training")
     stops, last = set(checkpoints), max(checkpoints)
+    # What follows the weights may keep some of them: then every step has arrays of its own.
+    held = reorder is None and not any(_follows(rule) for rule in (trainer, follower))
+    network = network.with_parameters(copied(network.parameters))
     for step in range(last + 1):
         if step in stops:
             if not all(np.isfinite(array).all() for array in state.values()):
                 raise Divergence(f"the state is not finite after {step} training steps")
-            yield Checkpoint(step, network, state)
+            kept = network.with_parameters(copied(network.parameters)) if held else network
+            yield Checkpoint(step, kept, state)
         if step == last:
             return
         batch = next(batches)
         clean = network.forward(batch.inputs)
         noise = Noise(noise_seed, np.array([step], np.int64), batch.keys, network.dtype)
-        estimate = _single(trainer, network, objective.data, batch, clean, lead, noise)
-        estimate = with_penalty(estimate, objective, network.parameters)
-        change, memory = optimise.change(estimate, memory)
-        if factors:
-            change = {name: factors[name] * moved for name, moved in change.items()}
-        kept = 1 - optimise.decay
-        network = network.with_parameters(
-            {name: kept * w + change[name] for name, w in network.parameters.items()}
-        )
-        if not all(np.isfinite(w).all() for w in network.parameters.values()):
+        estimates = trainer.estimate(network, objective.data, batch, clean, lead, noise)
+        extra = objective.penalty_gradient(network.parameters)
+        # A new network, for it may keep what it makes of its parameters.
+        moved = network.parameters if held else copied(network.parameters)
+        applied = None if held else {name: np.empty_like(w) for name, w in moved.items()}
+        network = replace(network, parameters=moved)
+        if not descend(optimise, network, estimates, extra, memory, factors, applied):
             raise Divergence(f"the weights are not finite after {step + 1} training steps")
-        taken = Step(network, objective.data, batch, clean, change, optimise.decay, noise)
+        if applied is None:
+            continue
+        taken = Step(network, objective.data, batch, clean, applied, optimise.decay, noise)
         lead = trainer.advance(lead, taken)
         state = lead if own else follower.advance(state, taken)
         for name, order in ({} if reorder is None else reorder(step + 1, network)).items():
@@ -131,19 +134,9 @@ def trajectory(
             network = move.network
 
 
-def _single(
-    rule: Rule,
-    network: Network,
-    objective: Objective,
-    batch: Batch,
-    clean: Activity,
-    state: State,
-    noise: Noise,
-) -> dict[str, Array]:
-    """One draw of the estimate for a training step, without a sample axis."""
-    estimates = rule.estimate(network, objective, batch, clean, state, noise)
-    formed = form(network, estimates)
-    return {p.name: formed[p.name].reshape(p.synapse.shape) for p in network.projections}
+def _follows(rule: Rule) -> bool:
+    """Whether the state of a rule changes with the steps of training."""
+    return type(rule).advance is not Rule.advance
 
 
 def evaluate(
@@ -345,7 +338,7 @@ def train(
     stops = sorted({*range(0, steps, evaluate_every), steps})
     rows: list[dict[str, Any]] = []
     # On the way to divergence numbers overflow; that is looked for, not warned of.
-    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
+    with all_threads(), np.errstate(over="ignore", invalid="ignore"):
         state = prepare(rule, network, objective, probe, None, seed).state
         reached, reason = Checkpoint(0, network, state), ""
         course = trajectory(rule, rule, network, objective, task, optimise, stops, batch_size, seed)

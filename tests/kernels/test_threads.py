@@ -67,7 +67,7 @@ def test_a_product_is_that_of_numpy(rows, inner, columns, transposed, single, nu
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threads, "blas_threads", lambda: number)
         patch.setattr(threads, "SMALL", 1000)
-        patch.setattr(threads, "LARGE", 5000)
+        patch.setattr(threads, "PART", 2500)
         found = threads.product(left, right)
     assert found.dtype == kind
     np.testing.assert_allclose(
@@ -80,3 +80,35 @@ def test_samples_are_left_to_numpy(count):
     random = np.random.default_rng(0)
     left, right = random.standard_normal((3, 90, 80)), random.standard_normal((80, 200))
     np.testing.assert_array_equal(threads.product(left, right), left @ right)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("rows", "inner", "columns"), [(32, 700, 901), (901, 700, 32), (333, 32, 1700), (3, 10**6, 2)]
+)
+def test_products_have_the_same_bits_with_any_number_of_threads(rows, inner, columns, kind, count):
+    random = np.random.default_rng(0)
+    left = random.standard_normal((rows, inner)).astype(kind)
+    right = random.standard_normal((columns, inner)).astype(kind).T
+    assert (len(threads._edges(max(rows, columns), left.size * columns)) > 2) == (inner < 10**6)
+    found = []
+    for number in (1, 2, 3, 8):
+        count(number)
+        found.append(threads.product(left, right))
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0], other)
+
+
+def test_all_threads_are_those_that_blas_had_and_one_within():
+    before, allowed = limits(), threads.blas_threads()
+    with threads.all_threads():
+        assert limits() == [1] * len(before)
+        assert threads.blas_threads() == allowed
+        with threads.one_blas_thread():
+            assert threads.blas_threads() == 1
+            with threads.all_threads():
+                assert threads.blas_threads() == 1
+        assert threads.blas_threads() == allowed
+        assert limits() == [1] * len(before)
+    assert limits() == before
+    assert threads.blas_threads() == allowed

@@ -4,7 +4,7 @@ The example of the author: 50 units with a time constant of ten steps learn, in 
 steps, one output with a target of three sines.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -13,7 +13,7 @@ import numpy as np
 from plausibench.architectures.rate_rnn import RateRnn
 from plausibench.bench.studies.replications.recipe import Recipe, Setting, Target
 from plausibench.bench.tasks.task import Task
-from plausibench.bench.training.optimisers import Arrays, Memory, Sgd
+from plausibench.bench.training.optimisers import Memory, Sgd
 from plausibench.bench.training.training import trajectory
 from plausibench.kernels.errors import Divergence
 from plausibench.kernels.threads import one_blas_thread
@@ -72,9 +72,17 @@ class ThreeSines(Task):
 class InputHeld(Sgd):
     """Gradient descent that leaves the input weights as they are."""
 
-    def change(self, estimate: Mapping[str, Array], memory: Memory) -> tuple[Arrays, Memory]:
-        changes, memory = super().change(estimate, memory)
-        return {name: 0 * c if name == HELD else c for name, c in changes.items()}, memory
+    def update(
+        self,
+        name: str,
+        weights: Array,
+        change: Array,
+        moments: Sequence[Array],
+        memory: Memory,
+        factor: float = 1.0,
+    ) -> bool:
+        held = 0.0 if name == HELD else factor
+        return super().update(name, weights, change, moments, memory, held)
 
 
 def _error(name: str) -> str:
