@@ -76,10 +76,11 @@ def place(
     # Which name is placed first matters: each has its turn, and the best of all is kept.
     tries = [_settled(points, possible, alone, first) for first in range(len(points))]
     _, best = min(tries, key=lambda tried: tried[0], default=(0.0, []))
-    return [
-        Name(*map(float, boxes[n]), bool(_apart(boxes[n], point) > NEAR))
-        for n, boxes, point in zip(best, possible, points, strict=True)
-    ]
+    names = []
+    for n, boxes, point in zip(best, possible, points, strict=True):
+        left, bottom, right, top = map(float, boxes[n])
+        names.append(Name(left, bottom, right, top, bool(_apart(boxes[n], point) > NEAR)))
+    return names
 
 
 def _settled(

@@ -193,7 +193,7 @@ def _by_example(pair: Pair, fitted: Fit) -> Comparison | None:
         ("its", pair.theirs.mean, alone),
         ("the rule's", pair.ours.mean, beside),
     ):
-        mean = {name: sum(one[name] for one in singles) / len(singles) for name in whole}
+        mean = {name: np.mean([one[name] for one in singles], axis=0) for name in whole}
         rest = fit(whole, mean, {"1": 1.0, "sum": float(len(singles))}).worst
         pair.note(f"{whose} batch against the mean of single examples", f"rest {rest:.1e}")
     if worst > SINGLE:
