@@ -216,7 +216,8 @@ def _fitted(at: Situation) -> Situation:
 def _descent(at: Situation) -> tuple[float, float, float]:
     """Relative error of a step of learning, from guesses that are not 0."""
     assert isinstance(at.rule, Dni)
-    rate, random = at.rule.rate, generator(at.seed, "theory", "guess")
+    rate = at.rule.rate
+    random = generator(at.seed, "theory", "guess")
     at = replace(at, state={n: random.standard_normal(a.shape) for n, a in at.state.items()})
     rates, goals = _goals(at)
 
@@ -231,6 +232,6 @@ def _descent(at: Situation) -> tuple[float, float, float]:
             ends[0][name][place] += small
             ends[1][name][place] -= small
             slope = (distance(ends[0]) - distance(ends[1])) / (2 * small)
-            error += (after[name][place] - array[place] + rate * slope) ** 2
+            error += float(after[name][place] - array[place] + rate * slope) ** 2
             length += (rate * slope) ** 2
     return float(np.sqrt(error / length)), 0.0, 1e-8

@@ -76,7 +76,6 @@ IN_TIME = [
     "uoro",
     "kf_rtrl",
     "snap",
-    "snap[order=2]",
     "kernl",
     "dni",
     "dni[window=1]",
