@@ -30,6 +30,10 @@ class Neurons(metaclass=PlainOptions):
     def gain(self) -> float:
         """Standard deviation of initial weights, times the root of the number of inputs."""
 
+    def reordered(self, order: Array) -> "Neurons":
+        """The same neurons, with the one that comes to each place ``(N,)``."""
+        return self
+
     @abstractmethod
     def activate(self, drive: Array) -> Array:
         """Activity for a drive."""

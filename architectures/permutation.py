@@ -1,6 +1,7 @@
 """Neurons of a population in another order: everything that is indexed by them follows."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -75,4 +76,8 @@ def permuted_network(network: Network, population: str, order: Array) -> Network
                 f"{wire.target}, joined by a wire; allowed are populations without wires"
             )
     changed = permuted(network.parameters, parameter_axes(network), population, order)
-    return network.with_parameters(changed)
+    moved = tuple(
+        replace(each, neurons=each.neurons.reordered(order)) if each.name == population else each
+        for each in network.populations
+    )
+    return replace(network, populations=moved, parameters=changed)

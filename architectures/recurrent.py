@@ -78,10 +78,10 @@ class Passed(NamedTuple):
     before: Array | None = None
 
 
-def delayed(rows: Array, examples: int) -> Array:
-    """The same rows a step later; there is nothing before the first step."""
+def delayed(rows: Array, examples: int, first: Array | None = None) -> Array:
+    """The same rows a step later, after ``first`` ``(N,)``; without, there is nothing before."""
     later = empty(rows.shape, rows.dtype)
-    later[..., :examples, :] = 0
+    later[..., :examples, :] = 0 if first is None else first
     later[..., examples:, :] = rows[..., :-examples, :]
     return later
 
@@ -262,10 +262,12 @@ class RecurrentNetwork(Network):
         """See :meth:`Network.respond`; neurons do not see what they did through other neurons."""
         assert isinstance(clean, Course)
         (population,) = (each for each in self.populations if each.name == name)
+        before = {source: rows for source, rows in clean.before.items() if source != name}
         if isinstance(population.neurons, Temporal):
-            _, activity, traces, _ = _run(
-                population, (), (), drive.copy(), None, 1.0, clean.examples
-            )
+            passed = _run(population, (), (), drive.copy(), None, 1.0, clean.examples)
+            activity, traces = passed.activity, passed.traces
+            if passed.before is not None:
+                before[name] = passed.before
         else:
             activity, traces = population.neurons.activate(drive), {}
         return replace(
@@ -273,7 +275,7 @@ class RecurrentNetwork(Network):
             drive={**clean.drive, name: drive},
             activity={**clean.activity, name: activity},
             traces={**clean.traces, name: traces},
-            before={source: rows for source, rows in clean.before.items() if source != name},
+            before=before,
         )
 
     def tangent(
@@ -414,7 +416,8 @@ def _run(
     shape, kind = (*lead, rows, population.size), outside.dtype
     drive, activity = empty(shape, kind), empty(shape, kind)
     traces = {name: empty(shape, kind) for name in neurons.traces}
-    state, before = neurons.rest(step, kind), np.zeros(step, kind)
+    state = neurons.rest(step, kind)
+    before = np.broadcast_to(neurons.first(population.size, kind), step)
     for first in range(0, rows, examples):
         here = (..., slice(first, first + examples), slice(None))
         now = np.broadcast_to(outside[here], step)
@@ -426,7 +429,14 @@ def _run(
         left = {name: trace[here] for name, trace in traces.items()}
         before = neurons.step(state, np.ascontiguousarray(now), left)
         activity[here] = before
-    return Passed(drive, activity, traces)
+    return Passed(drive, activity, traces, _before(neurons, activity, examples))
+
+
+def _before(neurons: Temporal, activity: Array, examples: int) -> Array | None:
+    """Activity a step before, where there is some before the first; else it can be made later."""
+    if not neurons.started:
+        return None
+    return delayed(activity, examples, neurons.first(activity.shape[-1], activity.dtype))
 
 
 def _compiled(loops: Sequence[Projection], weights: Sequence[Any], size: int) -> Weights | None:
@@ -478,8 +488,8 @@ def _run_blocks(
 
     spread(one, blocks(len(now), examples, weights.samples > 1))
     if whole is None:
-        return Passed(drive, activity, traces)
-    whole[:examples] = 0
+        return Passed(drive, activity, traces, _before(neurons, activity, examples))
+    whole[:examples] = neurons.first(shape[-1], kind)
     return Passed(drive, activity, traces, whole[:-examples])
 
 

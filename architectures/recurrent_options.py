@@ -8,7 +8,28 @@ from plausibench.architectures.architecture import HIDDEN, Architecture
 from plausibench.architectures.integrate_and_fire import SHAPES, IntegrateAndFire, Surrogate
 from plausibench.architectures.neurons import ACTIVATIONS, Neurons, Pointwise
 from plausibench.architectures.temporal import Leaky
-from plausibench.kernels.errors import choose, flag, number, sizes
+from plausibench.kernels.errors import InputError, choose, flag, number, sizes
+from plausibench.kernels.plain import plain
+
+
+def first_rates(start: object, layers: Sequence[int]) -> float | tuple[float, ...]:
+    """One number for all neurons of these layers, or one for each of them.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    given = plain(start)
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        return number("start", given)
+    rates = tuple(number("start", rate) for rate in given)
+    if len(rates) != sum(layers):
+        raise InputError(
+            f"start: {len(rates)} rates for {sum(layers)} neurons in recurrent layers; allowed is "
+            "one number for all, or one for each"
+        )
+    return rates
 
 
 @dataclass(frozen=True)
@@ -38,6 +59,9 @@ class RateLayers(Architecture):
         Whether neurons have a bias.
     steps
         Time steps for which inputs without a time axis are shown.
+    start
+        Rates before the first step, which are not learned: one number for all neurons, or a list
+        with one for each neuron of the recurrent layers, in their order.
     """
 
     sizes: Sequence[int]
@@ -50,9 +74,11 @@ class RateLayers(Architecture):
     readout: float = 1.0
     bias: bool = True
     steps: int = 5
+    start: float | Sequence[float] = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sizes", sizes("sizes", self.sizes, fewest=2))
+        object.__setattr__(self, "start", first_rates(self.start, self.sizes[1:-1]))
         flag("bias", self.bias)
         number("readout", self.readout, above=0, most=1)
         choose("output", self.output, ACTIVATIONS)
@@ -62,11 +88,17 @@ class RateLayers(Architecture):
     @property
     def neurons(self) -> list[Neurons]:
         """Of each layer."""
-        hidden = Leaky(self.activation, self.leak, self.leaking)
+        hidden: list[Neurons] = []
+        given = self.start if isinstance(self.start, tuple) else None
+        for size in self.sizes[1:-1]:
+            start: Any = self.start
+            if given is not None:
+                start, given = given[:size], given[size:]
+            hidden.append(Leaky(self.activation, self.leak, self.leaking, start))
         top: Neurons = Pointwise(self.output)
         if self.readout != 1:
             top = Leaky(self.output, self.readout, "potential")
-        return [*[hidden] * (len(self.sizes) - 2), top]
+        return [*hidden, top]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from plausibench.architectures.blocks import Block, Weights, part, product
 from plausibench.architectures.neurons import Neurons, Pointwise
 from plausibench.kernels.compiled import kernel
 from plausibench.kernels.elementwise import activate, derivative
-from plausibench.kernels.errors import choose, number
+from plausibench.kernels.errors import InputError, choose, number
 
 Array = np.ndarray
 State = dict[str, Array]
@@ -35,6 +35,15 @@ class Temporal(Neurons):
     def fastest(self) -> float:
         """Highest number of spikes in a step, on average over many."""
         return 1.0
+
+    @property
+    def started(self) -> bool:
+        """Whether there is activity before the first step."""
+        return False
+
+    def first(self, size: int, dtype: np.dtype) -> Array:
+        """Activity ``(N,)`` before the first step."""
+        return np.zeros(size, dtype)
 
     @abstractmethod
     def rest(self, shape: tuple[int, ...], dtype: np.dtype) -> State:
@@ -133,16 +142,31 @@ class Leaky(Compiled):
         k: the time step over the time constant; 1 forgets everything.
     leaking
         What leaks: ``rate`` or ``potential``.
+    start
+        Rates before the first step, one number for all neurons or one for each.
+
+    Raises
+    ------
+    InputError
+        If an option is not allowed, or potentials that leak have a start: it is one of rates.
     """
 
     activation: str = "tanh"
     leak: float = 0.2
     leaking: str = "rate"
+    start: float | tuple[float, ...] = 0.0
 
     def __post_init__(self) -> None:
         Pointwise(self.activation)
         number("leak", self.leak, above=0, most=1)
         choose("leaking", self.leaking, LEAKING)
+        for rate in self.start if isinstance(self.start, tuple) else (self.start,):
+            number("start", rate)
+        if self.started and self.leaking != "rate":
+            raise InputError(
+                f"start: {self.start!r} is of rates, where potentials leak; allowed is 0, or "
+                "leaking=rate"
+            )
 
     traces: ClassVar[tuple[str, ...]] = ("slope",)
 
@@ -156,13 +180,25 @@ class Leaky(Compiled):
         """As for pointwise neurons of the same activation."""
         return self.function.gain
 
+    @property
+    def started(self) -> bool:
+        return bool(np.any(self.start))
+
+    def first(self, size: int, dtype: np.dtype) -> Array:
+        return np.full(size, self.start, dtype)
+
+    def reordered(self, order: Array) -> "Leaky":
+        if not isinstance(self.start, tuple):
+            return self
+        return replace(self, start=tuple(self.start[place] for place in order))
+
     def rest(self, shape: tuple[int, ...], dtype: np.dtype) -> State:
-        return {"leaking": np.zeros(shape, dtype)}
+        return {"leaking": np.broadcast_to(self.first(shape[-1], dtype), shape).copy()}
 
     def step(self, state: State, drive: Array, traces: Mapping[str, Array]) -> Array:
         activity, slope = np.empty_like(drive), np.empty_like(drive)
         _step(
-            *self.options(drive.dtype),
+            *self.options(drive.dtype)[:3],
             drive.reshape(-1),
             state["leaking"].reshape(-1),
             activity.reshape(-1),
@@ -195,8 +231,9 @@ class Leaky(Compiled):
     def passes(self) -> Passes:
         return Passes(_forward, _adjoint, _tangent)
 
-    def options(self, dtype: np.dtype) -> tuple[int, Any, bool]:
-        return self.function.code, dtype.type(self.leak), self.leaking == "rate"
+    def options(self, dtype: np.dtype) -> tuple[int, Any, bool, Array]:
+        start = np.atleast_1d(np.asarray(self.start, dtype)) if self.started else np.empty(0, dtype)
+        return self.function.code, dtype.type(self.leak), self.leaking == "rate", start
 
 
 @kernel
@@ -221,7 +258,7 @@ def _step(
 @kernel
 def _forward(
     block: Block,
-    options: tuple[int, float, bool],
+    options: tuple[int, float, bool, Array],
     weights: Weights,
     outside: Array,
     noise: Array,
@@ -230,15 +267,18 @@ def _forward(
     activity: Array,
     traces: tuple[Array],
 ) -> None:
-    code, leak, rate = options
+    code, leak, rate, start = options
     (slope,) = traces
     first, last, low, high = block
     steps, size, rows = drive.shape[1], drive.shape[3], high - low
     before = np.zeros(((last - first) * rows, size), drive.dtype)
     arriving, kept = np.zeros_like(before), np.zeros_like(before)
     noisy = np.empty(size, drive.dtype)
+    started = start.shape[0] > 0
+    if started:
+        before[:], kept[:] = start, start
     for t in range(steps):
-        if t > 0:
+        if t > 0 or started:
             product(before, weights, first, arriving)
         for row in range(before.shape[0]):
             s, b = first + row // rows, low + row % rows
@@ -263,13 +303,13 @@ def _forward(
 @kernel
 def _adjoint(
     block: Block,
-    options: tuple[int, float, bool],
+    options: tuple[int, float, bool, Array],
     weights: Weights,
     own: Array,
     along: tuple[Array],
     signals: Array,
 ) -> None:
-    _, leak, rate = options
+    _, leak, rate, _ = options
     (slope,) = along
     first, last, low, high = block
     steps, size, rows = signals.shape[1], signals.shape[3], high - low
@@ -299,14 +339,14 @@ def _adjoint(
 @kernel
 def _tangent(
     block: Block,
-    options: tuple[int, float, bool],
+    options: tuple[int, float, bool, Array],
     weights: Weights,
     along: tuple[Array],
     outside: Array,
     drive: Array,
     activity: Array,
 ) -> None:
-    _, leak, rate = options
+    _, leak, rate, _ = options
     (slope,) = along
     first, last, low, high = block
     steps, size, rows = drive.shape[1], drive.shape[3], high - low

@@ -156,3 +156,19 @@ def differences_of(
         ).reshape(w.shape)
         for name, w in network.parameters.items()
     }
+
+
+def squared_bias(at: Situation, count: int, groups: int = 20) -> tuple[float, float, float]:
+    """Squared bias of so many draws, relative to |g|^2: for a :class:`Law` of an unbiased rule.
+
+    Inner products between mean deviations of groups: their mean, 0, and 4 standard errors.
+    """
+    draws, exact = at.draws(count), at.reference()
+    deviations = np.concatenate(
+        [(draws[name] - g).reshape(count, -1) for name, g in exact.items()], axis=1
+    )
+    means = deviations.reshape(groups, count // groups, -1).mean(axis=1)
+    pairs = (means @ means.T)[np.triu_indices(groups, 1)]
+    length = sum(float((g * g).sum()) for g in exact.values())
+    allowed = 4 * float(pairs.std(ddof=1)) / np.sqrt(pairs.size)
+    return float(pairs.mean()) / length, 0.0, allowed / length

@@ -140,11 +140,16 @@ def aligned(at: Situation) -> Situation:
 
 def one_step(at: Situation) -> Situation:
     """The first step of every trial alone."""
+    return first_steps(at, 1)
+
+
+def first_steps(at: Situation, count: int) -> Situation:
+    """The first steps of every trial alone."""
     if at.network.dynamics == "recurrent spiking":
         raise InputError("in the first step no spike has passed the synaptic filter yet")
     inputs, targets = at.batch.inputs, at.batch.targets
     if inputs.ndim == 2:
-        inputs = inputs[:, None]
+        inputs = np.repeat(inputs[:, None], count, axis=1)
     elif targets.ndim == (2 if targets.dtype.kind == "i" else 3):
-        targets = targets[:, :1]
-    return replace(at, batch=Batch(inputs[:, :1], targets, at.batch.keys))
+        targets = targets[:, :count]
+    return replace(at, batch=Batch(inputs[:, :count], targets, at.batch.keys))

@@ -19,7 +19,7 @@ def forward(neurons, weights, outside, noise, amplitude):
     for s in range(samples):
         driven = of_sample(outside, s)
         steps, examples, size = driven.shape
-        activity = np.zeros((examples, size))
+        activity = np.full((examples, size), getattr(neurons, "start", 0.0))
         state = neurons.rest(activity.shape, np.dtype(float))
         for t in range(steps):
             drive = driven[t].copy()

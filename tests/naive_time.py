@@ -121,6 +121,171 @@ def uoro(weights, x, errors, signs, k, activation, epsilon):
     return g[:a].reshape(w_in.shape), g[a : a + r].reshape(w_rec.shape), g[a + r :]
 
 
+def immediate(pre, f, k):
+    """Derivative (N, N, M) of all rates by the weights onto each neuron, at fixed rates before."""
+    n = len(f)
+    found = np.zeros((n, n, len(pre)))
+    for i in range(n):
+        found[i, i] = k * f[i] * pre
+    return found
+
+
+def presynaptic(x, rates):
+    """What the weights onto the layer see in each step: inputs, rates a step before, 1."""
+    return [np.concatenate([now, rates[t], [1.0]]) for t, now in enumerate(x)]
+
+
+def apart(g, weights):
+    """Gradients of input weights, recurrent weights and biases, from those (N, M) of all."""
+    m, n = weights[0].shape[1], len(weights[2])
+    return g[:, :m], g[:, m : m + n], g[:, m + n]
+
+
+def kf_rtrl(weights, x, errors, signs, k, activation, epsilon):
+    """Kronecker-factored real-time recurrent learning with a given sign for each step."""
+    _, w_rec, b, w_out, _ = weights
+    drives, rates, _ = rate_trial(weights, x, k, activation)
+    n, norm = len(b), np.linalg.norm
+    a, u, g = np.zeros((n, n)), 0.0, 0.0
+    for t, z in enumerate(presynaptic(x, rates)):
+        f = slope(activation, drives[t])
+        forward = ((1 - k) * np.eye(n) + k * f[:, None] * w_rec) @ a
+        fresh = np.diag(k * f)
+        p1 = np.sqrt((norm(forward) + epsilon) / (norm(u) + epsilon))
+        p2 = np.sqrt((norm(fresh) + epsilon) / (norm(z) + epsilon))
+        u = p1 * u + signs[t] * p2 * z
+        a = forward / p1 + signs[t] * fresh / p2
+        g = g + np.outer((w_out.T @ errors[t]) @ a, u)
+    return apart(g, weights)
+
+
+def within(w_rec, order):
+    """Whether rate i is reached from the weights onto j in so many steps, walked one by one."""
+    n = len(w_rec)
+    reached = np.eye(n, dtype=bool)
+    for j in range(n):
+        for _ in range(order - 1):
+            for i in np.flatnonzero(reached[:, j].copy()):
+                reached[:, j] |= w_rec[:, i] != 0
+    return reached
+
+
+def snap(weights, x, errors, k, activation, order):
+    """Real-time recurrent learning with the influences within so many steps alone."""
+    _, w_rec, b, w_out, _ = weights
+    drives, rates, _ = rate_trial(weights, x, k, activation)
+    kept, influence, g = within(w_rec, order)[:, :, None], 0.0, 0.0
+    for t, z in enumerate(presynaptic(x, rates)):
+        f = slope(activation, drives[t])
+        jacobian = (1 - k) * np.eye(len(b)) + k * f[:, None] * w_rec
+        carried = np.einsum("il,ljm->ijm", jacobian, influence) if t else 0.0
+        influence = kept * (carried + immediate(z, f, k))
+        g = g + np.einsum("i,ijm->jm", w_out.T @ errors[t], influence)
+    return apart(g, weights)
+
+
+def kernl(weights, x, errors, beta, kappa, k, activation):
+    """Traces of pre that decay with kappa, times errors of all rates through beta."""
+    w_out = weights[3]
+    drives, rates, _ = rate_trial(weights, x, k, activation)
+    trace, g = 0.0, 0.0
+    for t, z in enumerate(presynaptic(x, rates)):
+        f = slope(activation, drives[t])
+        trace = kappa[:, None] * trace + np.outer(k * f, z)
+        g = g + (beta.T @ (w_out.T @ errors[t]))[:, None] * trace
+    return apart(g, weights)
+
+
+def kernl_step(weights, x, xi, sigma, beta, kappa, k, activation):
+    """Descent of half the squared error of predicted rates, for beta and kappa, of one trial."""
+    w_in, w_rec, b, _, _ = weights
+    n = len(b)
+    drives, rates, _ = rate_trial(weights, x, k, activation)
+    noisy, trace, by_kappa = np.zeros(n), np.zeros(n), np.zeros(n)
+    for_beta, for_kappa = np.zeros((n, n)), np.zeros(n)
+    for t, now in enumerate(x):
+        u = w_rec @ noisy + w_in @ now + b + sigma * xi[t]
+        noisy = (1 - k) * noisy + k * function(activation, u)
+        by_kappa = kappa * by_kappa + trace
+        trace = kappa * trace + k * slope(activation, drives[t]) * xi[t]
+        moved = (noisy - rates[t + 1]) / sigma
+        for i in range(n):
+            off = sum(beta[i, j] * trace[j] for j in range(n)) - moved[i]
+            for j in range(n):
+                for_beta[i, j] += off * trace[j]
+                for_kappa[j] += off * beta[i, j] * by_kappa[j]
+    return for_beta, for_kappa
+
+
+def dni(weights, x, errors, guess, window, k, activation):
+    """Backpropagation through windows, with a guess (matrix, bias) of what comes after each.
+
+    ``guess`` is of the gradient in the units of ``errors``. Also what each guess is to be.
+    """
+    _, w_rec, b, w_out, _ = weights
+    drives, rates, _ = rate_trial(weights, x, k, activation)
+    pre, g, goals = presynaptic(x, rates), np.zeros((len(b), len(x[0]) + len(b) + 1)), []
+    for first in range(0, len(x), window):
+        last = min(first + window, len(x)) - 1
+        back = np.zeros(len(b))
+        if last + 1 < len(x):
+            back = guess[0] @ rates[last + 1] + guess[1]
+        for t in range(last, first - 1, -1):
+            total = w_out.T @ errors[t] + back
+            post = k * slope(activation, drives[t]) * total
+            g += np.outer(post, pre[t])
+            back = (1 - k) * total + w_rec.T @ post
+        if first:
+            goals.append((rates[first], back))
+    return apart(g, weights), goals
+
+
+def by_types(w_rec, kinds):
+    """Weights averaged over all pairs of neurons of the same two types."""
+    found = np.zeros_like(w_rec)
+    for i in range(len(w_rec)):
+        for j in range(len(w_rec)):
+            pairs = [
+                w_rec[p, q]
+                for p in range(len(w_rec))
+                for q in range(len(w_rec))
+                if kinds[p] == kinds[i] and kinds[q] == kinds[j]
+            ]
+            found[i, j] = sum(pairs) / len(pairs)
+    return found
+
+
+def mod_prop(weights, x, errors, kinds, k, activation, variant, mean):
+    """Modulators by cell types; ``mean`` is the slope of all, None for that of each neuron.
+
+    The credit of a later step is filtered by what the steps in between leave of it, one matrix for
+    each number of steps where slopes are alike.
+    """
+    _, w_rec, b, w_out, _ = weights
+    drives, rates, _ = rate_trial(weights, x, k, activation)
+    average, n, g = by_types(w_rec, kinds), len(b), 0.0
+    pre = presynaptic(x, rates)
+
+    def told(t):
+        return np.full(n, mean) if mean is not None else slope(activation, drives[t])
+
+    for t in range(len(x)):
+        credit, taps = np.zeros(n), np.eye(n)
+        for later in range(t, len(x)):
+            credit += taps.T @ (w_out.T @ errors[later])
+            if later + 1 == len(x):
+                break
+            passed = k * told(later + 1)[:, None] * average
+            if variant == "modprop":
+                taps = ((1 - k) * np.eye(n) + passed) @ taps
+            else:
+                direct = w_out.T @ errors[later + 1]
+                credit += (1 - k) ** (later - t) * passed.T @ direct
+                taps = (1 - k) * taps
+        g = g + np.outer(k * slope(activation, drives[t]) * credit, pre[t])
+    return apart(g, weights)
+
+
 def spiking_trial(w_in, w_rec, x, filtering, refractory, beta, reset="to_zero"):
     """Spikes, filtered spikes and potentials of a trial of integrate-and-fire neurons.
 

@@ -71,3 +71,38 @@ def cell(neurons, steps, examples, leak, activation, targets, masked, seed):
         mask = np.random.default_rng(seed).uniform(0.1, 1, (examples, steps))
         batch = bench.Batch(batch.inputs, batch.targets, batch.keys, mask)
     return network, batch
+
+
+def by_trial(network, batch):
+    """Errors of every step (B, T, N), divided by the batch size."""
+    clean = network.forward(batch.inputs)
+    error = OBJECTIVE.batch_error(clean.output, batch)
+    return error.reshape(-1, batch.size, error.shape[-1]).swapaxes(0, 1)
+
+
+def summed(network, batch, twin):
+    """Sum of a twin's estimates over trials, by parameter of the recurrent layer."""
+    errors = by_trial(network, batch)
+    each = [twin(x, e, b) for b, (x, e) in enumerate(zip(batch.inputs, errors, strict=True))]
+    names = ("layer1.weights", "layer1.recurrent", "layer1.bias")
+    return {name: sum(parts) for name, parts in zip(names, zip(*each, strict=True), strict=False)}
+
+
+def agree(rule, network, batch, expected, state=None):
+    """Whether a draw of a rule is what is expected of some parameters."""
+    drawn = bench.estimates(rule, network, OBJECTIVE, batch, samples=1, state=state)
+    for name, array in expected.items():
+        np.testing.assert_allclose(drawn[name][0], array, rtol=1e-10, atol=1e-13)
+
+
+def summed_by_trial(network, batch, twin):
+    """Sum over trials of a twin's estimates of whole networks: dicts of arrays by parameter."""
+    errors = by_trial(network, batch)
+    each = [twin(x, e, b) for b, (x, e) in enumerate(zip(batch.inputs, errors, strict=True))]
+    return {name: sum(parts[name] for parts in each) for name in each[0]}
+
+
+def deep(seed=0):
+    """Two recurrent layers of tanh rates, and trials for them."""
+    network = rate_rnn((3, 4, 5, 2), seed, leak=0.3)
+    return network, sequences(network, 3, 6, seed, "values")

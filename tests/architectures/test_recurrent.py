@@ -19,6 +19,7 @@ NEURONS = [
     Leaky("tanh", 0.3),
     Leaky("softplus", 0.6, "potential"),
     Leaky("relu", 1.0),
+    Leaky("tanh", 0.4, start=0.7),
     IntegrateAndFire(surrogate=Surrogate("triangle", 1.0, 0.3), refractory=1),
     IntegrateAndFire(filtering="double", adaptation=0.3, surrogate=Surrogate("sigmoid", 2.0)),
     IntegrateAndFire(filtering="double_continuous", detach_reset=True, refractory=0),

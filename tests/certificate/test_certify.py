@@ -28,6 +28,8 @@ VARIANTS = [
 
 
 COSTLY = [
+    "kernl",
+    "kf_rtrl",
     "kolen_pollack",
     "learned_feedback",
     "predictive_coding",

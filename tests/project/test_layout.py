@@ -73,6 +73,7 @@ FAMILIES = {
         "through_time": {
             *("backpropagation_through_time", "e_prop", "random_feedback_through_time"),
             *("real_time_recurrent_learning", "rflo", "surrogate_gradient", "uoro"),
+            *("influence", "rank_one"),
         },
     },
     "tasks": {

@@ -9,28 +9,17 @@ from plausibench import bench
 from plausibench.architectures.integrate_and_fire import Surrogate
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Step
-from time_cells import OBJECTIVE, arrays, cell, cells, rate_rnn, sequences, spiking_rnn
-
-
-def by_trial(network, batch):
-    """Errors of every step (B, T, N), divided by the batch size."""
-    clean = network.forward(batch.inputs)
-    error = OBJECTIVE.batch_error(clean.output, batch)
-    return error.reshape(-1, batch.size, error.shape[-1]).swapaxes(0, 1)
-
-
-def summed(network, batch, twin):
-    """Sum of a twin's estimates over trials, by parameter of the recurrent layer."""
-    errors = by_trial(network, batch)
-    each = [twin(x, e, b) for b, (x, e) in enumerate(zip(batch.inputs, errors, strict=True))]
-    names = ("layer1.weights", "layer1.recurrent", "layer1.bias")
-    return {name: sum(parts) for name, parts in zip(names, zip(*each, strict=True), strict=False)}
-
-
-def agree(rule, network, batch, expected, state=None):
-    drawn = bench.estimates(rule, network, OBJECTIVE, batch, samples=1, state=state)
-    for name, array in expected.items():
-        np.testing.assert_allclose(drawn[name][0], array, rtol=1e-10, atol=1e-13)
+from time_cells import (
+    OBJECTIVE,
+    agree,
+    arrays,
+    cell,
+    cells,
+    rate_rnn,
+    sequences,
+    spiking_rnn,
+    summed,
+)
 
 
 class TestTwins:
