@@ -14,7 +14,7 @@ from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Estimates, outers
 from plausibench.rules.influence import Arrays, Layers, layers, leaky, linear, stateful
 from plausibench.rules.noise import Noise
-from plausibench.rules.rule import Rule, RuleCard, State
+from plausibench.rules.rule import Choices, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Limit, Situation
 from plausibench.rules.through_time import first_steps, one_step
 
@@ -57,6 +57,8 @@ class ModProp(Rule):
     types: int = 2
     variant: str = "modprop"
     slope: str = "mean"
+
+    choices: ClassVar[Choices] = {"variant": VARIANTS, "slope": SLOPES}
 
     card: ClassVar[RuleCard] = RuleCard(
         summary="credit returns through recurrent weights averaged over pairs of cell types",
