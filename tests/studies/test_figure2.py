@@ -61,7 +61,7 @@ def test_from_the_command_line(tmp_path):
     folder = tmp_path / "out" / "digits"
     search = Run.open(folder / "tuning")
     assert {"tuning.md", "tuning.csv"} <= {path.name for path in search.path.iterdir()}
-    assert search.frame["rule"].tolist() == ["backprop"] * tuning.TRIALS
+    assert search.frame["rule"].tolist() == ["backprop"] * (12 + 6 + 3)
     measured = Run.open(folder / "run")
     assert set(measured.frame["rule"]) == {"backprop"}
     best = tuning.best(search.frame)

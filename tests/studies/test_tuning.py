@@ -107,6 +107,18 @@ def test_equal_means_go_to_the_smaller_rate():
     assert best(rows) == ("one", 0.04)
 
 
+def test_a_seed_that_is_harder_for_all_changes_nothing():
+    """Means over one seed and over three are not compared."""
+    alike = [row["seed"] for row in done(peak(0.08))[0]]
+    for harder in ((0.0, -0.3, -0.5), (0.0, 0.05, 0.07)):
+        rows, said = done(lambda *at, more=harder: peak(0.32)(*at) + more[at[2]])
+        assert best(rows) == ("one", 0.32)
+        assert said == ""
+        rows, _ = done(lambda *at, more=harder: peak(0.08)(*at) + more[at[2]])
+        assert best(rows) == ("one", 0.08)
+        assert [row["seed"] for row in rows] == alike
+
+
 @pytest.mark.parametrize(("errors", "rate"), [(1.9, 0.04), (2.1, 0.08)])
 def test_a_lower_rate_that_the_seeds_do_not_tell_apart_is_taken(errors, rate):
     """Its differences have a standard error of 0.01, and are less or more than two of them."""

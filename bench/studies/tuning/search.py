@@ -115,8 +115,17 @@ def mean(scores: Iterable[float]) -> float:
 
 
 def ranked(scores: Scores) -> list[Trial]:
-    """Trials by their mean over the seeds so far, the best first, then the lower rate."""
-    return sorted(scores, key=lambda trial: (-mean(scores[trial]), trial[1]))
+    """Trials by their mean over the seeds so far, the best first, then the lower rate.
+
+    Those with more seeds come first, for seeds differ: a mean over fewer is not comparable. Those
+    that diverged come last.
+    """
+
+    def place(trial: Trial) -> tuple[float, ...]:
+        own = scores[trial]
+        return (mean(own) == -inf, -len(own), -mean(own), trial[1])
+
+    return sorted(scores, key=place)
 
 
 def ended(scores: Scores) -> list[Trial]:
@@ -160,7 +169,8 @@ def edge(scores: Scores) -> str:
     own = sorted(rate for tried, rate in scores if tried == best[0])
     if len(own) > 1:
         for side, last, before in (("lowest", own[0], own[1]), ("highest", own[-1], own[-2])):
-            if best[1] == last and mean(scores[best]) > mean(scores[best[0], before]):
+            inside = scores[best[0], before]
+            if best[1] == last and mean(scores[best][: len(inside)]) > mean(inside):
                 return side
     return ""
 
