@@ -12,6 +12,7 @@ import numpy as np
 from plausibench.architectures.synapses import Synapse
 from plausibench.kernels.buffers import empty
 from plausibench.kernels.compiled import kernel
+from plausibench.kernels.threads import spread
 
 Array = np.ndarray
 
@@ -187,9 +188,12 @@ class ConvolutionalSynapse(ReceptiveFields):
         images = pre.reshape(-1, pre.shape[-1])
         positions = self.windows.positions
         drive = empty((len(images), positions, self.channels), np.result_type(pre, matrix))
-        for part in self._blocks(len(images)):
+
+        def fill(part: slice) -> None:
             seen = self.windows.gather(images[part]).reshape(-1, self.inflow)
             np.matmul(seen, matrix.T, out=drive[part].reshape(-1, self.channels))
+
+        spread(fill, self._blocks(len(images)))
         return drive.reshape(*pre.shape[:-1], self.factors[0])
 
     def feedback(self, weights: Array, post: Array) -> Array:
@@ -200,9 +204,12 @@ class ConvolutionalSynapse(ReceptiveFields):
             return self.windows.scatter(sent.reshape(shape))
         signals = post.reshape(-1, post.shape[-1])
         returned = empty((len(signals), self.factors[1]), np.result_type(post, matrix))
-        for part in self._blocks(len(signals)):
+
+        def fill(part: slice) -> None:
             sent = signals[part].reshape(-1, self.channels) @ matrix
             returned[part] = self.windows.scatter(sent.reshape(-1, positions, self.inflow))
+
+        spread(fill, self._blocks(len(signals)))
         return returned.reshape(*post.shape[:-1], self.factors[1])
 
     def transpose(self, weights: Array) -> Array:
@@ -215,10 +222,18 @@ class ConvolutionalSynapse(ReceptiveFields):
         if post.ndim > 2 or pre.ndim > 2:
             product = self._sides(post).swapaxes(-1, -2) @ self._seen(pre)
             return product.reshape(*product.shape[:-2], *self.shape)
-        total = np.zeros((self.channels, self.inflow), np.result_type(post, pre))
-        for part in self._blocks(len(pre)):
-            seen = self.windows.gather(pre[part]).reshape(-1, self.inflow)
-            total += post[part].reshape(-1, self.channels).T @ seen
+        blocks = self._blocks(len(pre))
+        parts = np.empty((len(blocks), self.channels, self.inflow), np.result_type(post, pre))
+
+        def fill(number: int) -> None:
+            block = blocks[number]
+            seen = self.windows.gather(pre[block]).reshape(-1, self.inflow)
+            np.matmul(post[block].reshape(-1, self.channels).T, seen, out=parts[number])
+
+        spread(fill, range(len(blocks)))
+        total = np.zeros((self.channels, self.inflow), parts.dtype)
+        for part in parts:  # in this order, whoever was first
+            total += part
         return total.reshape(self.shape)
 
     def _blocks(self, images: int) -> list[slice]:

@@ -86,7 +86,11 @@ class Batch:
         if self.inputs.dtype == dtype:
             return self
         targets = self.targets if self.targets.dtype.kind == "i" else self.targets.astype(dtype)
-        return Batch(self.inputs.astype(dtype), targets, self.keys, self.mask)
+        inputs, mask = self.inputs.astype(dtype), self.mask
+        if not np.isfinite(inputs).all() or not np.isfinite(targets).all():
+            return Batch(inputs, targets, self.keys, mask)  # says what has become too large
+        mask = None if mask is None else mask.astype(dtype)
+        return _fill(object.__new__(Batch), inputs, targets, self.keys, mask)
 
     def take(self, rows: ArrayLike) -> "Batch":
         """Batch of the examples at ``rows``, in that order, with their keys.

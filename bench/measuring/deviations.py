@@ -24,26 +24,28 @@ def deviations(
     total: Array,
     squares: Array,
     cross: Array,
+    start: int = 0,
 ) -> None:
     """One pass over estimates ``coefficient_k * direction_k`` (S, P).
 
     Deviations are d = estimate - origin * reference, with an origin of 1, or of 0.
 
     Writes the sum of d over each run of so many samples to ``total`` (runs, P), and ``|d_k|^2``
-    and ``d_k . reference`` (S,).
+    and ``d_k . reference`` (S,). The first sample has the number ``start``: a run that has begun
+    before goes on.
     """
     squares[:] = 0.0
     cross[:] = 0.0
     buffer, lanes = np.empty(CHUNK), np.empty(LANES)
-    for start in range(0, reference.size, CHUNK):
-        g = reference[start : start + CHUNK]
+    for first in range(0, reference.size, CHUNK):
+        g = reference[first : first + CHUNK]
         d = buffer[: g.size]
         for k in range(len(directions)):
-            coefficient = coefficients[k]
-            estimate = directions[k, start : start + CHUNK]
+            coefficient, number = coefficients[k], start + k
+            estimate = directions[k, first : first + CHUNK]
             for p in range(g.size):
                 d[p] = coefficient * estimate[p] - origin * g[p]
-            _add(d, k % run == 0, total[k // run, start : start + CHUNK])
+            _add(d, number % run == 0, total[number // run, first : first + CHUNK])
             squares[k] += _dot(d, d, lanes)
             cross[k] += _dot(d, g, lanes)
 

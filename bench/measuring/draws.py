@@ -9,7 +9,7 @@ from plausibench.architectures.network import Activity, Network, Projection
 from plausibench.bench.components.arguments import check_fit, check_parts, given_state
 from plausibench.bench.components.penalties import with_penalty
 from plausibench.bench.components.support import obstacle
-from plausibench.bench.measuring.moments import BLOCK, BlockSums, Moments, largest
+from plausibench.bench.measuring.moments import BLOCK, BlockSums, Drawn, Moments, largest
 from plausibench.bench.measuring.statistics import unit
 from plausibench.kernels.errors import InputError, refusal
 from plausibench.kernels.streams import stream
@@ -28,6 +28,10 @@ from plausibench.rules.noise import Noise, Shared
 from plausibench.rules.rule import Companion, Rule, State
 
 Array = np.ndarray
+
+TOGETHER = 1 << 22
+"""Numbers of directions in weight space that are drawn together, where they are that large."""
+EVERY = slice(None)
 
 WITHIN = frozenset({"rule", "action", "spike"})
 """Sources that are redrawn for every sample by default."""
@@ -142,7 +146,7 @@ def draw_block(setting: Setting, index: int, redraw: frozenset[str]) -> Estimate
     """
     numbers = _numbers(index)
     if "feedback" not in redraw:
-        return _checked(setting, _estimate(setting, numbers), BLOCK)
+        return _draw(setting, numbers)
     formed: dict[str, list[Array]] = {p.name: [] for p in setting.network.projections}
     for number in numbers:
         state = setting.rule.initial_state(
@@ -154,10 +158,14 @@ def draw_block(setting: Setting, index: int, redraw: frozenset[str]) -> Estimate
     return {name: Dense(np.stack(arrays)) for name, arrays in formed.items()}
 
 
+def _draw(setting: Setting, numbers: Array) -> Estimates:
+    return _checked(setting, _estimate(setting, numbers), len(numbers))
+
+
 def draw_pair(
-    setting: Setting, index: int, companion: Companion
+    setting: Setting, index: int, companion: Companion, among: slice = EVERY
 ) -> tuple[Estimates, Estimates, Estimates]:
-    """Draw a block of samples as :func:`draw_block`, less their companions.
+    """Draw a block of samples as :func:`draw_block`, or some of it, less their companions.
 
     What the objective asks of parameters alone is left out.
 
@@ -166,11 +174,13 @@ def draw_pair(
     estimates, companions, kept
         Without all of the companion, its estimates, and without these but with its odd part.
     """
-    noise = Shared(setting.seed, _numbers(index), setting.batch.keys, setting.network.dtype)
+    numbers = _numbers(index)[among]
+    noise = Shared(setting.seed, numbers, setting.batch.keys, setting.network.dtype)
     # The companion comes first: the rule may write to its noise.
-    beside = _checked(setting, companion.estimate(noise), BLOCK)
-    odd = None if companion.odd is None else _checked(setting, companion.odd(noise), BLOCK)
-    estimates = _checked(setting, _asked(setting, noise), BLOCK)
+    count = len(numbers)
+    beside = _checked(setting, companion.estimate(noise), count)
+    odd = None if companion.odd is None else _checked(setting, companion.odd(noise), count)
+    estimates = _checked(setting, _asked(setting, noise), count)
     kept = difference(setting.network, estimates, beside)
     return kept if odd is None else difference(setting.network, kept, odd), beside, kept
 
@@ -179,11 +189,26 @@ def sum_block(
     setting: Setting, moments: Moments, index: int, redraw: frozenset[str], valid: int = BLOCK
 ) -> BlockSums:
     """Draw a block, with its companions where these are subtracted, and sum ``valid`` samples."""
+    few = max(1, TOGETHER // setting.network.size)
+    if few < BLOCK and "feedback" not in redraw and moments.beside is None:
+        sums = moments.directions(
+            lambda among: _some(setting, moments, index, among), index, *(valid, few)
+        )
+        if sums is not None:
+            return sums
     if moments.companion is None:
         return moments.block(draw_block(setting, index, redraw), index, valid)
     drawn, companions, kept = draw_pair(setting, index, moments.companion)
     odd = moments.companion.odd is not None
     return moments.block(drawn, index, valid, companions, kept if odd else None)
+
+
+def _some(setting: Setting, moments: Moments, index: int, among: slice) -> Drawn:
+    """Draw some samples of a block."""
+    if moments.companion is None:
+        return _draw(setting, _numbers(index)[among]), None, None
+    estimates, companions, kept = draw_pair(setting, index, moments.companion, among)
+    return estimates, companions, None if moments.companion.odd is None else kept
 
 
 def _numbers(index: int) -> Array:

@@ -32,6 +32,10 @@ RUNS = BLOCK // RUN
 """Runs in a block. They divide the groups, so that those of a block are neighbours."""
 
 
+Drawn = tuple[Mapping[str, Estimate], Mapping[str, Estimate] | None, Mapping[str, Estimate] | None]
+"""Estimates, the companions that were subtracted, and estimates that keep their odd part."""
+
+
 @dataclass(frozen=True)
 class Factors:
     """What all samples share at a projection, computed once.
@@ -99,24 +103,31 @@ class Factors:
             )
 
     def sums(
-        self, estimate: Estimate, valid: int, other: Estimate | None = None
-    ) -> tuple[Array, Array, "Total", Array | None]:
+        self,
+        estimate: Estimate,
+        valid: int,
+        other: Estimate | None = None,
+        start: int = 0,
+        total: Array | None = None,
+    ) -> tuple[Array, Array, Array, Array | None]:
         """``|d|^2``, ``d . g`` and sums of d = estimate - origin * g, formed.
 
         They are of the first ``valid`` samples of a block, and so are the inner products with
-        another estimate, if there is one.
+        another estimate, if there is one. Estimates from the sample ``start`` on are added to the
+        sums ``total`` of those before.
         """
-        total = empty((RUNS, self.reference.size), float)
+        if total is None:
+            total = empty((RUNS, self.reference.size), float)
         squares, cross = np.empty((2, valid))
         flat = self.reference.reshape(-1)
         coefficients, directions = self._rows(estimate, valid)
-        deviations(coefficients, directions, flat, self.origin, RUN, total, squares, cross)
+        deviations(coefficients, directions, flat, self.origin, RUN, total, squares, cross, start)
         products = None
         if other is not None:
             by, along = self._rows(other, valid)
             lengths = np.einsum("sp,sp->s", directions, along, dtype=np.float64)
             products = coefficients[:valid] * by[:valid] * lengths
-        return squares, cross, Total((self.projection.name,), total, False), products
+        return squares, cross, total, products
 
     def lengths(self, estimate: Estimate, valid: int) -> Array:
         """``|estimate|^2`` of each sample, ``(valid,)``, formed."""
@@ -135,7 +146,9 @@ class Factors:
         return np.ones(valid), np.ascontiguousarray(formed)
 
     def in_unit(self, estimate: Estimate) -> Estimate:
-        """The estimate in the unit of the sums, formed."""
+        """The estimate in the unit of the sums, formed where that is another one."""
+        if not self.exponent:
+            return estimate
         if isinstance(estimate, Directional):
             coefficient = np.asarray(estimate.coefficient, np.float64)
             return Directional(np.ldexp(coefficient, -self.exponent), estimate.direction)
@@ -401,31 +414,83 @@ class Moments:
         for name in alone:
             place = self._place[name]
             factors = self.factors[name]
-            estimate = factors.in_unit(estimates[name]) if factors.exponent else estimates[name]
-            beside = None if companions is None else companions[name]
-            if beside is not None and factors.exponent:
-                beside = factors.in_unit(beside)
+            estimate = factors.in_unit(estimates[name])
+            beside = None if companions is None else factors.in_unit(companions[name])
             squares[:, place], cross[:, place], total, own = factors.sums(estimate, valid, beside)
-            totals.append(total)
+            totals.append(Total((name,), total, False))
             if products is not None:
                 products[:, place] = own
             if kept is not None and lengths is not None:
-                uncut = factors.in_unit(kept[name]) if factors.exponent else kept[name]
-                lengths[:, place] = factors.lengths(uncut, valid)
+                lengths[:, place] = factors.lengths(factors.in_unit(kept[name]), valid)
+        sums = None if self.beside is None else self.beside.block(companions or {}, index, valid)
+        return self._closed(index, squares, cross, totals, products, lengths, sums)
+
+    def directions(
+        self, draw: Callable[[slice], Drawn], index: int, valid: int, few: int
+    ) -> BlockSums | None:
+        """Sum a block of which ``few`` samples are drawn at a time, those of a slice of its places.
+
+        So large directions are gone before the next are drawn. None where not all estimates are
+        along directions: their bits depend on how many are formed together.
+        """
+        squares, cross, products, lengths = np.empty((4, valid, len(self.factors)))
+        totals: dict[str, Array] = {}
+        uncut = False
+        for start in range(0, valid, few):
+            estimates, companions, kept = draw(slice(start, start + few))
+            if not all(isinstance(one, Directional) for one in estimates.values()):
+                return None
+            if not self._measured:
+                self._choose_units(estimates, few)
+            uncut = kept is not None
+            here = slice(start, min(start + few, valid))
+            for place, (name, factors) in enumerate(self.factors.items()):
+                one, beside, whole = (
+                    None if part is None else factors.in_unit(part[name])
+                    for part in (estimates, companions, kept)
+                )
+                assert one is not None
+                squares[here, place], cross[here, place], totals[name], own = factors.sums(
+                    one, here.stop - start, beside, start, totals.get(name)
+                )
+                if own is not None:
+                    products[here, place] = own
+                if whole is not None:
+                    lengths[here, place] = factors.lengths(whole, here.stop - start)
+        return self._closed(
+            index,
+            squares,
+            cross,
+            [Total((name,), total, False) for name, total in totals.items()],
+            None if self.companion is None else products,
+            lengths if uncut else None,
+        )
+
+    def _closed(
+        self,
+        index: int,
+        squares: Array,
+        cross: Array,
+        totals: list[Total],
+        products: Array | None,
+        lengths: Array | None,
+        beside: BlockSums | None = None,
+    ) -> BlockSums:
+        """Sums over runs, of numbers of single samples."""
         if products is not None and lengths is not None:
             # What the odd part adds to the variance.
             products += (lengths - squares) / 2
         common = np.ldexp(cross, 2 * (self._exponents - self.exponent))
         crosses = np.concatenate([cross, common.sum(axis=1, keepdims=True)], axis=1) ** 2
-        starts = np.arange(0, valid, RUN)
+        starts = np.arange(0, len(squares), RUN)
         return BlockSums(
             index,
-            np.minimum(valid - starts, RUN),
+            np.minimum(len(squares) - starts, RUN),
             np.add.reduceat(squares, starts),
             np.add.reduceat(crosses, starts),
             totals,
             None if products is None else np.add.reduceat(products, starts),
-            None if self.beside is None else self.beside.block(companions or {}, index, valid),
+            beside,
         )
 
     def _choose_units(self, estimates: Mapping[str, Estimate], valid: int) -> None:
@@ -475,7 +540,8 @@ class Moments:
 
         The sums also have an entry ``all`` for the whole net.
         """
-        used = self.count > 0
+        # The first groups: those that have none are behind them. A view, for they are large.
+        used = slice(0, int((self.count > 0).sum()))
         count = self.count[used]
         parts, mean = {}, {}
         shifts: dict[str, Shift] = {}

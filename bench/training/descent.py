@@ -57,6 +57,7 @@ def descend(
         p, formed, neurons, flat = piece
         weights = network.parameters[p.name].reshape(-1)[flat]
         change = _part(p, estimates[p.name], neurons) if formed is None else formed[flat]
+        change = change.astype(weights.dtype, copy=False)
         if applied is not None:
             kept = applied[p.name].reshape(-1)[flat]
             kept[:] = change

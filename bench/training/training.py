@@ -21,7 +21,7 @@ from plausibench.bench.training.optimisers import (
     make_optimiser,
 )
 from plausibench.bench.training.reordering import Reordering
-from plausibench.kernels.errors import Divergence, integer
+from plausibench.kernels.errors import Divergence, choose, integer
 from plausibench.kernels.streams import stream
 from plausibench.kernels.threads import all_threads
 from plausibench.objectives.batch import Batch
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = np.ndarray
+
+HELD = 1 << 24
+"""Numbers of the activities that an evaluation holds at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,7 @@ def trajectory(
     seed: int,
     reorder: Callable[[int, Network], Mapping[str, Array]] | None = None,
     draws: int | None = None,
+    dtype: str = "float64",
 ) -> Iterator[Checkpoint]:
     """Train with one rule while the state of another, or of itself, follows the weights.
 
@@ -77,6 +81,8 @@ def trajectory(
     draws
         Root of the streams of rule noise and feedback, by default ``seed``: with another one the
         batches stay the same.
+    dtype
+        Floating-point type of weights, activities and what the optimiser remembers.
 
     Yields
     ------
@@ -90,7 +96,7 @@ def trajectory(
         If the optimiser has factors for another number of layers.
     """
     factors = layer_factors(network, optimise.layer_rates)
-    network = network.astype("float64")
+    network = network.astype(dtype)
     own = trainer == follower
     draws = seed if draws is None else draws
     state = follower.initial_state(network, draws)
@@ -110,7 +116,7 @@ def trajectory(
             yield Checkpoint(step, kept, state)
         if step == last:
             return
-        batch = next(batches)
+        batch = next(batches).astype(network.dtype)
         clean = network.forward(batch.inputs)
         noise = Noise(noise_seed, np.array([step], np.int64), batch.keys, network.dtype)
         estimates = trainer.estimate(network, objective.data, batch, clean, lead, noise)
@@ -159,7 +165,8 @@ def evaluate(
     """
     found = {}
     for name, batch in (("train_loss", task.train), ("test_loss", task.test)):
-        output = network.forward(batch.inputs).output
+        batch = batch.astype(network.dtype)
+        output = outputs(network, batch)
         found[name] = float(objective.data.batch_loss(output, batch))
         found[name] += objective.penalty(network.parameters)
     if not all(np.isfinite(value) for value in found.values()):
@@ -178,6 +185,25 @@ def answers(trainer: Rule, network: Network, inputs: Array) -> Array:
     """
     scores = trainer.scores(network, inputs)
     return network.forward(inputs).output if scores is None else scores
+
+
+def outputs(network: Network, batch: Batch) -> Array:
+    """Output of a network, of so many examples at a time that their activities take little memory.
+
+    Rows as of a pass over the whole batch: over time, ordered by step.
+    """
+    steps = batch.inputs.shape[1] if batch.inputs.ndim == 3 else 1
+    width = network.inputs + sum(population.size for population in network.populations)
+    few = max(1, HELD // (steps * width))
+    if few >= batch.size:
+        return network.forward(batch.inputs).output
+    parts = [
+        network.forward(batch.inputs[first : first + few]).output
+        for first in range(0, batch.size, few)
+    ]
+    rows = [part.reshape(-1, min(few, batch.size), part.shape[-1]) for part in parts[:-1]]
+    rows.append(parts[-1].reshape(len(rows[0]), -1, parts[-1].shape[-1]))
+    return np.concatenate(rows, axis=1).reshape(-1, parts[-1].shape[-1])
 
 
 def accuracy(output: Array, batch: Batch, idle: int | None = None) -> float:
@@ -290,13 +316,14 @@ def train(
     layer_rates: LayerRates = (),
     seed: int = 0,
     evaluate_every: int = 100,
+    dtype: str = "float64",
 ) -> Training:
     """Train a network and follow loss, accuracy and alignment.
 
     Parameters
     ----------
     rule, task, network, objective
-        What to train, in float64; the network given is not changed.
+        What to train; the network given is not changed.
     steps
         Number of updates.
     batch_size
@@ -316,6 +343,8 @@ def train(
         Root of the streams: batches, rule noise and feedback.
     evaluate_every
         Steps between evaluations.
+    dtype
+        Floating-point type of the training: ``float64`` or ``float32``.
 
     Returns
     -------
@@ -331,6 +360,7 @@ def train(
     batch_size = integer("batch_size", batch_size, least=1)
     seed = integer("seed", seed)
     evaluate_every = integer("evaluate_every", evaluate_every, least=1)
+    dtype = choose("dtype", dtype, ("float64", "float32"))
     check_parts(rule=rule, task=task, network=network, objective=objective)
     optimise = make_optimiser(optimiser, learning_rate, weight_decay, momentum, layer_rates)
     layer_factors(network, optimise.layer_rates)
@@ -339,9 +369,10 @@ def train(
     rows: list[dict[str, Any]] = []
     # On the way to divergence numbers overflow; that is looked for, not warned of.
     with all_threads(), np.errstate(over="ignore", invalid="ignore"):
-        state = prepare(rule, network, objective, probe, None, seed).state
+        state = prepare(rule, network, objective, probe, None, seed, dtype).state
         reached, reason = Checkpoint(0, network, state), ""
-        course = trajectory(rule, rule, network, objective, task, optimise, stops, batch_size, seed)
+        parts = (rule, rule, network, objective, task, optimise, stops, batch_size, seed)
+        course = trajectory(*parts, dtype=dtype)
         try:
             for reached in course:
                 found = evaluate(reached.network, objective, task, rule)

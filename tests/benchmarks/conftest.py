@@ -19,6 +19,8 @@ def pytest_benchmark_update_json(config, benchmarks, output_json):
         _by_rule(found),
         _cost_table(costs),
         _time_table(temporal),
+        _step_table(found),
+        _peak_table(found),
     ]
     folder = Path(config.rootpath, "build")
     folder.mkdir(exist_ok=True)
@@ -38,7 +40,7 @@ def _microseconds(one):
 def _by_rule(found):
     rates = {}
     for one in found:
-        if "how" in one["params"]:
+        if "how" in (one["params"] or {}):
             rate = one["extra_info"]["estimates"] / one["stats"]["median"]
             rates.setdefault(one["group"], {})[one["params"]["how"]] = rate
     pairs = [
@@ -123,6 +125,34 @@ def _time_table(found):
     names = list(found[0]["in_time"]) if found else []
     heads = [names[0], *(f"{name} (ours over theirs)" for name in names[1:])] if names else []
     return _table(["updates per second", "rule", "neurons", "steps", "type", *heads], rows)
+
+
+def _step_table(found):
+    """Least milliseconds a step, on the wall and of processors, of ours over theirs."""
+    rows = []
+    for one in found:
+        about = one["extra_info"]
+        if about.get("seconds"):
+            ours, theirs = about["seconds"]
+            pairs = [
+                f"{1e3 * mine:.3f} / {1e3 * other:.3f} | {mine / other:.2f}"
+                for mine, other in zip(ours, theirs, strict=True)
+            ]
+            rows.append(f"| {' | '.join(map(str, about['step']))} | {' | '.join(pairs)} |")
+    head = ["a step of training, beside PyTorch", "optimiser", "type", "threads"]
+    return _table([*head, "wall, ms", "ratio", "processor, ms", "ratio"], rows)
+
+
+def _peak_table(found):
+    rows = [
+        f"| {rule} | {dtype} | {size:,} | {peak / 1e6:,.0f} | {peak / size / width:.1f} |"
+        for one in found
+        if "peak" in one["extra_info"]
+        for rule, dtype, size, peak in [one["extra_info"]["peak"]]
+        for width in [8 if dtype == "float64" else 4]
+    ]
+    head = ["peak memory of 64 draws, two threads", "type", "parameters", "MB above start"]
+    return _table([*head, "times the parameters"], rows)
 
 
 def _spread(time):

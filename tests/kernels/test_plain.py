@@ -226,6 +226,7 @@ CALLS = {
             "seed": 100,
             "evaluate_every": 7,
             "optimiser": "sgd",
+            "dtype": "float32",
         },
     ),
     "measure_function": (

@@ -371,7 +371,7 @@ CALLS = {
         {"rule": RULE, "task": TASK, "network": NETWORK, "objective": OBJECTIVE, "steps": 2},
         (
             *("steps", "batch_size", "optimiser", "learning_rate", "weight_decay", "momentum"),
-            *("layer_rates", "seed"),
+            *("layer_rates", "seed", "dtype"),
         ),
     ),
     bench.loss: ({"network": NETWORK, "objective": OBJECTIVE, "batch": TASK.batch(4)}, ()),

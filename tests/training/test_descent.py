@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from plausibench import bench
+from plausibench.bench.training import training
 from plausibench.bench.training.descent import copied, descend
 from plausibench.bench.training.optimisers import make_optimiser
 from plausibench.bench.training.training import trajectory
 from plausibench.kernels import threads
+from plausibench.kernels.errors import InputError
 from plausibench.rules.estimate import Dense, Directional, Outer, form
 
 NETWORK = bench.make("architecture", "mlp", sizes=[300, 500, 7])
@@ -78,6 +80,21 @@ def test_training_has_the_same_bits_with_any_number_of_threads(rule, monkeypatch
             np.testing.assert_array_equal(array, found[0][1][name])
 
 
+def test_convolutions_have_the_same_bits_with_any_number_of_threads(monkeypatch):
+    options = {"shape": (24, 24), "channels": (4, 6), "outputs": 3, "stride": 1}
+    network = bench.make("architecture", "convolutional", **options)
+    batch = bench.Batch(RANDOM.standard_normal((40, 576)), RANDOM.integers(0, 3, 40))
+    objective = bench.make("objective", "cross_entropy")
+    assert len(network.projections[2].synapse._blocks(40)) > 1
+    found = []
+    for number in (1, 2, 3):
+        monkeypatch.setattr(threads, "_granted", number)
+        found.append(bench.gradient(network, objective, batch))
+    for other in found[1:]:
+        for name, array in other.items():
+            np.testing.assert_array_equal(array, found[0][name])
+
+
 def test_checkpoints_stay_as_they_were_and_the_network_given_too():
     task, network = bench.make("task", "digits"), bench.make("architecture", "mlp", sizes=[64, 10])
     before = copied(network.parameters)
@@ -93,3 +110,51 @@ def test_checkpoints_stay_as_they_were_and_the_network_given_too():
             course[1].network.parameters[name], short.network.parameters[name]
         )
         assert (course[2].network.parameters[name] != array).any()
+
+
+@pytest.mark.parametrize(
+    "rule", ["backprop", "kolen_pollack", "weight_perturbation", "target_propagation"]
+)
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+def test_training_in_single_precision_is_that_in_double_to_its_rounding(rule, optimiser):
+    task, network = (
+        bench.make("task", "digits"),
+        bench.make("architecture", "mlp", sizes=[64, 9, 10]),
+    )
+    parts = (bench.make("rule", rule), task, network, bench.make("objective", "cross_entropy"))
+    # So small a rate that no noise grows in five steps; losses move by 1e-3 of themselves at most.
+    options = {"steps": 5, "evaluate_every": 5, "learning_rate": 1e-4, "optimiser": optimiser}
+    wide, narrow = (bench.train(*parts, **options, dtype=kind) for kind in ("float64", "float32"))
+    for name, array in narrow.network.parameters.items():
+        assert array.dtype == np.float32
+        np.testing.assert_allclose(array, wide.network.parameters[name], rtol=0, atol=2e-4)
+    assert all(array.dtype == np.float32 for array in narrow.state.values())
+    one, other = (
+        {row["quantity"]: row["value"] for row in found.rows if row["step"] == 5}
+        for found in (wide, narrow)
+    )
+    assert other["train_loss"] == pytest.approx(one["train_loss"], rel=1e-3)
+
+
+def test_another_type_is_refused():
+    task, network = bench.make("task", "digits"), bench.make("architecture", "mlp", sizes=[64, 10])
+    parts = (
+        bench.make("rule", "backprop"),
+        task,
+        network,
+        bench.make("objective", "cross_entropy"),
+    )
+    with pytest.raises(InputError, match="dtype: 'float16' is not known; choose one of float64"):
+        bench.train(*parts, steps=1, dtype="float16")
+
+
+@pytest.mark.parametrize("held", [1, 1000, 100_000])
+@pytest.mark.parametrize("kind", ["mlp", "rate_rnn"])
+def test_an_evaluation_in_parts_is_that_of_the_whole(kind, held, monkeypatch):
+    recurrent = kind == "rate_rnn"
+    shape = (23, 6, 3) if recurrent else (23, 3)
+    network = bench.make("architecture", kind, sizes=[3, 5, 2])
+    batch = bench.Batch(RANDOM.standard_normal(shape), RANDOM.integers(0, 2, 23))
+    whole = network.forward(batch.inputs).output
+    monkeypatch.setattr(training, "HELD", held)
+    np.testing.assert_allclose(training.outputs(network, batch), whole, rtol=1e-13, atol=1e-15)
