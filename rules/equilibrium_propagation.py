@@ -95,7 +95,7 @@ class EquilibriumPropagation(Rule):
         Strength beta; below 1 where its sign can be negative, for the output to stay put.
     free_steps
         Steps of the free phase, from silence, in each of which all layers move at once to what
-        their neighbours ask of them (Ernoult et al. 2019, eq. 3); without, the phase ends at rest.
+        their neighbours ask of them (Ernoult et al. 2019); without, the phase ends at rest.
     nudged_steps
         The same for a nudged phase, from where the free one has ended.
     """

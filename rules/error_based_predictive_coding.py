@@ -66,8 +66,8 @@ class ErrorBasedPredictiveCoding(Rule):
             "errors are those of drives, in the authors' code of activities. The derivative of the "
             "loss is carried down by "
             "backpropagation in every step: a way to compute predictive coding, not a mechanism. "
-            "Steps are stable up to 2 / (1 + precision |J|^2), J the derivative of the output by "
-            "all hidden drives"
+            "Steps are stable up to 2 / (1 + precision |J|^2) with the squared error, J the "
+            "derivative of the output by all hidden drives, as far as that is constant"
         ),
         unverified=(
             "energy and steps are those of the authors' code, and the paper was read in its "
