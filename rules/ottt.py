@@ -147,7 +147,7 @@ class Ottt(LearningSignal):
                 alone,
                 tolerance=1e-12,
             ),
-            Limit("several layers, B = W^T: biased", deep, tolerance=1e-6, holds=False),
+            Limit("several layers, B = W^T: biased", deep, tolerance=0.1, holds=False),
         )
 
 
