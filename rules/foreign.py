@@ -122,11 +122,7 @@ class FunctionRule(Rule):
             for a block.
         """
         name, parameters = type(self).__name__, network.parameters
-        if self._in_blocks and self.seeds_globals:
-            raise InputError(
-                f"seeds_globals: {name}.updates draws a block at once, and they are seeded for one "
-                "draw; allowed is False, or update in place of updates"
-            )
+        self._check_seeding()
         draws = bool(self.randomness() & {"rule", "action", "spike"})
         numbered = noise.samples if draws else noise.samples[:1]
         rngs = [generator(noise.seed, "rule", "function", int(n)) for n in numbered]
@@ -156,6 +152,13 @@ class FunctionRule(Rule):
             name: Dense((self.factor * array).astype(network.dtype, copy=False))
             for name, array in checked(where, answer, shapes).items()
         }
+
+    def _check_seeding(self) -> None:
+        if self._in_blocks and self.seeds_globals:
+            raise InputError(
+                f"seeds_globals: {type(self).__name__}.updates draws a block at once, and they are "
+                "seeded for one draw; allowed is False, or update in place of updates"
+            )
 
     @property
     def factor(self) -> float:
