@@ -94,7 +94,10 @@ class Augment(Rule):
             "weights change after the trial, not in it, and feedback is W^T, which is what the "
             "same changes of both make of feedback that starts there"
         ),
-        unverified="changes of weights inside a trial; the paper's learning curves",
+        unverified=(
+            "the equations and defaults are from memory of the paper, which was read in its "
+            "abstract; changes of weights inside a trial; the paper's learning curves"
+        ),
     )
 
     needs_classes: ClassVar[bool] = True

@@ -7,7 +7,7 @@ import numpy as np
 
 from plausibench.architectures.network import Activity, Network
 from plausibench.architectures.permutation import Axes
-from plausibench.kernels.errors import Divergence, choose, number, positive
+from plausibench.kernels.errors import Divergence, InputError, choose, number, positive
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
@@ -56,7 +56,7 @@ class DeepFeedbackControl(Rule):
         transposed weights of a network without non-linearity, and go astray when units saturate;
         random and fixed, of variance ``1 / N_L``.
     averaging
-        Share of the step's mean in the average.
+        Share of the step's mean in the average; other feedback has none, and refuses another value.
     """
 
     target_step: float = 0.0006
@@ -86,10 +86,9 @@ class DeepFeedbackControl(Rule):
             "A weak leak gives a minimum-norm step of Gauss-Newton kind: a bias by design. "
             "Feedback does not learn from noise as in the paper: where that leads, the column "
             "space of the mean J^T, is followed by a running mean. Without slopes (product) it "
-            "fails as soon as units saturate: networks that train with it break down. Target "
-            "step and leak are those of the authors' code for MNIST, which holds for feedback "
-            "that learns as theirs does; their step of 0.0779 goes with a loss averaged over a "
-            "batch of 128, and is 0.0006 an example"
+            "goes astray as units saturate. Target step and leak are those of the authors' code "
+            "for MNIST, whose feedback learns; its step of 0.0779 goes with a loss averaged over "
+            "a batch of 128, and is 0.0006 an example"
         ),
         unverified="the controller's dynamics in time, and feedback that learns from noise",
     )
@@ -100,6 +99,12 @@ class DeepFeedbackControl(Rule):
         choose("compared", self.compared, COMPARED)
         choose("feedback", self.feedback, FEEDBACK)
         number("averaging", self.averaging, above=0, most=1)
+        usual = type(self).averaging
+        if self.feedback != "average" and self.averaging != usual:
+            raise InputError(
+                f"averaging: {self.averaging:g} averages nothing with feedback={self.feedback}; "
+                f"allowed is {usual:g}, or feedback=average"
+            )
 
     def randomness(self) -> frozenset[str]:
         return self.card.randomness if self.feedback == "random" else frozenset()

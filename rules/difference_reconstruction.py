@@ -28,7 +28,7 @@ class DifferenceReconstruction(LayerwiseFeedback):
     It is linear in the target, so that the length of the step at the output plays no part, and the
     estimate is that of a feedback B.
 
-    B descends the loss of Ernoult et al. 2022 (of the kind of Meulemans et al. 2020)
+    B descends the loss of the authors' code, here over :math:`\sigma^2`,
 
     .. math:: -\tfrac{2}{\sigma^2} \epsilon^T [g_l(f_{l+1}(a_l + \epsilon)) - g_l(f_{l+1}(a_l))]
         + \tfrac{1}{\sigma^2} |g_l(a_{l+1} + \eta) - g_l(a_{l+1})|^2,
@@ -47,7 +47,7 @@ class DifferenceReconstruction(LayerwiseFeedback):
         Standard deviation of both noises, on the layer and on that above.
     rate
         Learning rate of B, relative to 1 plus the mean squared noise that comes down through the
-        slopes; below 1.
+        slopes; above 1 a step can go too far.
     iterations
         Steps of B for each step of learning.
     """
@@ -81,12 +81,14 @@ class DifferenceReconstruction(LayerwiseFeedback):
             "paths back are gated by slopes, so that their Jacobian can equal the transposed one "
             "at every example; with the step at the output cancelled, what is left of the targets "
             "is layerwise feedback. Noise is independent in each phase, so that B goes on "
-            "fluctuating about W^T. Digits, 64-32-32-10 tanh, rate 0.35, 500 steps, 5 seeds: "
-            "0.959, readout only 0.85, feedback alignment (3 seeds) 0.965"
+            "fluctuating about W^T. Gates, sigma, rate and iterations are ours: in the authors' "
+            "code a path back is an activation function, then a linear map with a bias, and learns "
+            "in 20 to 55 iterations with noise of 0.08 to 0.4"
         ),
         unverified=(
-            "the paths back of the paper, which have no gates (ours are from a numerical check of "
-            "its limit); its schedules; the damped pseudo-inverse that Meulemans et al. 2020 learn"
+            "the loss is that of the authors' code, and the paper was read in its abstract; paths "
+            "back without gates; schedules; the damped pseudo-inverse that Meulemans et al. 2020 "
+            "learn"
         ),
     )
 

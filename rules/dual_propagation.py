@@ -73,11 +73,17 @@ class DualPropagation(Rule):
         cites="Høier, Staudt & Zach 2023; Høier & Zach 2024",
         phases="one: both states of a neuron are there at once",
         notes=(
-            "states are where their equations hold, found by accelerated turns; the papers take "
-            "some sweeps up and down instead. The order of the bias is 2 for alpha 1/2 and 1 "
+            "states are where their equations hold, found by accelerated turns; the authors' code "
+            "takes some sweeps up and down instead. At the output the loss is taken at each state, "
+            "as there for the squared error; for the cross-entropy their code takes it once, at "
+            "the output that is predicted. The order of the bias is 2 for alpha 1/2 and 1 "
             "otherwise. The down-going weights are the transposed ones"
         ),
-        unverified="sweeps that end before rest; learning of the weights back",
+        unverified=(
+            "the equations are those of the authors' code (2024), and the papers were read in "
+            "their abstracts; their variant DP^T, in which alpha and 1 - alpha change places at "
+            "hidden neurons and output; damped sweeps, and sweeps that end before rest"
+        ),
     )
 
     def __post_init__(self) -> None:

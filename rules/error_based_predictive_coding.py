@@ -63,12 +63,16 @@ class ErrorBasedPredictiveCoding(Rule):
         forward_passes=150.0,
         cites="Goemaere, Oliviers, Bogacz & Demeester 2025",
         notes=(
-            "errors are those of drives. The derivative of the loss is carried down by "
+            "errors are those of drives, in the authors' code of activities. The derivative of the "
+            "loss is carried down by "
             "backpropagation in every step: a way to compute predictive coding, not a mechanism. "
-            "Steps are stable up to 2 / (1 + precision |J|^2), J the derivative of the output by "
-            "all hidden drives"
+            "Steps are stable up to 2 / (1 + precision |J|^2) with the squared error, J the "
+            "derivative of the output by all hidden drives, as far as that is constant"
         ),
-        unverified="precisions of layers; read in the abstract and as a change of variables",
+        unverified=(
+            "energy and steps are those of the authors' code, and the paper was read in its "
+            "abstract; errors of activities; its schedules"
+        ),
     )
 
     def __post_init__(self) -> None:

@@ -90,7 +90,8 @@ class FunctionRule(Rule):
     ) -> Arrays:
         """Return a draw for each generator, ``(S, *shape)`` per parameter; by default one by one.
 
-        With ``seeds_globals`` the global generators are seeded once for all of them.
+        A block has no draw whose numbers global generators could be seeded with: ``seeds_globals``
+        needs ``update``.
         """
         shapes = {name: array.shape for name, array in parameters.items()}
         drawn = {name: np.empty((len(rngs), *shape)) for name, shape in shapes.items()}
@@ -117,9 +118,11 @@ class FunctionRule(Rule):
         ------
         InputError
             If the function raises, an array has another name or shape or is not finite, parameters
-            are changed, or something is drawn against the card.
+            are changed, something is drawn against the card, or global generators are to be seeded
+            for a block.
         """
         name, parameters = type(self).__name__, network.parameters
+        self._check_seeding()
         draws = bool(self.randomness() & {"rule", "action", "spike"})
         numbered = noise.samples if draws else noise.samples[:1]
         rngs = [generator(noise.seed, "rule", "function", int(n)) for n in numbered]
@@ -149,6 +152,13 @@ class FunctionRule(Rule):
             name: Dense((self.factor * array).astype(network.dtype, copy=False))
             for name, array in checked(where, answer, shapes).items()
         }
+
+    def _check_seeding(self) -> None:
+        if self._in_blocks and self.seeds_globals:
+            raise InputError(
+                f"seeds_globals: {type(self).__name__}.updates draws a block at once, and they are "
+                "seeded for one draw; allowed is False, or update in place of updates"
+            )
 
     @property
     def factor(self) -> float:

@@ -54,9 +54,9 @@ class Hebb(Rule):
         cites="Hebb 1949",
         notes=(
             "weights grow without bound; its distance to the gradient of the objective only "
-            "describes it. It does not exceed readout only, as it strengthens what a layer already "
-            "does, whatever the task, until its neurons saturate: digits, 64-32-32-10 tanh, rate "
-            "0.35, 500 steps, 3 seeds: 0.85 with gain 1e-4, as readout only, 0.19 with 1e-3"
+            "describes it. It strengthens what a layer already does, whatever the task, until its "
+            "neurons saturate: in trials on digits a gain of 1e-4 did as well as readout only, the "
+            "default of 1e-3 far worse at a rate of 0.35"
         ),
     )
 

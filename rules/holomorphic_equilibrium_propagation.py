@@ -84,9 +84,14 @@ class HolomorphicEquilibriumPropagation(Rule):
         notes=(
             "conjugate nudges lead to conjugate states, so half of the circle is settled. The "
             "free state is subtracted, which changes no sum over the circle and keeps digits. "
-            "Populations settle in turn, upwards, in float64"
+            "Populations settle in turn, upwards, in float64. Here the output settles with the "
+            "others; in the authors' code a readout outside of the network, by the cross-entropy, "
+            "nudges the last hidden layer"
         ),
-        unverified="continuous oscillation of the nudge; networks without symmetric weights",
+        unverified=(
+            "the estimate is that of the authors' code, and the paper was read in its abstract; "
+            "a readout outside; a nudge that turns while neurons move"
+        ),
     )
 
     def __post_init__(self) -> None:

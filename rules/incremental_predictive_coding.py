@@ -33,7 +33,7 @@ class IncrementalPredictiveCoding(Rule):
 
     .. math:: -\frac{1}{T} \sum_{t=0}^{T-1} \epsilon_l^t f(v_{l-1}^t)^T,
 
-    what one batch adds up to in the limit of small learning rates.
+    the T-th part of what one batch adds up to in the limit of small learning rates.
 
     Parameters
     ----------
@@ -75,10 +75,13 @@ class IncrementalPredictiveCoding(Rule):
         notes=(
             "weights are held while values move, as an estimate is of one network; the rule itself "
             "changes them in each step, and so sees its own last step, a term of the order of the "
-            "learning rate. The mean over steps in place of their sum gives the output layer the "
-            "length of the gradient"
+            "learning rate. With the mean over steps in place of their sum one step gives the "
+            "output layer its gradient. Default step and number of steps are ours"
         ),
-        unverified="values that are kept from batch to batch",
+        unverified=(
+            "the paper was read in its abstract: that weights change in every step is from there, "
+            "the equations are those of predictive coding; values that are kept from batch to batch"
+        ),
     )
 
     def __post_init__(self) -> None:

@@ -58,7 +58,7 @@ class LagrangianPredictiveCoding(Rule):
 
     double: ClassVar[bool] = True
     card: ClassVar[RuleCard] = RuleCard(
-        summary="predictive coding whose multipliers add up errors, and end as the gradient",
+        summary="predictive coding whose multipliers add up errors, and end as minus the gradient",
         family="energies",
         equation=(
             "s_l = lambda_l + coupling c_l,  dv_l = f'(v_l) (W_(l+1)^T s_(l+1)) - s_l,  "
@@ -80,8 +80,8 @@ class LagrangianPredictiveCoding(Rule):
             "predict, so that the output needs no value of its own; at rest this is the same"
         ),
         unverified=(
-            "the authors' step sizes, order of steps and residual networks: read in the abstract "
-            "and as a method of multipliers"
+            "the paper was read in its abstract, and the equations are those of the method of "
+            "multipliers; the authors' step sizes, order of steps and residual networks"
         ),
     )
 

@@ -28,7 +28,7 @@ ROUNDING = 64 * float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True)
 class LeastControl(Rule):
-    r"""Least-control principle, or strong deep feedback control (Meulemans et al. 2022).
+    r"""Least-control principle (Meulemans, Zucchet, Kobayashi, von Oswald & Sacramento 2022).
 
     Controls :math:`\psi_l` are added to the drives, :math:`v_l = W_l f(v_{l-1}) + b_l + \psi_l`,
     so that the output's drive is at its target. Of all that do so the smallest are
@@ -72,9 +72,15 @@ class LeastControl(Rule):
             "the controller is not simulated: its rest is found by turns of Gauss and Newton. "
             "Feedback is J^T of every example, which a learned feedback can only approach. In a "
             "feed-forward network this is strict predictive coding at rest, where errors of "
-            "prediction are the controls: the same numbers from another principle"
+            "prediction are the controls: the same numbers from another principle. In the authors' "
+            "code the controller adds up the slope of the loss with a leak, in place of a target "
+            "for the output"
         ),
-        unverified="equilibria of recurrent networks; feedback that learns; leaky controllers",
+        unverified=(
+            "controls and change of weights are those of the authors' code, and the paper was read "
+            "in its abstract; equilibria of recurrent networks; feedback that learns; leaky "
+            "controllers"
+        ),
     )
 
     def __post_init__(self) -> None:

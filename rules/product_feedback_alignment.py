@@ -89,7 +89,10 @@ class ProductFeedbackAlignment(Rule):
             "kernel the neurons between are channels; the law of the first R is that of the other "
             "rules with learned feedback here, and B is gaussian where the code has uniform numbers"
         ),
-        unverified="sparse connections; momentum and Adam of R on its own",
+        unverified=(
+            "equation and expansion are those of the authors' code, and the paper was read in its "
+            "abstract; sparse connections; Adam of R on its own"
+        ),
     )
 
     def __post_init__(self) -> None:

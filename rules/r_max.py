@@ -56,10 +56,13 @@ class RMax(RewardedSpikes):
         notes=(
             "the reward is minus the loss of the trial, and the readout, which draws nothing, "
             "learns from its own error. The gradient of the expected reward is enumerated, so "
-            "that networks are small. Digits, 64-6-10, two steps, five seeds: 0.73 after 500 "
-            "training steps and 0.89 after 2000, a readout of the same spikes alone 0.42 and 0.47"
+            "that networks are small"
         ),
-        unverified="baselines that are running means, rewards that come late within a trial",
+        unverified=(
+            "the papers' equation is from memory of them, and what is measured is that the rule "
+            "has the gradient for its mean; baselines that are running means, rewards that come "
+            "late within a trial"
+        ),
     )
 
     def traced(self, network: EscapeNetwork, train: Train) -> dict[str, Array]:

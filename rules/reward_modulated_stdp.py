@@ -60,11 +60,13 @@ class RewardModulatedStdp(RewardedSpikes):
         phases="one, forwards, with a trace; then the reward",
         notes=(
             "inputs are numbers, and stand in the window for the spikes that they would be. With "
-            "rewards that are not 0 on average the window learns without a cause. So it does not "
-            "exceed a network whose hidden layers stay as they are drawn: digits, 64-6-10, two "
-            "steps, 500 training steps, five seeds: 0.45 [0.31 to 0.56] and 0.42 [0.34 to 0.49]"
+            "rewards that are not 0 on average the window learns without a cause. Its time "
+            "constants are those of the neuron, and the default depression is ours"
         ),
-        unverified="a baseline for each stimulus, which removes most of the bias in the review",
+        unverified=(
+            "the equations are from memory of the papers; a learned baseline for each stimulus, "
+            "with which the mean of the window would no longer be learned"
+        ),
     )
 
     def __post_init__(self) -> None:

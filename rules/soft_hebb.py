@@ -67,14 +67,14 @@ class SoftHebb(Rule):
             "its distance to the gradient of the objective only describes it. Without repel, and "
             "weights of length 1, it descends -temperature log sum_k exp(w_k x / (|w_k| "
             "temperature)); weights of length 1 keep their length. Activity is that of the "
-            "network's own neurons. It does not exceed readout only on digits (64-32-32-10 tanh, "
-            "rate 0.35, 500 steps, 3 seeds: both 0.85; 0.84 with gain 0.1, 0.13 with temperature 1 "
-            "besides): what wins depends on inputs alone, and these layers are narrow, where the "
-            "papers' are wide, convolutional and have activities of their own"
+            "network's own neurons. What wins depends on inputs alone, so little for a task is to "
+            "be expected of narrow layers; the papers' are wide, convolutional and have "
+            "activities of their own. Default temperature and gain are ours"
         ),
         unverified=(
-            "the equations, written from memory; activities, pooling, normalisation and rates of "
-            "the papers"
+            "the equation is that of the authors' code (2023), which divides each change by its "
+            "largest entry; the papers were read in their abstracts; activities, pooling, "
+            "normalisation, biases that learn as priors, and rates"
         ),
     )
 

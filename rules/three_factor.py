@@ -84,7 +84,10 @@ class ThreeFactor(Rule):
             "that of node perturbation; in time sum_s |a_s|^2 N_l |D_s|^2 and pairs of steps, "
             "D_s = sum_t K_ts dF_t/du, K_ts = gamma^(t-s) for s <= t + d"
         ),
-        synapse_knows="pre, the noise of its neuron, one global scalar for each trial",
+        synapse_knows=(
+            "a trace of pre times the noise of its neuron, one global scalar for each step whose "
+            "loss counts"
+        ),
         forward_passes=2.0,
         cites="Legenstein, Chase, Schwartz & Maass 2010; Miconi 2017",
         notes=(
@@ -92,9 +95,7 @@ class ThreeFactor(Rule):
             "which dominates for small sigma; the noise is injected and known to the synapse, not "
             "read from fluctuations about a running mean of activity; in time a trace that decays "
             "(decay < 1) discounts what comes later, which is a bias. Its noise is that of one "
-            "side of the perturbation, so that in few steps it does not exceed a network whose "
-            "hidden layers stay as they are drawn: digits, 64-32-32-10, 500 steps, five seeds: "
-            "0.84 and 0.88"
+            "side of the perturbation: many steps are needed before hidden layers learn"
         ),
         phases="a noisy pass and one without, then the outcomes, each after its delay",
         unverified=(

@@ -136,6 +136,25 @@ def test_a_decay_within_what_is_called_the_gradient():
     assert told.term == "layer2.weights: -0.1 times W (decay of the weights) added"
 
 
+@pytest.mark.parametrize("silent", [("layer1.bias",), ("layer1.weights", "layer1.bias")])
+def test_parameters_that_are_left_out(silent):
+    told = compared(changed(ALIGNED, lambda n, a, p: 0 * a if n in silent else a), "backprop")
+    assert told.verdict == "it is not"
+    told = compared(
+        changed(ALIGNED, lambda n, a, p: 0 * a if n in silent else a), "feedback_alignment"
+    )
+    assert told.verdict == "it is, but for a term"
+    assert told.term == ", ".join(
+        f"{name}: it is 0 (is it left out?)" for name in sorted(silent, reverse=True)
+    )
+
+
+def test_answers_that_are_all_zero():
+    told = compared(changed(ALIGNED, lambda n, a, p: 0 * a), "feedback_alignment")
+    assert told.verdict == "it is not"
+    assert told.sentence == "It is not feedback_alignment: all its answers are 0."
+
+
 def test_a_state_that_the_call_moves():
     calls = []
 

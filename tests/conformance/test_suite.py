@@ -12,6 +12,7 @@ from plausibench.bench.components import registry
 from plausibench.bench.components.selectors import select
 from plausibench.bench.conformance import NAMES, case_for, checks, run_checks
 from plausibench.bench.conformance.case import teacher_batch
+from plausibench.bench.conformance.contract import check_support
 from plausibench.bench.conformance.theory import split
 from plausibench.kernels.errors import Divergence, InputError
 from plausibench.rules.attention_gated import AttentionGated
@@ -405,6 +406,34 @@ def test_a_rule_without_network_needs_a_case():
         run_checks(Hermit())
     given = case_for(Backprop())
     assert run_checks(Hermit(), given)[1].reason == "rule: it likes no network"
+
+
+def test_support_of_a_rule_without_network_is_not_told():
+    outcome = check_support(Hermit(), case_for(Backprop()))
+    assert (outcome.status, outcome.reason) == (
+        "not applicable",
+        "it refuses every registered network",
+    )
+
+
+@dataclass(frozen=True)
+class Shallow(Exact):
+    """Runs with one hidden layer alone, and there on some networks not as it says."""
+
+    def unsupported(self, network, objective):
+        return None if len(network.hidden) == 1 else "it needs one hidden layer"
+
+    def estimate(self, network, objective, batch, clean, state, noise):
+        if network.architecture == "dendritic":
+            raise InputError("no\nway")
+        return super().estimate(network, objective, batch, clean, state, noise)
+
+
+def test_support_is_looked_for_at_other_sizes():
+    outcome = check_support(Shallow(), case_for(Backprop()))
+    assert outcome.status == "failed"
+    assert outcome.measured.endswith("sizes 5-7-3")
+    assert "dendritic with CrossEntropy: not one line" in outcome.reason
 
 
 def test_a_given_case_keeps_its_arrays():

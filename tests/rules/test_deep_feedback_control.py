@@ -85,5 +85,5 @@ class TestDeepFeedbackControl:
         ],
     )
     def test_options_are_refused(self, options):
-        with pytest.raises(InputError):
+        with pytest.raises(InputError, match=rf"\b{list(options)[-1]}: "):
             bench.make("rule", "deep_feedback_control", **options)

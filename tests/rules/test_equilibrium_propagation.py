@@ -132,5 +132,5 @@ class TestEquilibriumPropagation:
         ],
     )
     def test_options_are_refused(self, options):
-        with pytest.raises(InputError):
+        with pytest.raises(InputError, match=rf"\b{list(options)[-1]}: "):
             bench.make("rule", "equilibrium_propagation", **options)

@@ -119,5 +119,5 @@ class TestHolomorphicEquilibriumPropagation:
 
     @pytest.mark.parametrize("options", [{"nudging": 0}, {"nudging": 1}, {"points": 1}])
     def test_options_are_refused(self, options):
-        with pytest.raises(InputError):
+        with pytest.raises(InputError, match=rf"\b{list(options)[-1]}: "):
             bench.make("rule", "holomorphic_equilibrium_propagation", **options)

@@ -73,5 +73,5 @@ class TestIncrementalPredictiveCoding:
         "options", [{"step": 0}, {"steps": 0}, {"output": "free"}, {"precision": 0}]
     )
     def test_options_are_refused(self, options):
-        with pytest.raises(InputError):
+        with pytest.raises(InputError, match=rf"\b{list(options)[-1]}: "):
             bench.make("rule", RULE, **options)

@@ -85,5 +85,5 @@ class TestLagrangianPredictiveCoding:
         "options", [{"step": 0}, {"multiplier_step": 0}, {"coupling": -1}, {"steps": 0}]
     )
     def test_options_are_refused(self, options):
-        with pytest.raises(InputError):
+        with pytest.raises(InputError, match=rf"\b{list(options)[-1]}: "):
             bench.make("rule", RULE, **options)

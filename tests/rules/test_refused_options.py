@@ -21,6 +21,8 @@ from plausibench.kernels.errors import InputError
         ("burstprop", {"nudging": 0}, "nudging"),
         ("burstprop", {"scale": "raw"}, "scale"),
         ("decorrelated_node_perturbation", {"rate": -1}, "rate"),
+        ("deep_feedback_control", {"feedback": "product", "averaging": 0.2}, "averaging"),
+        ("deep_feedback_control", {"feedback": "random", "averaging": 0.2}, "averaging"),
         ("direct_random_target_projection", {"scale": 0}, "scale"),
         ("feedback_alignment", {"scale": 0}, "scale"),
         ("forward_forward", {"normalise": "yes"}, "normalise"),

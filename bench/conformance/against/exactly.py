@@ -59,6 +59,9 @@ def compare_answers(pair: Pair) -> Comparison:
     pair.note("one factor for all parameters", f"{fitted.factor:.6g}, rest {fitted.worst:.1e}")
     if fitted.worst <= SINGLE:
         return _same(pair, fitted)
+    if not any(array.any() for array in theirs.values()):
+        sentence = f"It is not {pair.name}: all its answers are 0."
+        return Comparison(IT_IS_NOT, sentence, 0.0, "0", rest=fitted.rest, rows=pair.rows)
     for find in (_option, _clipped, _by_example, _layers, _terms):
         told = find(pair, fitted)
         if told is not None:
@@ -249,6 +252,8 @@ def _terms(pair: Pair, fitted: Fit) -> Comparison | None:
 def _term(pair: Pair, name: str, factor: float, slips: Arrays) -> str:
     """What the answer at one parameter is made of; empty where that has no name."""
     theirs, ours = pair.theirs.mean[name], pair.ours.mean[name]
+    if not theirs.any():
+        return "it is 0 (is it left out?)"
     for slip, array in slips.items():
         rest = _length(theirs - factor * array) / _length(theirs)
         pair.note(f"{name}: {slip}", f"rest {rest:.1e}")
