@@ -168,9 +168,8 @@ class TestRefused:
 
     def test_seeds_of_a_block(self, cell):
         def updates(self, parameters, batch, rngs, state):
-            return {
-                n: np.random.standard_normal((len(rngs), *a.shape)) for n, a in parameters.items()
-            }  # noqa: NPY002
+            draw = np.random.standard_normal  # noqa: NPY002
+            return {n: draw((len(rngs), *a.shape)) for n, a in parameters.items()}
 
         attributes = {"updates": updates, "seeds_globals": True}
         with pytest.raises(InputError, match=r"seeds_globals: Erring\.updates draws a block"):
