@@ -132,6 +132,10 @@ class Network:
         """What the network's ``gradient`` is."""
         return "gradient of the objective"
 
+    def too_many(self, steps: int) -> str | None:
+        """Why what happens in so many steps cannot be enumerated; None if it can, or need not."""
+        return None
+
     def intractable(self) -> str | None:
         """Why the loss and its gradient cannot be computed here; None if they can."""
         units = sum(population.size for population in self.stochastic)

@@ -15,6 +15,9 @@ from plausibench.rules.theory import Claim, Limit, differences
 
 Array = np.ndarray
 
+ENUMERATED = ("settling", "spiking", "stochastic", "recurrent stochastic")
+"""More than one outer product for a connection, or a sum over outcomes."""
+
 
 @dataclass(frozen=True)
 class Backprop(Rule):
@@ -42,7 +45,10 @@ class Backprop(Rule):
     )
 
     dynamics: ClassVar[frozenset[str]] = frozenset(
-        {"feedforward", "settling", "spiking", "stochastic", "recurrent", "recurrent spiking"}
+        {
+            *("feedforward", "settling", "spiking", "stochastic"),
+            *("recurrent", "recurrent spiking", "recurrent stochastic"),
+        }
     )
 
     def estimate(
@@ -54,8 +60,7 @@ class Backprop(Rule):
         state: State,
         noise: Noise,
     ) -> Estimates:
-        if network.dynamics in ("settling", "spiking", "stochastic"):
-            # More than one outer product for a connection, or a sum over outcomes.
+        if network.dynamics in ENUMERATED:
             exact = network.gradient(objective, batch, clean)
             dtype = network.dtype
             return {name: Dense(array.astype(dtype, copy=False)) for name, array in exact.items()}

@@ -31,6 +31,8 @@ def refused(
     """Why a rule cannot run on a network with an objective, on the targets of a task."""
     if rule.needs_classes and task.train.targets.dtype.kind != "i":
         return f"{name} needs integer classes as targets; those of task {task.name} are numbers"
+    if task.steps is not None and (long := network.too_many(task.steps)) is not None:
+        return long
     try:
         objective.check(task.train.targets, network.output.size)
     except InputError as error:

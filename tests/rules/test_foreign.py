@@ -168,7 +168,7 @@ class TestRefused:
 
     def test_seeds_of_a_block(self, cell):
         def updates(self, parameters, batch, rngs, state):
-            draw = np.random.standard_normal  # noqa: NPY002
+            draw = np.random.standard_normal
             return {n: draw((len(rngs), *a.shape)) for n, a in parameters.items()}
 
         attributes = {"updates": updates, "seeds_globals": True}
