@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from plausibench.architectures.architecture import Architecture
-from plausibench.architectures.escape_noise import LARGEST, EscapeNetwork, EscapeNoise
+from plausibench.architectures.escape_noise import EscapeNetwork, EscapeNoise
 from plausibench.architectures.neurons import ACTIVATIONS, Neurons, Pointwise
 from plausibench.architectures.recurrent import recurrent_layers
 from plausibench.kernels.errors import choose, flag, sizes
@@ -52,12 +52,6 @@ class EscapeRnn(Architecture):
         "P(s_t = 1) = 1 - exp(-exp((v_t - theta) / width)),  r_t = k r_(t-1) + s_t"
     )
     cites: ClassVar[str] = "Pfister, Toyoizumi, Barber & Gerstner 2006"
-
-    @classmethod
-    def usual(cls, options: Mapping[str, Any]) -> tuple[int, ...]:
-        """Few enough that the gradient is known."""
-        steps = options.get("steps", cls.steps)
-        return (max(1, min(6, LARGEST // steps)) if isinstance(steps, int) and steps > 0 else 6,)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sizes", sizes("sizes", self.sizes, fewest=3))

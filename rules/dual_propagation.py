@@ -99,6 +99,8 @@ class DualPropagation(Rule):
             object.__setattr__(self, "card", replace(self.card, bias_order=1))
 
     def unsupported(self, network: Network, objective: Objective) -> str | None:
+        if objective.couples_examples:
+            return "dual_propagation finds both states of an output from the loss of its example"
         return gated(network, "dual_propagation")
 
     def estimate(

@@ -56,6 +56,7 @@ class LocalLosses(Rule):
             "post_L = delta_L,  post_l = (R_l^T e_l) f_l'(z_l),  "
             "e_l = dF(f_L(R_l a_l + c_l)) / d(R_l a_l + c_l),  pre_l = a_(l-1)"
         ),
+        learns_without_error=True,
         randomness=frozenset({"feedback"}),
         unbiased=False,
         exact_when=(

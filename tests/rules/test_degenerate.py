@@ -10,7 +10,7 @@ import pytest
 from plausibench import bench
 from plausibench.bench.components import registry
 from plausibench.bench.components.selectors import select
-from plausibench.bench.conformance.case import SIZES, networks, objectives, teacher_batch
+from plausibench.bench.conformance.case import SHAPES, SIZES, networks, objectives, teacher_batch
 from plausibench.bench.measuring.draws import prepare
 from plausibench.kernels.errors import Divergence, InputError
 from plausibench.rules.noise import Noise
@@ -50,12 +50,13 @@ SHIFTS = {"as drawn": 0.0, "dead below": -100.0, "all at their highest": 100.0}
 def places(rule):
     """Small networks that a rule supports, with an objective each; the first rectified, too."""
     found = []
-    for network in networks():
-        batch = teacher_batch(network)
-        for objective in objectives(network, batch):
-            if rule.refusal(network, objective) is None:
-                found.append((network, objective, batch))
-                break
+    for sizes in SHAPES:
+        for network in networks(sizes) if not found else ():
+            batch = teacher_batch(network)
+            for objective in objectives(network, batch):
+                if rule.refusal(network, objective) is None:
+                    found.append((network, objective, batch))
+                    break
     for network, objective, batch in found[:1]:
         component = registry.find("architecture", network.architecture)
         if any(field.name == "activation" for field in fields(component)):
