@@ -14,6 +14,7 @@ from plausibench.rules.through_time import (
     aligned,
     diagonal,
     one_step,
+    recurring,
     without_recurrence,
 )
 
@@ -85,5 +86,5 @@ class EProp(LearningSignal):
                 lambda at: replace(one_step(at), rule=symmetric, state={}),
                 tolerance=1e-12,
             ),
-            Limit("other recurrence, B = W^T: biased", aligned, tolerance=1e-6, holds=False),
+            Limit("other recurrence, B = W^T: biased", recurring, tolerance=1e-6, holds=False),
         )

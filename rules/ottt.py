@@ -68,7 +68,7 @@ class Ottt(LearningSignal):
         unbiased=False,
         exact_when=(
             "B = W^T, and one time step or one hidden layer without recurrent weights whose reset "
-            "is detached; the readout always"
+            "is detached, below a readout without memory; the readout always"
         ),
         variance_law="0 for given B",
         synapse_knows="a trace of pre and of slopes of its neuron, the error that reaches it",
@@ -126,6 +126,8 @@ class Ottt(LearningSignal):
         def alone(at: Situation) -> Situation:
             if _deep(at.network):
                 raise InputError("there is more than one hidden layer")
+            if isinstance(at.network.output.neurons, Temporal):
+                raise InputError("the readout carries errors from step to step")
             return _detaching(aligned(without_recurrence(at)))
 
         def deep(at: Situation) -> Situation:

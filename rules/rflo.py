@@ -10,6 +10,7 @@ from plausibench.rules.through_time import (
     LearningSignal,
     aligned,
     one_step,
+    recurring,
     without_recurrence,
 )
 
@@ -63,5 +64,5 @@ class Rflo(LearningSignal):
                 lambda at: aligned(one_step(at)),
                 tolerance=1e-12,
             ),
-            Limit("recurrent weights, B = W^T: biased", aligned, tolerance=1e-6, holds=False),
+            Limit("recurrent weights, B = W^T: biased", recurring, tolerance=1e-6, holds=False),
         )

@@ -138,6 +138,19 @@ def aligned(at: Situation) -> Situation:
     return replace(at, state={name: known[name] for name in at.state})
 
 
+def recurring(at: Situation) -> Situation:
+    """The same as `aligned`, in a network with recurrent weights.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    if not any(p.delay for p in at.network.paths):
+        raise InputError("there are no recurrent weights")
+    return aligned(at)
+
+
 def one_step(at: Situation) -> Situation:
     """The first step of every trial alone."""
     return first_steps(at, 1)

@@ -18,6 +18,7 @@ ARCHITECTURES = (
     "spiking_mlp",
     "spiking_rnn",
     "hopfield",
+    "escape_rnn",
 )
 
 

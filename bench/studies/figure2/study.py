@@ -26,9 +26,10 @@ ARCHITECTURES = (
     "spiking_mlp",
     "rate_rnn",
     "spiking_rnn",
+    "escape_rnn",
 )
 OBJECTIVES = ("cross_entropy", "mean_squared_error", "expected_reward")
-ENUMERABLE = {"stochastic_mlp": (10,), "spiking_mlp": (10,)}
+ENUMERABLE = {"stochastic_mlp": (10,), "spiking_mlp": (10,), "escape_rnn": (6,)}
 """Hidden layers of networks whose reference gradient is enumerated."""
 VARIANTS = (
     "dendritic_error[feedback=random]",
