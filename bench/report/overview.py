@@ -19,7 +19,7 @@ from plausibench.bench.report.aggregate import settings
 from plausibench.bench.report.nulls import ABOVE, beside, parted
 from plausibench.bench.report.panels import Mark
 from plausibench.bench.report.plane import LABELS as LABELS_OF_AXES
-from plausibench.bench.report.plane import VARIANCE, Placed, spread
+from plausibench.bench.report.plane import VARIANCE, Placed, lanes, spread
 from plausibench.bench.report.scale import Scale
 from plausibench.bench.report.style import PAGE, SMALL, Picture, Style
 from plausibench.bench.training.nulls import LINEAR, READOUT
@@ -29,15 +29,17 @@ MOST = 3
 """Tasks that stand below each other in one picture."""
 LEFT, PLANE, LABELS, DOTS, GAP = 0.5, 2.86, 1.38, 1.0, 0.16
 """Widths in inches: margin, plane, names of the rows, each panel of dots, between those."""
-TOP, BELOW, LEAST, EACH = 0.38, 0.46, 2.3, 0.17
+TOP, BELOW, LEAST, EACH = 0.38, 0.46, 2.7, 0.17
 """Heights in inches: titles, labels of the axes, the least of a row and what a rule takes of it."""
-WRAPPED = 19
+WRAPPED = 25
 """Characters of a name in one line, in the plane."""
 SAID = (
     "Lines: from initialisation (small dot) to the end of training. Grey: sketch of Richards et "
     "al. 2019. Dotted: linear."
 )
 """What stands below."""
+APART = 10.0
+"""Points of type between markers without variance: room for a name beside each."""
 TICKS = {1: "1", 1e-2: "0.01", 1e-4: "0.0001", 1e-6: "1e-6", 1e-8: "1e-8"}
 """Labels of progress: more do not fit."""
 
@@ -161,20 +163,11 @@ def _plane(
 ) -> None:
     across = panels.fit(rows[rows["quantity"] == "bias_squared"])
     up = panels.fit(rows[rows["quantity"] == "variance"])
+    up = up.roomy(lanes(_ends(_courses(rows, looks, across, up)), across), APART / room[1])
     across.apply(axes, "x")
     up.apply(axes, "y")
-    courses: dict[str, list[tuple[Mark, Mark]]] = {}
-    for rule in style.ordered(rows["rule"], looks):
-        of_rule = rows[rows["rule"] == rule]
-        for _, cell in of_rule.groupby("step", sort=True):
-            by_name = {row["quantity"]: row for _, row in cell.iterrows()}
-            if "bias_squared" in by_name and "variance" in by_name:
-                x = panels.mark(by_name["bias_squared"], across)
-                y = panels.mark(by_name["variance"], up)
-                if x is not None and y is not None:
-                    courses.setdefault(rule, []).append((x, y))
-    ends = [Placed(rule, "conditional", *course[-1]) for rule, course in courses.items()]
-    ends = spread(ends, across, up)
+    courses = _courses(rows, looks, across, up)
+    ends = spread(_ends(courses), across, up)
     anchors = [_point(p.x, p.y, across, up, room) for p in ends]
     passed = [
         place
@@ -203,6 +196,30 @@ def _plane(
         _write(axes, text, name, anchor, looks[p.rule], room)
     axes.set_xlabel(LABELS_OF_AXES["raw"], labelpad=1)
     axes.set_ylabel(VARIANCE, labelpad=1)
+
+
+Course = list[tuple[Mark, Mark]]
+"""Bias and variance of a rule along its training."""
+
+
+def _courses(
+    rows: pd.DataFrame, looks: Mapping[str, Style], across: Scale, up: Scale
+) -> dict[str, Course]:
+    courses: dict[str, Course] = {}
+    for rule in style.ordered(rows["rule"], looks):
+        of_rule = rows[rows["rule"] == rule]
+        for _, cell in of_rule.groupby("step", sort=True):
+            by_name = {row["quantity"]: row for _, row in cell.iterrows()}
+            if "bias_squared" in by_name and "variance" in by_name:
+                x = panels.mark(by_name["bias_squared"], across)
+                y = panels.mark(by_name["variance"], up)
+                if x is not None and y is not None:
+                    courses.setdefault(rule, []).append((x, y))
+    return courses
+
+
+def _ends(courses: Mapping[str, Course]) -> list[Placed]:
+    return [Placed(rule, "conditional", *course[-1]) for rule, course in courses.items()]
 
 
 def _beside(mark: Mark, end: Mark) -> Mark:

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from plausibench.bench.report import panels, sketch, style
 from plausibench.bench.report.panels import Mark
-from plausibench.bench.report.scale import ZERO, Scale
+from plausibench.bench.report.scale import SPREAD, ZERO, Scale
 from plausibench.bench.report.style import Picture, Style
 from plausibench.kernels.errors import InputError, choose
 
@@ -18,6 +18,10 @@ LABELS = {
     "raw": r"squared bias $\|\mathrm{E}\,\hat{g} - g\|^2 / \|g\|^2$",
     "scale_free": "squared bias with the best scale for each parameter",
 }
+NEAR = 0.075
+"""Share of an axis within which the markers of two rules hide each other."""
+APART = 0.06
+"""Share of the upright axis between markers without variance that lie above each other."""
 VARIANCE = r"variance $\mathrm{tr\,Cov}\,\hat{g}\, / \|g\|^2$"
 
 
@@ -78,12 +82,16 @@ def plane(
     up = panels.fit(rows[rows["quantity"] == "variance"])
     columns, lines = sorted(rows["step"].unique()), panels.protocols_of(rows)
     rules = style.ordered(rows["rule"], looks)
-    grid = {
-        (protocol, step): _placed(
-            rows[(rows["protocol"] == protocol) & (rows["step"] == step)], bias, looks, across, up
-        )
+    cells = {
+        (protocol, step): rows[(rows["protocol"] == protocol) & (rows["step"] == step)]
         for protocol in lines
         for step in columns
+    }
+    placed = [_placed(cell, bias, looks, across, up) for cell in cells.values()]
+    up = up.roomy(max(lanes(points, across) for points in placed), APART)
+    grid = {
+        place: spread(_placed(cell, bias, looks, across, up), across, up)
+        for place, cell in cells.items()
     }
     taken = [
         (across.fraction(p.x.place), up.fraction(p.y.place)) for ps in grid.values() for p in ps
@@ -126,7 +134,13 @@ def _placed(
                 x, y = panels.mark(own[bias], across), panels.mark(own["variance"], up)
                 if x is not None and y is not None:
                     found.append(Placed(rule, kind, x, y))
-    return spread(found, across, up)
+    return found
+
+
+def lanes(points: Sequence[Placed], across: Scale) -> int:
+    """Markers without variance that lie above each other, at most; 1 if none do."""
+    along = [across.fraction(p.x.place) for p in points if p.y.zero]
+    return max((count for _, count in panels.lanes(along, NEAR)), default=1)
 
 
 def spread(points: list[Placed], across: Scale, up: Scale) -> list[Placed]:
@@ -142,8 +156,8 @@ def spread(points: list[Placed], across: Scale, up: Scale) -> list[Placed]:
 
 
 def _apart(members: list[int], along: list[float], scale: Scale) -> Iterator[tuple[int, Mark]]:
-    for member, (lane, count) in zip(members, panels.lanes(along, 0.075), strict=True):
-        offset = (lane - (count - 1) / 2) * min(0.3, 0.6 / max(count - 1, 1))
+    for member, (lane, count) in zip(members, panels.lanes(along, NEAR), strict=True):
+        offset = (lane - (count - 1) / 2) * min(0.3, SPREAD / max(count - 1, 1))
         place = scale.value((ZERO + offset) * scale.share)
         yield member, Mark(place, place, place, zero=True)
 

@@ -1,14 +1,18 @@
 """A logarithmic axis with a strip for zeros beyond a visible break."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter
 
 STRIP = 0.16
-"""Width of the strip, as a share of the whole axis."""
+"""Least width of the strip, as a share of the whole axis."""
+WIDEST = 0.36
+"""Most that it takes."""
+SPREAD = 0.7
+"""Share of the strip over which markers at zero that would hide each other lie apart."""
 ZERO = 0.45
 """Where zeros are drawn, as a share of the strip."""
 BREAK = 0.9
@@ -17,11 +21,12 @@ BREAK = 0.9
 
 @dataclass(frozen=True)
 class Scale:
-    """Powers of ten at the ends, and whether a strip for zeros lies below them."""
+    """Powers of ten at the ends, whether a strip for zeros lies below them, and its width."""
 
     low: int
     high: float
     strip: bool
+    width: float = STRIP
 
     @classmethod
     def fit(cls, values: Iterable[float], *, strip: bool) -> "Scale":
@@ -37,7 +42,12 @@ class Scale:
     @property
     def share(self) -> float:
         """Share of the axis that the strip takes."""
-        return STRIP if self.strip else 0.0
+        return self.width if self.strip else 0.0
+
+    def roomy(self, lanes: int, apart: float) -> "Scale":
+        """Scale with a strip in which so many zeros lie ``apart``, a share of the axis."""
+        width = min(WIDEST, apart * (lanes - 1) / SPREAD)
+        return replace(self, width=max(STRIP, width))
 
     def fraction(self, value: float) -> float:
         """Place of a positive value along the axis, from 0 to 1."""

@@ -109,7 +109,8 @@ class Study:
     def choose(self, given: Mapping[str, Any]) -> Any:
         """Options of the study from plain values; what is not given has its default.
 
-        One value in place of a list is a list of one.
+        One value in place of a list is a list of one; a list of one under a plural, as flags of the
+        command line are called, is the value of an option in the singular.
 
         Raises
         ------
@@ -125,6 +126,12 @@ class Study:
             for name, value in values.items()
             if name in lists and not isinstance(value, tuple)
         }
+        known = {field.name for field in fields(self.options)}
+        for plural in [name for name in values if name not in known and name[:-1] in known]:
+            match values[plural]:
+                case (value,) if plural.endswith("s"):
+                    del values[plural]
+                    values[plural[:-1]] = value
         return registry.configure("study", self.name, self.options, values)
 
 

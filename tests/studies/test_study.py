@@ -126,6 +126,14 @@ class TestPlugin:
         assert powers.choose({"numbers": 4}) == powers.choose({"numbers": [4]})
         assert find("tags").choose({"rules": "reinforce"}).rules == ("reinforce",)
 
+    def test_a_list_of_one_may_be_an_option_in_the_singular(self):
+        """Flags of the command line are in the plural."""
+        metric = find("metric")
+        assert metric.choose({"tasks": ["digits"]}) == metric.choose({"task": "digits"})
+        said = refusal(metric.choose, {"tasks": ["digits", "mnist_1d"]})
+        assert "'tasks' is not an option" in said
+        assert "did you mean 'task'" in said
+
     def test_that_was_edited_replaces_what_it_was(self, plugin):
         path = plugin()
         load_plugins([path])
