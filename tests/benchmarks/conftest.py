@@ -139,7 +139,7 @@ def _step_table(found):
                 for mine, other in zip(ours, theirs, strict=True)
             ]
             rows.append(f"| {' | '.join(map(str, about['step']))} | {' | '.join(pairs)} |")
-    head = ["a step of training, beside PyTorch", "optimiser", "type", "threads"]
+    head = ["a step of training", "beside", "optimiser", "type", "threads"]
     return _table([*head, "wall, ms", "ratio", "processor, ms", "ratio"], rows)
 
 
