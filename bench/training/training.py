@@ -106,7 +106,7 @@ def trajectory(
     noise_seed = stream(draws, "training")
     stops, last = set(checkpoints), max(checkpoints)
     # What follows the weights may keep some of them: then every step has arrays of its own.
-    held = reorder is None and not any(_follows(rule) for rule in (trainer, follower))
+    held = reorder is None and not any(follows(rule) for rule in (trainer, follower))
     network = network.with_parameters(copied(network.parameters))
     for step in range(last + 1):
         if step in stops:
@@ -140,7 +140,7 @@ def trajectory(
             network = move.network
 
 
-def _follows(rule: Rule) -> bool:
+def follows(rule: Rule) -> bool:
     """Whether the state of a rule changes with the steps of training."""
     return type(rule).advance is not Rule.advance
 
