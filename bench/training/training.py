@@ -1,7 +1,7 @@
 """Train a network with a learning rule, and stop at checkpoints."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +124,7 @@ def trajectory(
         # A new network, for it may keep what it makes of its parameters.
         moved = network.parameters if held else copied(network.parameters)
         applied = None if held else {name: np.empty_like(w) for name, w in moved.items()}
-        network = replace(network, parameters=moved)
+        network = network.at(moved)
         if not descend(optimise, network, estimates, extra, memory, factors, applied):
             raise Divergence(f"the weights are not finite after {step + 1} training steps")
         if applied is None:
