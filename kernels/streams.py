@@ -61,7 +61,8 @@ def generator(seed: int, *identity: Identity) -> np.random.Generator:
     InputError
         As `stream` does.
     """
-    return np.random.Generator(np.random.Philox(_Key(stream(seed, *identity))))
+    key: Any = _Key(stream(seed, *identity))  # numpy's types know no such class but its own
+    return np.random.Generator(np.random.Philox(key))
 
 
 class _Key(ISeedSequence):
