@@ -24,6 +24,9 @@ Array = np.ndarray
 INPUT = "input"
 CONSTANT = "constant"
 
+STRUCTURE = frozenset({"incoming", "outgoing", "returning", "modulating", "stochastic"})
+"""What a network works out once of its populations and projections."""
+
 ENUMERABLE = 12
 """Most stochastic units whose outcomes are enumerated: 4096 patterns of spikes."""
 
@@ -240,7 +243,16 @@ class Network:
         InputError
             In one sentence that names the parameter, its shape and the allowed one.
         """
-        return replace(self, parameters=self.checked(parameters))
+        return self.at(self.checked(parameters))
+
+    def at(self, parameters: dict[str, Array]) -> "Network":
+        """The same network at other parameters of the same shapes, which are not checked.
+
+        What follows from populations and projections alone is kept.
+        """
+        moved = replace(self, parameters=parameters)
+        moved.__dict__.update({name: v for name, v in self.__dict__.items() if name in STRUCTURE})
+        return moved
 
     def checked(self, parameters: Mapping[str, Any]) -> dict[str, Array]:
         """Parameters as :meth:`with_parameters` takes them, in forward order."""

@@ -2,9 +2,10 @@
 
 import struct
 from hashlib import blake2b
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
 
 from plausibench.kernels.errors import integer, refusal
 
@@ -60,7 +61,21 @@ def generator(seed: int, *identity: Identity) -> np.random.Generator:
     InputError
         As `stream` does.
     """
-    return np.random.Generator(np.random.Philox(key=stream(seed, *identity)))
+    key: Any = _Key(stream(seed, *identity))  # numpy's types know no such class but its own
+    return np.random.Generator(np.random.Philox(key))
+
+
+class _Key(ISeedSequence):
+    """A key of Philox, which, given one by name, asks the system for random numbers before."""
+
+    def __init__(self, key: int) -> None:
+        self.key = key
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> np.ndarray:
+        """The key, as the first of the words that Philox takes for its own."""
+        words = np.zeros(n_words, dtype)
+        words[0] = self.key
+        return words
 
 
 def _encode(part: Identity) -> bytes:

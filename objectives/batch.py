@@ -121,6 +121,10 @@ class Batch:
             raise InputError(
                 f"rows: these are not a list of positions from 0 to {self.size - 1} in the batch"
             )
+        return self.rows(chosen)
+
+    def rows(self, chosen: NDArray[Any]) -> "Batch":
+        """As :meth:`take`, of positions that are known to be there."""
         mask = None if self.mask is None else self.mask[chosen]
         taken = (self.inputs[chosen], self.targets[chosen], self.keys[chosen], mask)
         return _fill(object.__new__(Batch), *taken)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from plausibench.bench.cli.manners import Place, text_width
-from plausibench.bench.cli.running import jobs_option, plugin_option
+from plausibench.bench.cli.running import jobs_option, plugin_option, workers
 
 if TYPE_CHECKING:
     from plausibench.bench.report.render import Table
@@ -95,8 +95,15 @@ def table(
 @click.option(
     "--format", "formats", multiple=True, metavar="NAME", help="png, svg, pdf; repeatable."
 )
+@jobs_option
 @plugin_option
-def plot(run: Path, out: Path | None, formats: tuple[str, ...], plugins: tuple[str, ...]) -> None:
+def plot(
+    run: Path,
+    out: Path | None,
+    formats: tuple[str, ...],
+    jobs: int | None,
+    plugins: tuple[str, ...],
+) -> None:
     """Draw every picture that a RUN directory has the data for."""
     from plausibench.bench.cli.planning import BENCHMARK
     from plausibench.bench.report.figures import save_all
@@ -110,7 +117,8 @@ def plot(run: Path, out: Path | None, formats: tuple[str, ...], plugins: tuple[s
     folder = run / "figures" if out is None else out
     wanted = tuple(choose("format", name, FORMATS) for name in formats or ("png", "svg"))
     if found.study == BENCHMARK:
-        paths = save_all(frame_of(found), found.jobs, folder, wanted)
+        parts = (frame_of(found), found.jobs)
+        paths = save_all(*parts, folder, wanted, workers(jobs), plugins)
     else:
         paths = [path for one in reported(found)[1] for path in one.save(folder, wanted)]
     for path in paths:

@@ -226,7 +226,7 @@ def report_runs(runs: "list[Run]", how: How) -> None:
         with shown(runs[-1].path):
             click.echo(f"Shard {how.share} is done: {runs[-1].path}")
         return
-    reports = [report(run, how.formats) for run in runs]
+    reports = [report(run, how) for run in runs]
     if not all(reports):
         raise click.exceptions.Exit(1)
 
@@ -350,7 +350,7 @@ def noted(table: "Table", run: "Run") -> "Table":
     return replace(table, notes=(*table.notes, *run.remarks()))
 
 
-def report(run: "Run", formats: tuple[str, ...]) -> bool:
+def report(run: "Run", how: How) -> bool:
     """Print the tables of a run, draw its pictures, and say what went wrong.
 
     Returns
@@ -362,9 +362,9 @@ def report(run: "Run", formats: tuple[str, ...]) -> bool:
     from plausibench.kernels.errors import counted
 
     if run.study == BENCHMARK:
-        _report_benchmark(run, formats)
+        _report_benchmark(run, how)
     else:
-        _report_study(run, formats)
+        _report_study(run, how.formats)
     status = run.jobs["status"]
     for name in ("done", "diverged", "failed"):
         these = run.jobs[(status == name) & (run.jobs["reason"] != "")]
@@ -378,7 +378,7 @@ def report(run: "Run", formats: tuple[str, ...]) -> bool:
     return not (status == "failed").any()
 
 
-def _report_benchmark(run: "Run", formats: tuple[str, ...]) -> None:
+def _report_benchmark(run: "Run", how: How) -> None:
     from plausibench.bench.report.figures import save_all
     from plausibench.bench.report.nulls import ABOVE, beside
     from plausibench.bench.report.table import comparison
@@ -396,8 +396,11 @@ def _report_benchmark(run: "Run", formats: tuple[str, ...]) -> None:
         click.echo(f"Results: {run.path}")
         where = shlex.quote(str(run.path))
         click.echo(f"All columns and checkpoints: plausibench table {where}")
-    if formats:
-        _draw(run, lambda folder: save_all(frame, run.jobs, folder, formats))
+    if how.formats:
+        # A scheduler of other machines says nothing of this one.
+        jobs = 1 if how.scheduler else workers(how.jobs)
+        plugins = how.plugins
+        _draw(run, lambda folder: save_all(frame, run.jobs, folder, how.formats, jobs, plugins))
 
 
 def _report_study(run: "Run", formats: tuple[str, ...]) -> None:

@@ -24,6 +24,7 @@ from plausibench.rules.estimate import (
     difference,
     form_one,
 )
+from plausibench.rules.layers import in_double
 from plausibench.rules.noise import Noise, Shared
 from plausibench.rules.rule import Companion, Rule, State
 
@@ -86,8 +87,7 @@ def reference_of(setting: Setting, which: str = "own") -> tuple[str, dict[str, A
     ``which`` is ``own`` for the rule's own reference or ``objective`` for the gradient of
     the objective.
     """
-    network, batch = setting.network.astype("float64"), setting.batch.astype("float64")
-    clean = network.forward(batch.inputs)
+    network, batch, clean = in_double(setting.network, setting.batch, setting.clean)
     if which == "own":
         own = setting.rule.reference(network, setting.objective.data, batch, clean)
         if own is not None:
@@ -270,11 +270,9 @@ def _with_samples(rule: str, p: Projection, estimate: Estimate, samples: int) ->
         )
         if fits and post.ndim == pre.ndim == 2:
             # All samples are alike: formed once.
-            return Dense(np.broadcast_to(p.synapse.outer(post, pre), (samples, *shape)))
+            return Dense(_repeated(p.synapse.outer(post, pre), samples))
         if fits:
-            if post.ndim == 2:
-                post = np.broadcast_to(post, (samples, *post.shape))
-            return Outer(post, pre)
+            return Outer(_repeated(post, samples) if post.ndim == 2 else post, pre)
         raise InputError(
             f"{rule}.estimate: {p.name} has post {np.shape(estimate.post)} and pre "
             f"{np.shape(estimate.pre)}; allowed are post ({samples}, B, {outputs}) and pre "
@@ -283,7 +281,7 @@ def _with_samples(rule: str, p: Projection, estimate: Estimate, samples: int) ->
     if isinstance(estimate, Dense):
         array = np.asarray(estimate.array)
         if array.shape in (shape, (samples, *shape)):
-            return Dense(np.broadcast_to(array, (samples, *shape)))
+            return Dense(_repeated(array, samples) if array.shape == shape else array)
         raise InputError(
             f"{rule}.estimate: {p.name} has shape {array.shape}; allowed is {(samples, *shape)}"
         )
@@ -297,6 +295,11 @@ def _with_samples(rule: str, p: Projection, estimate: Estimate, samples: int) ->
             f"{direction.shape}; allowed are ({samples},) and {(samples, *shape)}"
         )
     raise refusal(f"{rule}.estimate[{p.name}]", estimate, "an Outer, Dense or Directional estimate")
+
+
+def _repeated(array: Array, samples: int) -> Array:
+    """The same array for every sample, in its memory."""
+    return array[None] if samples == 1 else np.broadcast_to(array, (samples, *array.shape))
 
 
 def formed_blocks(

@@ -1,6 +1,7 @@
 """All pictures of a run, as far as it has the data for them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,12 @@ from plausibench.bench.report.nulls import parted
 from plausibench.bench.report.overview import MOST, overview
 from plausibench.bench.report.plane import AXES, plane
 from plausibench.bench.report.style import Picture
+from plausibench.bench.running.executor import workers
 from plausibench.bench.running.folders import make_folder
-from plausibench.kernels.errors import choose
+from plausibench.kernels.errors import InputError, choose
+
+WORTH = 4
+"""Pictures that are worth a process, which has to import all that draws."""
 
 
 def pictures(frame: pd.DataFrame, units: pd.DataFrame | None = None) -> list[Picture]:
@@ -36,25 +41,35 @@ def pictures(frame: pd.DataFrame, units: pd.DataFrame | None = None) -> list[Pic
         Names are those of the functions; with several settings, followed by the setting. The first
         is an overview, in which a few settings stand below each other.
     """
+    return [draw() for draw in _drawings(frame, units)]
+
+
+def _drawings(frame: pd.DataFrame, units: pd.DataFrame | None) -> list[Callable[[], Picture]]:
+    """What draws each of the pictures."""
     rules, nulls = parted(frame)
     looks = style.styles(rules["rule"])
     names = settings(rules)
-    found = []
+    found: list[Callable[[], Picture]] = []
     named = _nameable(rules, names)
     if named and names.nunique() <= MOST:
-        found.append(overview(frame, units, looks=looks))
+        found.append(partial(overview, frame, units, looks=looks))
     for name in names.unique():
         measured = rules[names == name]
         places = measured[["task", "objective"]].drop_duplicates()
         part = pd.concat([measured, nulls.merge(places, on=["task", "objective"])])
-        drawn = [draw(part, units, looks=looks) for draw in _drawable(part)]
+        drawn = [partial(draw, part, units, looks=looks) for draw in _drawable(part)]
         if named and names.nunique() > MOST and (measured["kind"] == "conditional").any():
-            drawn.insert(0, overview(part, units, looks=looks))
+            drawn.insert(0, partial(overview, part, units, looks=looks))
         if measured["rule"].nunique() > MANY:
-            drawn += [families(part, units, axis=axis) for axis in AXES]
+            drawn += [partial(families, part, units, axis=axis) for axis in AXES]
         suffix = str(name) if names.nunique() > 1 else ""
-        found += [replace(p, name=style.file_name(p.name, suffix)) for p in drawn]
+        found += [partial(_named, draw, suffix) for draw in drawn]
     return found
+
+
+def _named(draw: Callable[[], Picture], suffix: str) -> Picture:
+    picture = draw()
+    return replace(picture, name=style.file_name(picture.name, suffix))
 
 
 def save_all(
@@ -62,6 +77,8 @@ def save_all(
     units: pd.DataFrame | None,
     folder: Path | str,
     formats: Iterable[str] = ("png", "svg"),
+    jobs: int = 1,
+    plugins: Sequence[str] = (),
 ) -> list[Path]:
     """Write every picture that a run has the data for.
 
@@ -73,6 +90,10 @@ def save_all(
         Made if it is not there.
     formats
         Any of png, svg, pdf.
+    jobs
+        Processes that draw; the files are the same with any number.
+    plugins
+        Plug-in files of rules, for other processes.
 
     Returns
     -------
@@ -81,11 +102,43 @@ def save_all(
     Raises
     ------
     InputError
-        If a format is unknown or the folder cannot be written.
+        If a format is unknown, the folder cannot be written, or a process dies.
     """
-    wanted = [choose("format", kind, style.FORMATS) for kind in formats]
+    wanted = tuple(choose("format", kind, style.FORMATS) for kind in formats)
     make_folder(Path(folder))
-    return [path for picture in pictures(frame, units) for path in picture.save(folder, wanted)]
+    drawings = _drawings(frame, units)
+    shares = max(1, min(jobs, len(drawings) // WORTH))
+    if shares == 1:
+        return [path for draw in drawings for path in draw().save(folder, wanted)]
+    try:
+        # This process draws too.
+        with workers(shares - 1, plugins) as pool:
+            rest = [
+                pool.submit(_save_share, frame, units, folder, wanted, share, shares)
+                for share in range(1, shares)
+            ]
+            drawn = _save_share(frame, units, folder, wanted, 0, shares)
+            for other in rest:
+                drawn |= other.result()
+    except BrokenProcessPool as error:
+        raise InputError(
+            "pictures: a process that drew some died, for example because memory ran out"
+        ) from error
+    return [path for place in sorted(drawn) for path in drawn[place]]
+
+
+def _save_share(
+    frame: pd.DataFrame,
+    units: pd.DataFrame | None,
+    folder: Path | str,
+    formats: tuple[str, ...],
+    share: int,
+    shares: int,
+) -> dict[int, list[Path]]:
+    """Write the pictures of one of several shares, by their place among all."""
+    drawings = _drawings(frame, units)
+    places = range(share, len(drawings), shares)
+    return {place: drawings[place]().save(folder, formats) for place in places}
 
 
 def _nameable(rules: pd.DataFrame, names: pd.Series) -> bool:

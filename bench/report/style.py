@@ -13,6 +13,9 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import seaborn as sns
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -32,7 +35,8 @@ PAGE = 7.0
 SMALL = 7
 """Smallest size of type, points."""
 
-FORMATS = ("png", "svg", "pdf")
+CANVASES = {"png": FigureCanvasAgg, "svg": FigureCanvasSVG, "pdf": FigureCanvasPdf}
+FORMATS = tuple(CANVASES)
 
 LOOKS: Mapping[str, str] = {
     "backpropagation": "k*",
@@ -117,8 +121,19 @@ class Picture:
         paths = [folder / f"{self.name}.{choose('format', kind, FORMATS)}" for kind in formats]
         with writing(folder), theme():
             for path in paths:
-                self.figure.savefig(path, metadata=undated[path.suffix[1:]])
+                self._write(path, undated[path.suffix[1:]])
         return paths
+
+    def _write(self, path: Path, metadata: dict[str, Any]) -> None:
+        """As ``savefig`` does, which would draw twice: the layout is settled."""
+        figure, kind = self.figure, path.suffix[1:]
+        canvas, dpi = figure.canvas, figure.dpi
+        try:
+            figure.dpi = mpl.rcParams["savefig.dpi"]
+            getattr(CANVASES[kind](figure), f"print_{kind}")(path, metadata=metadata)
+        finally:
+            figure.dpi = dpi
+            figure.set_canvas(canvas)
 
 
 def styles(rules: Iterable[str]) -> dict[str, Style]:

@@ -4,10 +4,13 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from functools import partial
+from importlib.metadata import version
+from typing import ClassVar, Literal
 
 import numpy as np
 
+from plausibench.bench.tasks.kept import Arrays, kept
 from plausibench.bench.tasks.task import Image, Task
 from plausibench.kernels.errors import InputError, integer
 from plausibench.objectives.batch import Batch
@@ -15,6 +18,8 @@ from plausibench.objectives.batch import Batch
 CLASSES = 10
 POINTS = 40
 """Numbers of an example."""
+ARRAYS = ("x", "y", "x_test", "y_test")
+"""Of the package, as far as they are used."""
 PUBLISHED = 42
 """Seed of the data set as it was published."""
 
@@ -68,22 +73,30 @@ class Mnist1d(Task):
 
     def load(self) -> tuple[Batch, Batch]:
         """Make the curves, which are then split as the package does."""
-        with _global_streams_kept():
-            made = _made(self.seed)
+        made = _made(self.seed)
         return Batch(made["x"], made["y"]), Batch(made["x_test"], made["y_test"])
 
 
-def _made(seed: int) -> Any:
+def _made(seed: int) -> Arrays:
+    """The arrays of the package; last digits may differ between versions of its libraries."""
     try:
-        from mnist1d.data import get_dataset_args, make_dataset
+        versions = [f"{package} {version(package)}" for package in ("mnist1d", "numpy", "scipy")]
+        return kept("mnist_1d", f"{seed} {versions}", partial(_make, seed))
     except ImportError as error:
         raise InputError(
             "task: the curves of mnist_1d are made by mnist1d, which is not installed; pip install "
             "mnist1d"
         ) from error
+
+
+def _make(seed: int) -> Arrays:
+    from mnist1d.data import get_dataset_args, make_dataset
+
     asked = get_dataset_args()
     asked.seed = seed
-    return make_dataset(asked)
+    with _global_streams_kept():
+        made = make_dataset(asked)
+    return {name: np.asarray(made[name]) for name in ARRAYS}
 
 
 @contextmanager

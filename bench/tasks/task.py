@@ -153,7 +153,7 @@ class Task(metaclass=PlainOptions):
             If ``size`` or ``seed`` is not allowed.
         """
         seed = integer("seed", seed, least=0)
-        return self.train.take(self._order(seed, "batch")[: self._checked(size)])
+        return self.train.rows(_drawn(self, seed, self._checked(size)))
 
     def batches(self, size: int, seed: int = 0, start: int = 0) -> Iterator[Batch]:
         """Minibatches for training, without end.
@@ -192,7 +192,7 @@ class Task(metaclass=PlainOptions):
         while True:
             order = self._order(seed, "epoch", epoch)
             for first in range(position * size, steps * size, size):
-                yield self.train.take(order[first : first + size])
+                yield self.train.rows(order[first : first + size])
             epoch, position = epoch + 1, 0
 
     def _order(self, seed: int, *use: str | int) -> NDArray[np.int64]:
@@ -224,6 +224,12 @@ def last_steps(batch: Batch) -> NDArray[np.int64]:
     if batch.mask is None:
         return np.full(batch.size, steps - 1)
     return steps - 1 - (batch.mask[:, ::-1] > 0).argmax(axis=1)
+
+
+@lru_cache(maxsize=256)  # asked for again at every checkpoint, and by every rule
+def _drawn(task: Task, seed: int, size: int) -> NDArray[np.int64]:
+    """Rows of a batch."""
+    return task._order(seed, "batch")[:size].copy()  # noqa: SLF001
 
 
 # Keyed by the task's options: a cached property would be pickled with every task sent to a

@@ -51,7 +51,7 @@ def descend(
         Whether all parameters are finite.
     """
     optimise.begin(memory, network.parameters)
-    finite = []
+    finite, remembered = [], [memory[name] for name in optimise.moments]
 
     def move(piece: tuple[Projection, Array | None, slice, slice]) -> None:
         p, formed, neurons, flat = piece
@@ -64,7 +64,7 @@ def descend(
             change = kept
         if p.name in extra:
             change += extra[p.name].reshape(-1)[flat]
-        moments = [memory[name][p.name].reshape(-1)[flat] for name in optimise.moments]
+        moments = [arrays[p.name].reshape(-1)[flat] for arrays in remembered]
         factor = factors.get(p.name, 1.0)
         finite.append(optimise.update(p.name, weights, change, moments, memory, factor))
 

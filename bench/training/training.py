@@ -1,7 +1,7 @@
 """Train a network with a learning rule, and stop at checkpoints."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +106,7 @@ def trajectory(
     noise_seed = stream(draws, "training")
     stops, last = set(checkpoints), max(checkpoints)
     # What follows the weights may keep some of them: then every step has arrays of its own.
-    held = reorder is None and not any(_follows(rule) for rule in (trainer, follower))
+    held = reorder is None and not any(follows(rule) for rule in (trainer, follower))
     network = network.with_parameters(copied(network.parameters))
     for step in range(last + 1):
         if step in stops:
@@ -124,7 +124,7 @@ def trajectory(
         # A new network, for it may keep what it makes of its parameters.
         moved = network.parameters if held else copied(network.parameters)
         applied = None if held else {name: np.empty_like(w) for name, w in moved.items()}
-        network = replace(network, parameters=moved)
+        network = network.at(moved)
         if not descend(optimise, network, estimates, extra, memory, factors, applied):
             raise Divergence(f"the weights are not finite after {step + 1} training steps")
         if applied is None:
@@ -140,7 +140,7 @@ def trajectory(
             network = move.network
 
 
-def _follows(rule: Rule) -> bool:
+def follows(rule: Rule) -> bool:
     """Whether the state of a rule changes with the steps of training."""
     return type(rule).advance is not Rule.advance
 

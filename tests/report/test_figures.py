@@ -442,6 +442,19 @@ def test_bytes_are_the_same_every_time(few, tmp_path):
     assert b"dc:date" not in one[0]
 
 
+def test_processes_draw_the_same_files(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("plausibench.bench.report.figures.WORTH", 1)
+    frame, units = run
+    kinds = frame["kind"].isin(["budget", "averaging", "training"])
+    alone, shared = (
+        save_all(frame[kinds], units, tmp_path / str(jobs), ["svg"], jobs=jobs) for jobs in (1, 2)
+    )
+    assert [path.name for path in shared] == [path.name for path in alone]
+    assert len(alone) == 3
+    for one, other in zip(alone, shared, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
 def test_axes_lie_in_the_same_place_every_time():
     """To the last bit, wherever in memory the layout's solver keeps its variables."""
     frame, units = generate(seeds=2, steps=(0, 5), rules=list(RULES)[:3])

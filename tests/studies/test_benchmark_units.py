@@ -1,15 +1,17 @@
 """What the benchmark computes, and what it records of what goes wrong."""
 
 import os
+from collections import OrderedDict
 
 import numpy as np
 import pytest
 
 from plausibench.bench.components import registry
+from plausibench.bench.components.selectors import select
 from plausibench.bench.running.executor import Processes
-from plausibench.bench.studies.benchmark import cell
+from plausibench.bench.studies.benchmark import cell, course
 from plausibench.bench.studies.benchmark.spec import Spec
-from plausibench.bench.studies.benchmark.study import jobs
+from plausibench.bench.studies.benchmark.study import alone, jobs
 from plausibench.bench.studies.benchmark.units import units
 from plausibench.kernels.errors import InputError
 from sweeps import IDLE, run
@@ -130,13 +132,14 @@ class TestUnits:
         monkeypatch.setattr(cell, "KINDS", {"seen": lambda c: seen.setdefault(c.unit, c) and []})
         spec = SPEC.with_values(checkpoints=[0], seeds=1)
         batches = []
-        original = cell.trajectory
+        original = course.trajectory
 
         def trajectory(trainer, rule, network, objective, task, *rest):
             batches.append(next(task.batches(rest[2], seed=rest[3])))
             return original(trainer, rule, network, objective, task, *rest)
 
-        monkeypatch.setattr(cell, "trajectory", trajectory)
+        monkeypatch.setattr(course, "trajectory", trajectory)
+        monkeypatch.setattr(course, "_kept", OrderedDict())
         for unit in units(spec):
             list(cell.measured(unit, spec))
         first, *others = seen.values()
@@ -146,8 +149,38 @@ class TestUnits:
                 np.testing.assert_array_equal(other.checkpoint.network.parameters[name], weights)
             np.testing.assert_array_equal(other.batch.keys, first.batch.keys)
             np.testing.assert_array_equal(other.batch.inputs, first.batch.inputs)
+        # Those of backpropagation are trained once.
+        assert len(batches) == 3
         for batch in batches:
             np.testing.assert_array_equal(batch.keys, batches[0].keys)
+
+    def test_weights_that_are_trained_once_are_those_trained_for_each_rule(self, monkeypatch):
+        def reached():
+            return [
+                (checkpoint.step, *checkpoint.network.parameters.values(), *state.values())
+                for unit in units(SPEC)
+                for checkpoint in course.checkpoints(
+                    unit, alone(unit, SPEC), select("rule", unit.rule).make()
+                )
+                for state in [checkpoint.state]
+            ]
+
+        monkeypatch.setattr(course, "_kept", OrderedDict())
+        once = reached()
+        assert len(course._kept) == SPEC.seeds
+        monkeypatch.setattr(course, "SMALL", 0)
+        for found, expected in zip(once, reached(), strict=True):
+            for array, other in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(array, other)
+
+    def test_few_trajectories_are_kept(self, monkeypatch):
+        monkeypatch.setattr(course, "_kept", OrderedDict())
+        monkeypatch.setattr(course, "MOST", 1)
+        for unit in units(SPEC):
+            rule = select("rule", unit.rule).make()
+            last = [c.step for c in course.checkpoints(unit, alone(unit, SPEC), rule)]
+            assert last == list(SPEC.checkpoints)
+            assert len(course._kept) <= 1
 
     def test_shared_weights_are_those_of_backpropagation(self, finished):
         losses = finished.frame.query("kind == 'training' and quantity == 'train_loss'")

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from plausibench.bench.components.networks import build_network
 from plausibench.bench.components.selectors import select
 from plausibench.bench.measuring.averaging import averaging_rows
 from plausibench.bench.measuring.draws import WITHIN, prepare, reference_of
@@ -15,11 +14,11 @@ from plausibench.bench.measuring.measurement import from_exact, is_blurred, meas
 from plausibench.bench.measuring.statistics import NO_GRADIENT, UNDEFINED
 from plausibench.bench.measuring.step import progress_rows, training_rows, training_sample
 from plausibench.bench.measuring.variance_budget import SWEEP, budget_rows
+from plausibench.bench.studies.benchmark.course import checkpoints
 from plausibench.bench.studies.benchmark.spec import Spec
 from plausibench.bench.studies.benchmark.units import Unit
 from plausibench.bench.tasks.task import Task
-from plausibench.bench.training.optimisers import make_optimiser
-from plausibench.bench.training.training import Checkpoint, alignment, evaluate, trajectory
+from plausibench.bench.training.training import Checkpoint, alignment, evaluate
 from plausibench.kernels.streams import stream
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
@@ -75,29 +74,10 @@ def _remarks(cell: Cell) -> tuple[str, ...]:
 def cells(unit: Unit, spec: Spec) -> Iterator[Cell]:
     """The rule of a unit at every checkpoint of its trajectory."""
     task: Task = select("task", unit.task).make()
-    network = build_network(unit.architecture, task, spec.hidden_for(unit.architecture), unit.seed)
     objective: Objective = select("objective", unit.objective).make()
     rule: Rule = select("rule", unit.rule).make()
-    trainer: Rule = select("rule", unit.trainer).make()
-    optimise = make_optimiser(
-        spec.optimiser,
-        spec.rate_for(unit.trainer, unit.protocol),
-        spec.weight_decay,
-        spec.momentum,
-        spec.layer_rates,
-    )
     batch = task.batch(spec.batch_size, seed=stream(unit.seed, "measured"))
-    for checkpoint in trajectory(
-        trainer,
-        rule,
-        network,
-        objective,
-        task,
-        optimise,
-        spec.checkpoints,
-        spec.training_batch_size,
-        unit.seed,
-    ):
+    for checkpoint in checkpoints(unit, spec, rule):
         yield Cell(rule, task, objective, batch, checkpoint, unit, spec)
 
 
