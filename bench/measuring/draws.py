@@ -291,7 +291,7 @@ def _with_samples(rule: str, p: Projection, estimate: Estimate, samples: int) ->
         direction = np.asarray(estimate.direction)
         coefficient = np.asarray(estimate.coefficient)
         if direction.shape == (samples, *shape) and coefficient.shape == (samples,):
-            return Directional(coefficient, direction)
+            return Directional(coefficient, direction, estimate.again)
         raise InputError(
             f"{rule}.estimate: {p.name} has coefficient {coefficient.shape} and direction "
             f"{direction.shape}; allowed are ({samples},) and {(samples, *shape)}"

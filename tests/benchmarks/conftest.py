@@ -145,13 +145,13 @@ def _step_table(found):
 
 def _peak_table(found):
     rows = [
-        f"| {rule} | {dtype} | {size:,} | {peak / 1e6:,.0f} | {peak / size / width:.1f} |"
+        f"| {rule} | {dtype} | {draws} | {size:,} | {peak / 1e6:,.0f} | {peak / size / width:.1f} |"
         for one in found
         if "peak" in one["extra_info"]
-        for rule, dtype, size, peak in [one["extra_info"]["peak"]]
+        for rule, dtype, draws, size, peak in [one["extra_info"]["peak"]]
         for width in [8 if dtype == "float64" else 4]
     ]
-    head = ["peak memory of 64 draws, two threads", "type", "parameters", "MB above start"]
+    head = ["peak memory, two threads", "type", "draws", "parameters", "MB above start"]
     return _table([*head, "times the parameters"], rows)
 
 
