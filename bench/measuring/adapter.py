@@ -126,14 +126,23 @@ class Function:
 
     def first(self) -> tuple[Sample, bool]:
         """The first draw, refused if a second call with equal arguments answers differently."""
-        generators = global_states()
         first, took = self.draw(0)
-        used = [
-            name for name, state in global_states().items() if state != generators.get(name, state)
-        ]
         self.check_unchanged()
-        refuse_unlike(first, self.draw(0)[0], used)
+        self.repeat(first)
         return first, took
+
+    def repeat(self, first: Sample) -> None:
+        """Draw the first sample again, and refuse one that differs.
+
+        Raises
+        ------
+        Unrepeatable
+            If it does, naming the global generators from which this call drew.
+        """
+        before = global_states()
+        again, _ = self.draw(0)
+        after = global_states()
+        refuse_unlike(first, again, [n for n, s in after.items() if s != before.get(n, s)])
 
 
 def measure_function(
@@ -207,16 +216,20 @@ def measure_function(
         moments = _moments(g)
         for index in range(-(-samples // BLOCK)):
             valid = min(BLOCK, samples - index * BLOCK)
-            drawn = {name: np.empty((valid, array.size)) for name, array in g.items()}
-            for place in range(valid):
-                number = index * BLOCK + place
-                sample = (first, second)[number] if number < 2 else function.draw(number)[0]
-                for name, array in sample.items():
-                    drawn[name][place] = array.reshape(-1)
-            estimates = {name: Dense(rows) for name, rows in drawn.items()}
-            moments.add(moments.block(estimates, index, valid))
+            numbers = range(index * BLOCK, index * BLOCK + valid)
+            samples_of_block = (
+                (first, second)[number] if number < 2 else function.draw(number)[0]
+                for number in numbers
+            )
+            drawn = (
+                ({name: Dense(array.reshape(1, -1)) for name, array in sample.items()}, None, None)
+                for sample in samples_of_block
+            )
+            sums = moments.streamed(drawn, index, valid, 1)
+            assert sums is not None
+            moments.add(sums)
             function.check_unchanged()
-        refuse_unlike(first, function.draw(0)[0], [])
+        function.repeat(first)
     flat = from_moments(moments, g, samples, about)
     mean = {name: flat.mean[name].reshape(shape) for name, shape in shapes.items()}
     return Measurement(flat.rows, g, mean)

@@ -1,6 +1,6 @@
 """Streaming sums of the deviations of gradient estimates, without forming them if that pays."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -481,22 +481,21 @@ class Moments:
         sums = None if self.beside is None else self.beside.block(companions or {}, index, valid)
         return self._closed(index, squares, cross, totals, products, lengths, sums)
 
-    def directions(
-        self, draw: Callable[[slice], Drawn], index: int, valid: int, few: int
+    def streamed(
+        self, draws: Iterable[Drawn | None], index: int, valid: int, few: int
     ) -> BlockSums | None:
-        """Sum a block of which ``few`` samples are drawn at a time, those of a slice of its places.
+        """Sum a block of which ``few`` samples come at a time: directions, or whole arrays.
 
-        So large directions are gone before the next are drawn. None where not all estimates are
-        along directions: their bits depend on how many are formed together.
+        So large ones are gone before the next are drawn. None where that is what comes.
         """
         squares, cross, products, lengths = np.empty((4, valid, len(self.factors)))
         totals: dict[str, Array] = {}
         redrawn: dict[str, Redrawn] = {}
         uncut = False
-        for start in range(0, valid, few):
-            estimates, companions, kept = draw(slice(start, start + few))
-            if not all(isinstance(one, Directional) for one in estimates.values()):
+        for number, drawn in enumerate(draws):
+            if drawn is None:
                 return None
+            start, (estimates, companions, kept) = number * few, drawn
             if not self._measured:
                 self._choose_units(estimates, few)
             uncut = kept is not None
@@ -506,9 +505,9 @@ class Moments:
                     None if part is None else factors.in_unit(part[name])
                     for part in (estimates, companions, kept)
                 )
-                assert isinstance(one, Directional)
+                assert one is not None
                 size, length = here.stop - start, None
-                if self._large and one.again is not None:
+                if self._large and isinstance(one, Directional) and one.again is not None:
                     squares[here, place], cross[here, place], own, length = factors.apart(
                         one, size, beside, whole
                     )
