@@ -139,12 +139,12 @@ class FunctionRule(Rule):
         shapes = {name: array.shape for name, array in parameters.items()}
         before = {name: array.copy() for name, array in parameters.items()}
         for sample in noise.samples if self._drawing else noise.samples[:1]:
-            rng, fresh = (generator(noise.seed, *STREAM, int(sample)) for _ in range(2))
+            rng = generator(noise.seed, *STREAM, int(sample))
             with _ONE_AT_A_TIME, _told(where), seeded(rng, self.seeds_globals):
                 answer = self.update(parameters, batch, rng, state)
             if not self._drawing:
-                refuse_drawn(where, rng, fresh)
-            yield self._scaled(checked(where, answer, shapes), network)
+                refuse_drawn(where, rng, generator(noise.seed, *STREAM, int(sample)))
+            yield self._scaled(checked(where, answer, shapes, network.dtype), network)
         refuse_changed(where, before, parameters)
 
     def _block(self, network: Network, batch: Batch, state: State, noise: Noise) -> Estimates:
@@ -164,7 +164,7 @@ class FunctionRule(Rule):
         refuse_changed(where, before, parameters)
         if not self._drawing:
             refuse_drawn(where, rngs[0], generator(noise.seed, *STREAM, int(samples[0])))
-        found = self._scaled(checked(where, answer, shapes), network)
+        found = self._scaled(checked(where, answer, shapes, network.dtype), network)
         return {name: Dense(array) for name, array in found.items()}
 
     def _scaled(self, answer: dict[str, Array], network: Network) -> dict[str, Array]:
@@ -248,8 +248,10 @@ def factor_of(sign: str, scale: float) -> float:
     return SIGNS[choose("sign", sign, tuple(SIGNS))] * positive("scale", number("scale", scale))
 
 
-def checked(field: str, given: Any, shapes: Shapes) -> dict[str, Array]:
-    """Arrays of the expected names and shapes as float64.
+def checked(
+    field: str, given: Any, shapes: Shapes, dtype: np.dtype | type = np.float64
+) -> dict[str, Array]:
+    """Arrays of the expected names and shapes, of a floating-point type.
 
     Raises
     ------
@@ -266,10 +268,14 @@ def checked(field: str, given: Any, shapes: Shapes) -> dict[str, Array]:
         )
     arrays = {}
     for name, shape in shapes.items():
-        array = named[name].astype(np.float64, copy=False)
+        with np.errstate(over="ignore"):  # refused below
+            array = named[name].astype(dtype, copy=False)
         if array.shape != shape:
             raise InputError(f"{field}: {name} has shape {array.shape}; allowed is {shape}")
-        if not np.isfinite(array).all():
+        # A sum of numbers that are not finite is none; one that is may be too large.
+        with np.errstate(over="ignore", invalid="ignore"):
+            finite = np.isfinite(array.sum())
+        if not finite and not np.isfinite(array).all():
             raise InputError(f"{field}: {name} has numbers that are not finite")
         arrays[name] = array
     return arrays

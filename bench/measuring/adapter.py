@@ -105,14 +105,21 @@ class Function:
         """Shape of each parameter."""
         return {name: array.shape for name, array in self.before.items()}
 
-    def draw(self, number: int) -> tuple[Sample, bool]:
+    def draw(self, number: int) -> Sample:
+        """A sample."""
+        return self._drawn(generator(self.seed, "rule", "function", number))
+
+    def drawing(self, number: int) -> tuple[Sample, bool]:
         """A sample, and whether it took anything from its generator."""
         rng, fresh = (generator(self.seed, "rule", "function", number) for _ in range(2))
+        sample = self._drawn(rng)
+        return sample, self.seeds_globals or drew(rng, fresh)
+
+    def _drawn(self, rng: np.random.Generator) -> Sample:
         with seeded(rng, self.seeds_globals):
             answer = self.update(self.parameters, self.batch, rng)
         estimate = checked("update", answer, self.shapes)
-        took = self.seeds_globals or drew(rng, fresh)
-        return {name: self.factor * array for name, array in estimate.items()}, took
+        return {name: self.factor * array for name, array in estimate.items()}
 
     def check_unchanged(self, by: str = "update") -> None:
         """Refuse changed parameters.
@@ -126,7 +133,7 @@ class Function:
 
     def first(self) -> tuple[Sample, bool]:
         """The first draw, refused if a second call with equal arguments answers differently."""
-        first, took = self.draw(0)
+        first, took = self.drawing(0)
         self.check_unchanged()
         self.repeat(first)
         return first, took
@@ -140,7 +147,7 @@ class Function:
             If it does, naming the global generators from which this call drew.
         """
         before = global_states()
-        again, _ = self.draw(0)
+        again = self.draw(0)
         after = global_states()
         refuse_unlike(first, again, [n for n, s in after.items() if s != before.get(n, s)])
 
@@ -208,7 +215,7 @@ def measure_function(
         g = checked("reference", _reference(reference, parameters, batch), shapes)
         function.check_unchanged("reference")
         first, drew = function.first()
-        second, drew_again = function.draw(1)
+        second, drew_again = function.drawing(1)
         about = {"redrawn": "rule", "reference": "gradient given"}
         if not (drew or drew_again) and apart(first, second) == 0:
             nothing = Exact(first, dict.fromkeys(first, 0.0), 1, "exact")
@@ -218,7 +225,7 @@ def measure_function(
             valid = min(BLOCK, samples - index * BLOCK)
             numbers = range(index * BLOCK, index * BLOCK + valid)
             samples_of_block = (
-                (first, second)[number] if number < 2 else function.draw(number)[0]
+                (first, second)[number] if number < 2 else function.draw(number)
                 for number in numbers
             )
             drawn = (
