@@ -9,7 +9,7 @@ from plausibench.kernels.buffers import empty
 from plausibench.kernels.streams import stream
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
-from plausibench.rules.estimate import Directional, Estimates, form, outers, per_example, per_row
+from plausibench.rules.estimate import Estimates, directed, form, outers, per_example, per_row
 from plausibench.rules.layers import in_double
 from plausibench.rules.noise import Noise
 from plausibench.rules.perturbation import normalised, weight_law
@@ -51,13 +51,13 @@ def along_gradient(
     def estimate(noise: Noise) -> Estimates:
         xi = noise.parameters(network.parameters, law)
         slope = sum(drawn.reshape(len(drawn), -1) @ exact[n].reshape(-1) for n, drawn in xi.items())
-        return {name: Directional(np.asarray(slope), drawn) for name, drawn in xi.items()}
+        return directed(np.asarray(slope), xi, noise, law)
 
     def odd(noise: Noise) -> Estimates:
         assert even is not None
         xi = noise.parameters(network.parameters, law)
         same = even(xi)
-        return {name: Directional(same, drawn) for name, drawn in xi.items()}
+        return directed(same, xi, noise, law)
 
     total = sum(float((g**2).sum()) for g in exact.values())
     square = rounding_of_slope(network, total)

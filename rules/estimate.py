@@ -1,12 +1,13 @@
 """Gradient estimates: pre x post factors, whole arrays, or a direction with a coefficient."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from plausibench.architectures.network import Activity, Network
 from plausibench.architectures.synapses import Synapse
+from plausibench.rules.noise import Again, Noise
 
 Array = np.ndarray
 
@@ -36,10 +37,22 @@ class Dense:
 
 @dataclass(frozen=True, eq=False)
 class Directional:
-    """A coefficient ``(S,)`` along a direction ``(S, *shape)``."""
+    """A coefficient along a direction.
+
+    Attributes
+    ----------
+    coefficient
+        ``(S,)``.
+    direction
+        ``(S, *shape)``.
+    again
+        Draws parts of directions again, so that sums along them need not be held for all
+        parameters at once; None for directions that cannot be.
+    """
 
     coefficient: Array
     direction: Array
+    again: Again | None = None
 
 
 Estimate = Outer | Dense | Directional
@@ -51,6 +64,15 @@ def outers(network: Network, clean: Activity, signals: Mapping[str, Array]) -> E
     return {
         p.name: Outer(network.postsynaptic(signals, p), clean.presynaptic(p))
         for p in network.projections
+    }
+
+
+def directed(
+    coefficient: Array, xi: Mapping[str, Array], noise: Noise, law: str = "gaussian"
+) -> Estimates:
+    """The noise on every parameter, as ``noise`` drew it by this law, times ``(S,)`` numbers."""
+    return {
+        name: Directional(coefficient, drawn, noise.again(name, law)) for name, drawn in xi.items()
     }
 
 
@@ -84,7 +106,7 @@ def difference(network: Network, one: Estimates, other: Estimates) -> Estimates:
         elif (
             isinstance(a, Directional) and isinstance(b, Directional) and a.direction is b.direction
         ):
-            found[p.name] = Directional(a.coefficient - b.coefficient, a.direction)
+            found[p.name] = replace(a, coefficient=a.coefficient - b.coefficient)
         else:
             found[p.name] = Dense(form_one(p.synapse, a) - form_one(p.synapse, b))
     return found

@@ -26,6 +26,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 Update = Callable[[Arrays, Any, np.random.Generator], Arrays]
 
 SIGNS = {"gradient": 1.0, "descent": -1.0}
+STREAM = "rule", "function"
+"""Stream of the generators that functions are given, by the number of the sample."""
 LONGEST = 60
 """Letters of a refused answer that are shown."""
 
@@ -88,20 +90,12 @@ class FunctionRule(Rule):
         rngs: Sequence[np.random.Generator],
         state: State,
     ) -> Arrays:
-        """Return a draw for each generator, ``(S, *shape)`` per parameter; by default one by one.
+        """Return a draw for each generator, ``(S, *shape)`` per parameter, where it is defined.
 
         A block has no draw whose numbers global generators could be seeded with: ``seeds_globals``
         needs ``update``.
         """
-        shapes = {name: array.shape for name, array in parameters.items()}
-        drawn = {name: np.empty((len(rngs), *shape)) for name, shape in shapes.items()}
-        where = f"{type(self).__name__}.update"
-        for place, rng in enumerate(rngs):
-            with seeded(rng, self.seeds_globals):
-                answer = self.update(parameters, batch, rng, state)
-            for name, array in checked(where, answer, shapes).items():
-                drawn[name][place] = array
-        return drawn
+        raise NotImplementedError
 
     def estimate(
         self,
@@ -121,44 +115,68 @@ class FunctionRule(Rule):
             are changed, something is drawn against the card, or global generators are to be seeded
             for a block.
         """
-        name, parameters = type(self).__name__, network.parameters
-        self._check_seeding()
-        draws = bool(self.randomness() & {"rule", "action", "spike"})
-        numbered = noise.samples if draws else noise.samples[:1]
-        rngs = [generator(noise.seed, "rule", "function", int(n)) for n in numbered]
-        shapes = {
-            name: (len(rngs), *array.shape) if draws or self._in_blocks else array.shape
-            for name, array in parameters.items()
-        }
+        if self.in_blocks:
+            return self._block(network, batch, state, noise)
+        drawn = [
+            {name: array.copy() for name, array in draw.items()}  # it may return one array always
+            for draw in self.draws(network, batch, state, noise)
+        ]
+        if not self._drawing:
+            return {name: Dense(array) for name, array in drawn[0].items()}
+        return {name: Dense(np.stack([draw[name] for draw in drawn])) for name in drawn[0]}
+
+    def draws(
+        self, network: Network, batch: Batch, state: State, noise: Noise
+    ) -> Iterator[dict[str, Array]]:
+        """Draws one after the other, ``(*shape)`` per parameter: none is kept.
+
+        Raises
+        ------
+        InputError
+            As :meth:`estimate` does; of changed parameters, behind the last one.
+        """
+        where, parameters = f"{type(self).__name__}.update", network.parameters
+        shapes = {name: array.shape for name, array in parameters.items()}
         before = {name: array.copy() for name, array in parameters.items()}
-        where = f"{name}.{'updates' if self._in_blocks else 'update'}"
-        try:
-            with _ONE_AT_A_TIME:
-                if draws or self._in_blocks:
-                    answer = self.updates(parameters, batch, rngs, state)
-                else:
-                    answer = self.update(parameters, batch, rngs[0], state)
-        except InputError:
-            raise
-        except Exception as error:  # whatever a function of a user's raises
-            raise InputError(f"{where} raised {type(error).__name__}: {error}") from error
+        for sample in noise.samples if self._drawing else noise.samples[:1]:
+            rng = generator(noise.seed, *STREAM, int(sample))
+            with _ONE_AT_A_TIME, _told(where), seeded(rng, self.seeds_globals):
+                answer = self.update(parameters, batch, rng, state)
+            if not self._drawing:
+                refuse_drawn(where, rng, generator(noise.seed, *STREAM, int(sample)))
+            yield self._scaled(checked(where, answer, shapes, network.dtype), network)
         refuse_changed(where, before, parameters)
-        if not draws and drew(rngs[0], generator(noise.seed, "rule", "function", int(numbered[0]))):
+
+    def _block(self, network: Network, batch: Batch, state: State, noise: Noise) -> Estimates:
+        """Draws of one call for all samples."""
+        where, parameters = f"{type(self).__name__}.updates", network.parameters
+        if self.seeds_globals:
             raise InputError(
-                f"{where}: it drew from rng, and its card says that it draws nothing; name 'rule' "
-                "in randomness"
+                f"seeds_globals: {where} draws a block at once, and they are seeded for one draw; "
+                "allowed is False, or update in place of updates"
             )
+        samples = noise.samples if self._drawing else noise.samples[:1]
+        rngs = [generator(noise.seed, *STREAM, int(sample)) for sample in samples]
+        shapes = {name: (len(rngs), *array.shape) for name, array in parameters.items()}
+        before = {name: array.copy() for name, array in parameters.items()}
+        with _ONE_AT_A_TIME, _told(where):
+            answer = self.updates(parameters, batch, rngs, state)
+        refuse_changed(where, before, parameters)
+        if not self._drawing:
+            refuse_drawn(where, rngs[0], generator(noise.seed, *STREAM, int(samples[0])))
+        found = self._scaled(checked(where, answer, shapes, network.dtype), network)
+        return {name: Dense(array) for name, array in found.items()}
+
+    def _scaled(self, answer: dict[str, Array], network: Network) -> dict[str, Array]:
+        factor = self.factor
         return {
-            name: Dense((self.factor * array).astype(network.dtype, copy=False))
-            for name, array in checked(where, answer, shapes).items()
+            name: (array if factor == 1 else factor * array).astype(network.dtype, copy=False)
+            for name, array in answer.items()
         }
 
-    def _check_seeding(self) -> None:
-        if self._in_blocks and self.seeds_globals:
-            raise InputError(
-                f"seeds_globals: {type(self).__name__}.updates draws a block at once, and they are "
-                "seeded for one draw; allowed is False, or update in place of updates"
-            )
+    @property
+    def _drawing(self) -> bool:
+        return bool(self.randomness() & {"rule", "action", "spike"})
 
     @property
     def factor(self) -> float:
@@ -166,8 +184,20 @@ class FunctionRule(Rule):
         return factor_of(self.sign, self.scale)
 
     @property
-    def _in_blocks(self) -> bool:
+    def in_blocks(self) -> bool:
+        """Whether one call does many draws."""
         return type(self).updates is not FunctionRule.updates
+
+
+@contextmanager
+def _told(where: str) -> Iterator[None]:
+    """Tell whatever a function of a user's raises with the function's name."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{where} raised {type(error).__name__}: {error}") from error
 
 
 def from_step(step: Callable[..., Any], rate: float) -> Update:
@@ -218,8 +248,10 @@ def factor_of(sign: str, scale: float) -> float:
     return SIGNS[choose("sign", sign, tuple(SIGNS))] * positive("scale", number("scale", scale))
 
 
-def checked(field: str, given: Any, shapes: Shapes) -> dict[str, Array]:
-    """Arrays of the expected names and shapes as float64.
+def checked(
+    field: str, given: Any, shapes: Shapes, dtype: np.dtype | type = np.float64
+) -> dict[str, Array]:
+    """Arrays of the expected names and shapes, of a floating-point type.
 
     Raises
     ------
@@ -236,10 +268,14 @@ def checked(field: str, given: Any, shapes: Shapes) -> dict[str, Array]:
         )
     arrays = {}
     for name, shape in shapes.items():
-        array = named[name].astype(np.float64, copy=False)
+        with np.errstate(over="ignore"):  # refused below
+            array = named[name].astype(dtype, copy=False)
         if array.shape != shape:
             raise InputError(f"{field}: {name} has shape {array.shape}; allowed is {shape}")
-        if not np.isfinite(array).all():
+        # A sum of numbers that are not finite is none; one that is may be too large.
+        with np.errstate(over="ignore", invalid="ignore"):
+            finite = np.isfinite(array.sum())
+        if not finite and not np.isfinite(array).all():
             raise InputError(f"{field}: {name} has numbers that are not finite")
         arrays[name] = array
     return arrays
@@ -282,6 +318,21 @@ def refuse_changed(by: str, before: Mapping[str, Array], after: Mapping[str, Arr
     for name, array in after.items():
         if not np.array_equal(before[name], array, equal_nan=True):
             raise InputError(f"{by}: it changes the parameter {name}; work on a copy")
+
+
+def refuse_drawn(by: str, rng: np.random.Generator, fresh: np.random.Generator) -> None:
+    """Refuse a function that drew from its generator although its card says that nothing is drawn.
+
+    Raises
+    ------
+    InputError
+        If it did.
+    """
+    if drew(rng, fresh):
+        raise InputError(
+            f"{by}: it drew from rng, and its card says that it draws nothing; name 'rule' in "
+            "randomness"
+        )
 
 
 def drew(rng: np.random.Generator, fresh: np.random.Generator) -> bool:

@@ -78,8 +78,7 @@ class ForwardGradient(Rule):
         noise: Noise,
     ) -> Estimates:
         if self.perturbing == "weights":
-            xi = noise.parameters(network.parameters, self.noise)
-            return along_weights(network, objective, batch, clean, xi)
+            return along_weights(network, objective, batch, clean, noise, self.noise)
         xi = noise.examples(clean.drive, self.noise)
         return along_drives(network, objective, batch, clean, xi)
 

@@ -12,12 +12,18 @@ from plausibench.kernels.noise import normal, rademacher, uniform
 from plausibench.kernels.streams import stream
 
 Array = np.ndarray
+Again = Callable[[Array, int, int], Array]
+"""Draws numbers ``start`` to ``stop`` of a flat direction again, ``(S, stop - start)``, for samples
+by their numbers; ``start`` is a multiple of :data:`PART`."""
 
 _key = lru_cache(maxsize=1024, typed=True)(stream)  # asked for again in every block of samples
 
 FILL = {"gaussian": normal, "rademacher": rademacher}
 LAWS = tuple(FILL)
 FOURTH_MOMENT = {"gaussian": 3.0, "rademacher": 1.0}
+
+PART = 1 << 18
+"""Numbers of the noise on a parameter that one generator makes: a part that can be drawn alone."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +85,35 @@ class Noise:
 
     def parameters(self, arrays: Mapping[str, Array], law: str = "gaussian") -> dict[str, Array]:
         """Noise shared by the whole batch, ``(S, *shape)`` for each array ``(*shape)``."""
-        fill = FILL[choose("noise", law, LAWS)]
-        one = np.zeros(1, dtype=np.uint64)
-        drawn = {}
-        for name, array in arrays.items():
-            out = empty((self.samples.size, 1, array.size), self.dtype)
-            fill(_key(self.seed, "rule", name), self.samples, one, out)
-            drawn[name] = out.reshape(-1, *array.shape)
-        return drawn
+        choose("noise", law, LAWS)
+        return {
+            name: self.part(name, law, 0, array.size).reshape(-1, *array.shape)
+            for name, array in arrays.items()
+        }
+
+    def part(self, name: str, law: str, start: int, stop: int) -> Array:
+        """Numbers from ``start``, a multiple of ``PART``, to ``stop`` of the noise on a parameter.
+
+        ``(S, stop - start)``, as they are in the flat array of :meth:`parameters`.
+        """
+        fill, key = FILL[law], _key(self.seed, "rule", name)
+        out = empty((self.samples.size, stop - start), self.dtype)
+        for first in range(start, stop, PART):
+            row = np.array([first // PART], np.uint64)
+            if stop - start <= PART:
+                fill(key, self.samples, row, out[:, None])
+                continue
+            for sample, numbers in enumerate(out[:, first - start : first - start + PART]):
+                fill(key, self.samples[sample : sample + 1], row, numbers[None, None])
+        return out
+
+    def again(self, name: str, law: str) -> Again:
+        """Function that draws parts of the noise on a parameter for samples of any number."""
+
+        def draw(samples: Array, start: int, stop: int) -> Array:
+            return Noise(self.seed, samples, self.keys, self.dtype).part(name, law, start, stop)
+
+        return draw
 
     def spikes(self, arrays: Mapping[str, Array], law: str = "uniform") -> dict[str, Array]:
         """Numbers of the stream ``spike``, ``(S, B, N)`` for each array ``(B, N)``.

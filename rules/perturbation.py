@@ -16,9 +16,9 @@ from plausibench.objectives.batch import Batch
 from plausibench.objectives.mean_squared_error import MeanSquaredError
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import (
-    Directional,
     Estimates,
     by_example,
+    directed,
     form,
     outers,
     per_example,
@@ -132,12 +132,13 @@ def moved(weights: Array, noise: Array, amplitude: float) -> Array:
 
 
 def along_weights(
-    network: Network, objective: Objective, batch: Batch, clean: Activity, xi: Mapping[str, Array]
+    network: Network, objective: Objective, batch: Batch, clean: Activity, noise: Noise, law: str
 ) -> Estimates:
     """Derivative of the batch's loss along a direction in weight space, times the direction."""
+    xi = noise.parameters(network.parameters, law)
     change = network.tangent(clean, parameters=xi).output
     slope = (objective.batch_error(clean.output, batch) * change).sum(axis=(-1, -2))
-    return {name: Directional(slope, drawn) for name, drawn in xi.items()}
+    return directed(slope, xi, noise, law)
 
 
 def along_drives(

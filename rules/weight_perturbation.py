@@ -6,11 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from plausibench.architectures.network import Activity, Network
+from plausibench.architectures.network import CONSTANT, INPUT, Activity, Network
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.companions import along_gradient
-from plausibench.rules.estimate import Directional, Estimates
+from plausibench.rules.estimate import Estimates, directed
 from plausibench.rules.noise import Noise
 from plausibench.rules.perturbation import Perturbation, moved, weight_law
 from plausibench.rules.rule import ClosedForm, Companion, RuleCard, State
@@ -64,7 +64,7 @@ class WeightPerturbation(Perturbation):
     ) -> Estimates:
         xi = noise.parameters(network.parameters, self.noise)
         change = self.slope(*_losses(network, objective, batch, clean, xi))
-        return {name: Directional(change, drawn) for name, drawn in xi.items()}
+        return directed(change, xi, noise, self.noise)
 
     def closed_form(
         self,
@@ -113,12 +113,38 @@ def _losses(
     network: Network, objective: Objective, batch: Batch, clean: Activity, xi: Mapping[str, Array]
 ) -> tuple[Callable[[float], Array], Callable[[], Array]]:
     """Loss under the noise times an amplitude, and without it."""
+    drives = _first_drives(network, clean, xi)
 
     def loss(amplitude: float) -> Array:
         disturbed = {
-            name: moved(network.parameters[name], drawn, amplitude) for name, drawn in xi.items()
+            p.name: moved(network.parameters[p.name], xi[p.name], amplitude)
+            for p in network.projections
+            if p.target not in drives
         }
-        passed = network.forward(batch.inputs, parameters=disturbed, clean=clean)
+        passed = network.forward(
+            batch.inputs,
+            parameters=disturbed,
+            drive_noise=drives,
+            amplitude=amplitude,
+            clean=clean,
+        )
         return objective.batch_loss(passed.output, batch)
 
     return loss, lambda: objective.batch_loss(clean.output, batch)
+
+
+def _first_drives(network: Network, clean: Activity, xi: Mapping[str, Array]) -> dict[str, Array]:
+    """What noise on the weights adds to the drive of populations that only inputs reach.
+
+    Drives are linear in the weights, and these inputs are the same at any amplitude: one product,
+    and no other weights.
+    """
+    if network.dynamics != "feedforward":
+        return {}
+    found = {}
+    for population in network.populations:
+        projections = network.incoming[population.name]
+        if all(p.source in (INPUT, CONSTANT) for p in projections):
+            parts = [p.synapse.drive(xi[p.name], clean.presynaptic(p)) for p in projections]
+            found[population.name] = np.ascontiguousarray(sum(parts))
+    return found

@@ -105,14 +105,21 @@ class Function:
         """Shape of each parameter."""
         return {name: array.shape for name, array in self.before.items()}
 
-    def draw(self, number: int) -> tuple[Sample, bool]:
+    def draw(self, number: int) -> Sample:
+        """A sample."""
+        return self._drawn(generator(self.seed, "rule", "function", number))
+
+    def drawing(self, number: int) -> tuple[Sample, bool]:
         """A sample, and whether it took anything from its generator."""
         rng, fresh = (generator(self.seed, "rule", "function", number) for _ in range(2))
+        sample = self._drawn(rng)
+        return sample, self.seeds_globals or drew(rng, fresh)
+
+    def _drawn(self, rng: np.random.Generator) -> Sample:
         with seeded(rng, self.seeds_globals):
             answer = self.update(self.parameters, self.batch, rng)
         estimate = checked("update", answer, self.shapes)
-        took = self.seeds_globals or drew(rng, fresh)
-        return {name: self.factor * array for name, array in estimate.items()}, took
+        return {name: self.factor * array for name, array in estimate.items()}
 
     def check_unchanged(self, by: str = "update") -> None:
         """Refuse changed parameters.
@@ -126,14 +133,23 @@ class Function:
 
     def first(self) -> tuple[Sample, bool]:
         """The first draw, refused if a second call with equal arguments answers differently."""
-        generators = global_states()
-        first, took = self.draw(0)
-        used = [
-            name for name, state in global_states().items() if state != generators.get(name, state)
-        ]
+        first, took = self.drawing(0)
         self.check_unchanged()
-        refuse_unlike(first, self.draw(0)[0], used)
+        self.repeat(first)
         return first, took
+
+    def repeat(self, first: Sample) -> None:
+        """Draw the first sample again, and refuse one that differs.
+
+        Raises
+        ------
+        Unrepeatable
+            If it does, naming the global generators from which this call drew.
+        """
+        before = global_states()
+        again = self.draw(0)
+        after = global_states()
+        refuse_unlike(first, again, [n for n, s in after.items() if s != before.get(n, s)])
 
 
 def measure_function(
@@ -199,7 +215,7 @@ def measure_function(
         g = checked("reference", _reference(reference, parameters, batch), shapes)
         function.check_unchanged("reference")
         first, drew = function.first()
-        second, drew_again = function.draw(1)
+        second, drew_again = function.drawing(1)
         about = {"redrawn": "rule", "reference": "gradient given"}
         if not (drew or drew_again) and apart(first, second) == 0:
             nothing = Exact(first, dict.fromkeys(first, 0.0), 1, "exact")
@@ -207,16 +223,20 @@ def measure_function(
         moments = _moments(g)
         for index in range(-(-samples // BLOCK)):
             valid = min(BLOCK, samples - index * BLOCK)
-            drawn = {name: np.empty((valid, array.size)) for name, array in g.items()}
-            for place in range(valid):
-                number = index * BLOCK + place
-                sample = (first, second)[number] if number < 2 else function.draw(number)[0]
-                for name, array in sample.items():
-                    drawn[name][place] = array.reshape(-1)
-            estimates = {name: Dense(rows) for name, rows in drawn.items()}
-            moments.add(moments.block(estimates, index, valid))
+            numbers = range(index * BLOCK, index * BLOCK + valid)
+            samples_of_block = (
+                (first, second)[number] if number < 2 else function.draw(number)
+                for number in numbers
+            )
+            drawn = (
+                ({name: Dense(array.reshape(1, -1)) for name, array in sample.items()}, None, None)
+                for sample in samples_of_block
+            )
+            sums = moments.streamed(drawn, index, valid, 1)
+            assert sums is not None
+            moments.add(sums)
             function.check_unchanged()
-        refuse_unlike(first, function.draw(0)[0], [])
+        function.repeat(first)
     flat = from_moments(moments, g, samples, about)
     mean = {name: flat.mean[name].reshape(shape) for name, shape in shapes.items()}
     return Measurement(flat.rows, g, mean)

@@ -51,6 +51,28 @@ def deviations(
 
 
 @kernel
+def inner(directions: Array, reference: Array, lengths: Array, along: Array) -> None:
+    """Write ``|direction_k|^2`` and ``direction_k . reference``, (S,), of directions (S, P)."""
+    lengths[:] = 0.0
+    along[:] = 0.0
+    buffer, lanes = np.empty(CHUNK), np.empty(LANES)
+    for first in range(0, reference.size, CHUNK):
+        g = reference[first : first + CHUNK]
+        d = buffer[: g.size]
+        for k in range(len(directions)):
+            d[:] = directions[k, first : first + CHUNK]
+            lengths[k] += _dot(d, d, lanes)
+            along[k] += _dot(d, g, lanes)
+
+
+@kernel
+def add_along(coefficient: float, direction: Array, total: Array) -> None:
+    """Add ``coefficient * direction`` to a total (P,)."""
+    for p in range(total.size):
+        total[p] += coefficient * direction[p]
+
+
+@kernel
 def sum_posts(
     factors: Array,
     pairs: Array,

@@ -24,6 +24,7 @@ from plausibench.rules.estimate import (
     difference,
     form_one,
 )
+from plausibench.rules.foreign import FunctionRule
 from plausibench.rules.layers import in_double
 from plausibench.rules.noise import Noise, Shared
 from plausibench.rules.rule import Companion, Rule, State
@@ -189,11 +190,16 @@ def sum_block(
     setting: Setting, moments: Moments, index: int, redraw: frozenset[str], valid: int = BLOCK
 ) -> BlockSums:
     """Draw a block, with its companions where these are subtracted, and sum ``valid`` samples."""
-    few = max(1, TOGETHER // setting.network.size)
-    if few < BLOCK and "feedback" not in redraw and moments.beside is None:
-        sums = moments.directions(
-            lambda among: _some(setting, moments, index, among), index, *(valid, few)
-        )
+    if "feedback" not in redraw and moments.beside is None:
+        if isinstance(setting.rule, FunctionRule) and not setting.rule.in_blocks:
+            few, draws = 1, _called(setting, setting.rule, _numbers(index)[:valid])
+        else:
+            few = max(1, TOGETHER // setting.network.size)
+            draws = (
+                _some(setting, moments, index, slice(start, start + few))
+                for start in range(0, valid, few)
+            )
+        sums = moments.streamed(draws, index, valid, few) if few < BLOCK else None
         if sums is not None:
             return sums
     if moments.companion is None:
@@ -203,12 +209,30 @@ def sum_block(
     return moments.block(drawn, index, valid, companions, kept if odd else None)
 
 
-def _some(setting: Setting, moments: Moments, index: int, among: slice) -> Drawn:
-    """Draw some samples of a block."""
+def _called(setting: Setting, rule: FunctionRule, numbers: Array) -> Iterator[Drawn]:
+    """Draws of a function, as it is called for each."""
+    network = setting.network
+    noise = Noise(setting.seed, numbers, setting.batch.keys, network.dtype)
+    extra = setting.objective.penalty_gradient(network.parameters)
+    for drawn in rule.draws(network, setting.batch, setting.state, noise):
+        whole = {
+            name: array + extra[name] if name in extra else array for name, array in drawn.items()
+        }
+        yield {name: Dense(array[None]) for name, array in whole.items()}, None, None
+
+
+def _some(setting: Setting, moments: Moments, index: int, among: slice) -> Drawn | None:
+    """Draw some samples of a block.
+
+    None where not all are along directions: their bits depend on how many are formed together.
+    """
     if moments.companion is None:
-        return _draw(setting, _numbers(index)[among]), None, None
-    estimates, companions, kept = draw_pair(setting, index, moments.companion, among)
-    return estimates, companions, None if moments.companion.odd is None else kept
+        drawn: Drawn = _draw(setting, _numbers(index)[among]), None, None
+    else:
+        estimates, companions, kept = draw_pair(setting, index, moments.companion, among)
+        drawn = estimates, companions, None if moments.companion.odd is None else kept
+    along = all(isinstance(one, Directional) for one in drawn[0].values())
+    return drawn if along else None
 
 
 def _numbers(index: int) -> Array:
@@ -289,7 +313,7 @@ def _with_samples(rule: str, p: Projection, estimate: Estimate, samples: int) ->
         direction = np.asarray(estimate.direction)
         coefficient = np.asarray(estimate.coefficient)
         if direction.shape == (samples, *shape) and coefficient.shape == (samples,):
-            return Directional(coefficient, direction)
+            return Directional(coefficient, direction, estimate.again)
         raise InputError(
             f"{rule}.estimate: {p.name} has coefficient {coefficient.shape} and direction "
             f"{direction.shape}; allowed are ({samples},) and {(samples, *shape)}"

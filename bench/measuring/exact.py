@@ -68,8 +68,9 @@ def unavailable(setting: Setting, redraw: frozenset[str]) -> str:
 
 def _deterministic(setting: Setting) -> Exact:
     estimates = draw_block(setting, 0, WITHIN)
+    # Each is let go when it is formed: together they are as large as the gradient.
     mean = {
-        p.name: np.array(form_one(p.synapse, estimates[p.name])[0], dtype=np.float64)
+        p.name: np.array(form_one(p.synapse, estimates.pop(p.name))[0], dtype=np.float64)
         for p in setting.network.projections
     }
     return Exact(mean, dict.fromkeys(mean, 0.0), 1, "exact")

@@ -35,11 +35,13 @@ from plausibench.bench.measuring.statistics import (
     UNDEFINED,
     Ends,
     GroupSums,
+    Products,
     blurred,
     effective_dimension,
     exact_quantities,
     exact_scale_free,
     intervals,
+    products_of,
     quantities,
     scale_free,
     unit,
@@ -214,7 +216,7 @@ def measure(
             moments = Moments(setting.network, setting.clean, g)
         for block in _blocks(setting, moments, samples, sources, threads):
             moments.add(block)
-        return _with(steps, from_moments(moments, g, samples, about, flags))
+        return _with(steps, from_moments(moments, g, samples, about, flags, threads))
 
 
 def _steps(setting: Setting, samples: int) -> list[dict[str, Any]]:
@@ -311,10 +313,11 @@ def from_moments(
     samples: int,
     about: dict[str, Any],
     flags: Sequence[str] = (),
+    threads: int = 1,
 ) -> Measurement:
     """Bias and variance from the sums over draws; ``about`` and ``flags`` as of `from_exact`."""
     with np.errstate(over="ignore", invalid="ignore"):
-        sums, mean = moments.results()
+        sums, mean = moments.results(threads)
         values = {name: quantities(part) for name, part in sums.items()}
         ends = {name: intervals(values[name]) for name in values}
         ends["all"]["scale_free_bias"] = scale_free(
@@ -364,27 +367,34 @@ def from_exact(
 
     ``flags`` say what all values are to be doubted for.
     """
-
-    def flat(arrays: dict[str, Array]) -> dict[str, Array]:
-        parts = {name: arrays[name].reshape(-1) for name in reference}
-        return {**parts, "all": np.concatenate(list(parts.values()))}
-
-    mean, g = flat(answer.mean), flat(reference)
+    mean = {name: answer.mean[name].reshape(-1) for name in reference}
+    g = {name: array.reshape(-1) for name, array in reference.items()}
     variance = {**answer.variance, "all": sum(answer.variance.values())}
-    powers = {name: unit(max(largest(mean[name]), largest(g[name]))) for name in g}
+    most = {name: max(largest(mean[name]), largest(g[name])) for name in g}
+    powers = {name: unit(size) for name, size in most.items()}
+    powers["all"] = unit(float(np.max(list(most.values()))))
     if powers["all"] < 0 and answer.method != "exact":
         # Squares of such numbers are 0, though nothing says that the variance is.
         variance = {name: found or np.nan for name, found in variance.items()}
+    products = {name: products_of(mean[name], g[name], powers[name]) for name in g}
+    common = {
+        name: part
+        if powers[name] == powers["all"]
+        else products_of(mean[name], g[name], powers["all"])
+        for name, part in products.items()
+    }
+    products["all"] = Products(*map(sum, zip(*common.values(), strict=True)))
     values = {
-        name: exact_quantities(mean[name], variance[name], g[name], powers[name]) for name in g
+        name: exact_quantities(part, variance[name], powers[name])
+        for name, part in products.items()
     }
     values["all"]["scale_free_bias"] = exact_scale_free(
-        {
-            name: (values[name]["scale_free_bias"], _length(array, powers["all"]))
-            for name, array in g.items()
-            if name != "all"
-        }
+        {name: (values[name]["scale_free_bias"], part.reference) for name, part in common.items()}
     )
+    finite = {
+        name: bool(np.isfinite(g[name]).all() and np.isfinite(mean[name]).all()) for name in g
+    }
+    finite["all"] = all(finite.values())
     extra = {
         "samples": answer.outcomes,
         **about,
@@ -392,13 +402,12 @@ def from_exact(
         "effective_dimension": float("nan"),
     }
     rows = []
-    for name, array in g.items():
-        finite = bool(np.isfinite(array).all() and np.isfinite(mean[name]).all())
-        length = _length(array, powers[name])
+    for name, part in products.items():
         for quantity in QUANTITIES:
             value = float(values[name][quantity][0])
             ends = Ends(value, value, value)
-            rows.append(_row(name, quantity, ends, length, finite, [*flags], extra))
+            row = _row(name, quantity, ends, part.reference, finite[name], [*flags], extra)
+            rows.append(row)
     return Measurement(rows, reference, answer.mean)
 
 
@@ -411,12 +420,6 @@ def is_blurred(
     """
     rounding = rule.rounding(network, objective, batch, clean)
     return rounding > BLURRED and bool(objective.batch_error(clean.output, batch).any())
-
-
-def _length(array: Array, power: int) -> float:
-    """Squared length in the unit ``2**power``."""
-    scaled = np.ldexp(array, -power)
-    return float(scaled @ scaled)
 
 
 def _row(

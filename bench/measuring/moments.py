@@ -1,13 +1,14 @@
 """Streaming sums of the deviations of gradient estimates, without forming them if that pays."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from plausibench.architectures.network import Activity, Network, Projection
-from plausibench.bench.measuring.deviations import deviations, sum_posts
+from plausibench.bench.measuring.deviations import add_along, deviations, inner, sum_posts
 from plausibench.bench.measuring.statistics import (
     GROUPS,
     GroupSums,
@@ -20,6 +21,7 @@ from plausibench.bench.measuring.statistics import (
 )
 from plausibench.kernels.buffers import empty
 from plausibench.rules.estimate import Dense, Directional, Estimate, Outer, form_one
+from plausibench.rules.noise import PART, Again
 from plausibench.rules.rule import Companion
 
 Array = np.ndarray
@@ -30,6 +32,9 @@ RUN = 16
 """Consecutive samples that belong to one group."""
 RUNS = BLOCK // RUN
 """Runs in a block. They divide the groups, so that those of a block are neighbours."""
+HELD = 1 << 28
+"""Bytes that the groups' sums may take; of more, those along directions are made when they are
+asked for, from directions drawn again, a part of the parameters at a time."""
 
 
 Drawn = tuple[Mapping[str, Estimate], Mapping[str, Estimate] | None, Mapping[str, Estimate] | None]
@@ -129,6 +134,29 @@ class Factors:
             products = coefficients[:valid] * by[:valid] * lengths
         return squares, cross, total, products
 
+    def apart(
+        self, estimate: Directional, valid: int, other: Estimate | None, uncut: Estimate | None
+    ) -> tuple[Array, Array, Array | None, Array | None]:
+        """``|d|^2`` and ``d . g`` as `sums` has them, inner products, and ``|uncut|^2``; no sums.
+
+        All three are along the same directions.
+        """
+        lengths, along = np.empty((2, valid))
+        inner(
+            estimate.direction[:valid].reshape(valid, -1),
+            self.reference.reshape(-1),
+            *(lengths, along),
+        )
+        by, beside, whole = (
+            one.coefficient[:valid].astype(np.float64) if isinstance(one, Directional) else None
+            for one in (estimate, other, uncut)
+        )
+        assert by is not None
+        cross = by * along - self.origin * self.g2
+        squares = by**2 * lengths - self.origin * (by * along + cross)
+        products = None if beside is None else by * beside * lengths
+        return squares, cross, products, None if whole is None else whole**2 * lengths
+
     def lengths(self, estimate: Estimate, valid: int) -> Array:
         """``|estimate|^2`` of each sample, ``(valid,)``, formed."""
         coefficients, directions = self._rows(estimate, valid)
@@ -151,7 +179,7 @@ class Factors:
             return estimate
         if isinstance(estimate, Directional):
             coefficient = np.asarray(estimate.coefficient, np.float64)
-            return Directional(np.ldexp(coefficient, -self.exponent), estimate.direction)
+            return replace(estimate, coefficient=np.ldexp(coefficient, -self.exponent))
         formed = np.asarray(form_one(self.projection.synapse, estimate), np.float64)
         return Dense(np.ldexp(formed, -self.exponent))
 
@@ -208,6 +236,12 @@ def paying(projection: Projection, clean: Activity) -> bool:
     """Whether the Gram matrix costs less than forming the outer products."""
     direct, gram = projection.synapse.outer_cost(len(clean.presynaptic(projection)))
     return gram < direct
+
+
+def _in_unit(array: Array, exponent: int) -> Array:
+    """A vector in the unit ``2**exponent``, in float64; the same memory where nothing changes."""
+    flat = np.asarray(array, np.float64).reshape(-1)
+    return np.ldexp(flat, -exponent) if exponent else flat
 
 
 class Together:
@@ -279,6 +313,21 @@ class Total:
     unformed: bool
 
 
+class Redrawn(NamedTuple):
+    """Coefficients along directions, by which sums can be made when they are asked for.
+
+    Attributes
+    ----------
+    coefficients
+        Of consecutive samples, from the first, in one array or more.
+    again
+        Draws parts of their directions.
+    """
+
+    coefficients: list[Array]
+    again: Again
+
+
 @dataclass(frozen=True)
 class BlockSums:
     """Sums over the samples of one block at every projection.
@@ -299,6 +348,8 @@ class BlockSums:
         odd part of these adds to ``|estimate|^2``; None without companions.
     beside
         Sums over the companions themselves, where their variance is not known.
+    redrawn
+        What stands for the totals of projections, by name, whose sums would be too large.
     """
 
     index: int
@@ -308,12 +359,15 @@ class BlockSums:
     totals: list[Total]
     products: Array | None = None
     beside: "BlockSums | None" = None
+    redrawn: Mapping[str, Redrawn] = field(default_factory=dict)
 
 
 class Moments:
     """Sums over samples in 20 groups; run i of consecutive samples belongs to group i mod 20.
 
-    Memory is 20 vectors of the size of the gradient, whatever the number of samples.
+    Memory is 20 vectors of the size of the gradient, whatever the number of samples. Where that is
+    more than ``HELD`` and estimates are along directions that can be drawn again, it is a few
+    vectors, and a few numbers for each sample.
 
     Parameters
     ----------
@@ -360,6 +414,8 @@ class Moments:
         self.cross_squares = np.zeros((GROUPS, len(self.factors) + 1))
         self._total: dict[tuple[str, ...], Array] = {}
         self._posts: dict[tuple[str, ...], Array] = {}
+        self._redrawn: dict[str, Redrawn] = {}
+        self._large = 8 * GROUPS * network.size > HELD
         self._together: dict[tuple[str, ...], Together] = {}
         self._exponents = np.zeros(len(self.factors), np.int64)
         self.exponent = 0
@@ -425,21 +481,21 @@ class Moments:
         sums = None if self.beside is None else self.beside.block(companions or {}, index, valid)
         return self._closed(index, squares, cross, totals, products, lengths, sums)
 
-    def directions(
-        self, draw: Callable[[slice], Drawn], index: int, valid: int, few: int
+    def streamed(
+        self, draws: Iterable[Drawn | None], index: int, valid: int, few: int
     ) -> BlockSums | None:
-        """Sum a block of which ``few`` samples are drawn at a time, those of a slice of its places.
+        """Sum a block of which ``few`` samples come at a time: directions, or whole arrays.
 
-        So large directions are gone before the next are drawn. None where not all estimates are
-        along directions: their bits depend on how many are formed together.
+        So large ones are gone before the next are drawn. None where that is what comes.
         """
         squares, cross, products, lengths = np.empty((4, valid, len(self.factors)))
         totals: dict[str, Array] = {}
+        redrawn: dict[str, Redrawn] = {}
         uncut = False
-        for start in range(0, valid, few):
-            estimates, companions, kept = draw(slice(start, start + few))
-            if not all(isinstance(one, Directional) for one in estimates.values()):
+        for number, drawn in enumerate(draws):
+            if drawn is None:
                 return None
+            start, (estimates, companions, kept) = number * few, drawn
             if not self._measured:
                 self._choose_units(estimates, few)
             uncut = kept is not None
@@ -450,13 +506,23 @@ class Moments:
                     for part in (estimates, companions, kept)
                 )
                 assert one is not None
-                squares[here, place], cross[here, place], totals[name], own = factors.sums(
-                    one, here.stop - start, beside, start, totals.get(name)
-                )
+                size, length = here.stop - start, None
+                if self._large and isinstance(one, Directional) and one.again is not None:
+                    squares[here, place], cross[here, place], own, length = factors.apart(
+                        one, size, beside, whole
+                    )
+                    by = np.asarray(one.coefficient[:size], np.float64)
+                    redrawn.setdefault(name, Redrawn([], one.again)).coefficients.append(by)
+                else:
+                    squares[here, place], cross[here, place], totals[name], own = factors.sums(
+                        one, size, beside, start, totals.get(name)
+                    )
+                    if whole is not None:
+                        length = factors.lengths(whole, size)
                 if own is not None:
                     products[here, place] = own
-                if whole is not None:
-                    lengths[here, place] = factors.lengths(whole, here.stop - start)
+                if length is not None:
+                    lengths[here, place] = length
         return self._closed(
             index,
             squares,
@@ -464,6 +530,7 @@ class Moments:
             [Total((name,), total, False) for name, total in totals.items()],
             None if self.companion is None else products,
             lengths if uncut else None,
+            redrawn=redrawn,
         )
 
     def _closed(
@@ -475,6 +542,7 @@ class Moments:
         products: Array | None,
         lengths: Array | None,
         beside: BlockSums | None = None,
+        redrawn: Mapping[str, Redrawn] | None = None,
     ) -> BlockSums:
         """Sums over runs, of numbers of single samples."""
         if products is not None and lengths is not None:
@@ -491,6 +559,7 @@ class Moments:
             totals,
             None if products is None else np.add.reduceat(products, starts),
             beside,
+            redrawn or {},
         )
 
     def _choose_units(self, estimates: Mapping[str, Estimate], valid: int) -> None:
@@ -534,11 +603,15 @@ class Moments:
             if total.names not in kept:
                 kept[total.names] = np.zeros((GROUPS, *total.runs.shape[1:]))
             kept[total.names][groups] += total.runs[: len(block.count)]
+        for name, more in block.redrawn.items():
+            before = self._redrawn.setdefault(name, Redrawn([], more.again))
+            before.coefficients.extend(more.coefficients)
 
-    def results(self) -> tuple[dict[str, GroupSums], dict[str, Array]]:
+    def results(self, threads: int = 1) -> tuple[dict[str, GroupSums], dict[str, Array]]:
         """Sums of the groups that have samples, and the mean estimate, per parameter.
 
-        The sums also have an entry ``all`` for the whole net.
+        The sums also have an entry ``all`` for the whole net. ``threads`` is how many draw
+        directions again, if that is to be done; the bits are the same with any number.
         """
         # The first groups: those that have none are behind them. A view, for they are large.
         used = slice(0, int((self.count > 0).sum()))
@@ -548,46 +621,84 @@ class Moments:
         known = self._known()
         for place, (name, factors) in enumerate(self.factors.items()):
             g = factors.reference.reshape(-1)
-            along: Callable[[Array], Array]
-            if (name,) in self._total:
-                total = self._total[name,][used]
-                gram, cross, sum_of_all = total @ total.T, total @ g, total.sum(axis=0)
-                along = partial(np.matmul, total)
-            else:
-                (posts,) = (kept[used] for names, kept in self._posts.items() if name in names)
-                gram, cross, sum_of_all = factors.unformed(posts, count)
-                along = partial(factors.along_with, posts)
+            centre, vectors = g, [g]
+            if self.companion is not None:
+                beside = centre = _in_unit(self.companion.mean[name], factors.exponent)
+                if name in self.constant:
+                    centre = beside + _in_unit(self.constant[name], factors.exponent)
+                vectors += [beside, g - centre]
+            gram, along, total = self._products(name, count, vectors, threads)
             parts[name] = GroupSums(
                 count=count,
                 gram=gram,
-                cross=cross,
+                cross=along[0],
                 squares=self.squares[used, place],
                 cross_squares=self.cross_squares[used, place],
                 reference=float(g @ g),
                 exponent=factors.exponent,
             )
-            centre = g
             if self.companion is not None:
-                beside = np.ldexp(self.companion.mean[name].reshape(-1), -factors.exponent)
+                shift = vectors[2]
                 parts[name] = replace(
                     parts[name],
-                    shared=2 * (self.products[used, place] - along(beside)),
+                    shared=2 * (self.products[used, place] - along[1]),
                     companion=np.ldexp(known[name][0], 2 * (known[name][1] - factors.exponent)),
                 )
-                centre = beside
-                if name in self.constant:
-                    added = np.asarray(self.constant[name], np.float64).reshape(-1)
-                    centre = beside + np.ldexp(added, -factors.exponent)
-                shift = g - centre
-                shifts[name] = Shift(along(shift), float(shift @ g), float(shift @ shift))
-            flat = np.ldexp(centre + sum_of_all / count.sum(), factors.exponent)
-            mean[name] = flat.reshape(factors.reference.shape)
+                shifts[name] = Shift(along[2], float(shift @ g), float(shift @ shift))
+            total /= count.sum()
+            total += centre
+            mean[name] = _in_unit(total, -factors.exponent).reshape(factors.reference.shape)
         everything = whole(parts, self.cross_squares[used, -1], self.exponent)
         if shifts:
             exponents = [2 * (part.exponent - self.exponent) for part in parts.values()]
             everything = moved(everything, whole_shift(shifts.values(), exponents))
             parts = {name: moved(part, shifts[name]) for name, part in parts.items()}
         return {**parts, "all": everything}, mean
+
+    def _products(
+        self, name: str, count: Array, vectors: Sequence[Array], threads: int
+    ) -> tuple[Array, Array, Array]:
+        """Inner products of the groups' sums S_i at a projection.
+
+        Returns
+        -------
+        gram, along, total
+            ``S_i . S_j`` (G, G), ``S_i . v`` of each vector (V, G), and their sum ``(P,)``.
+        """
+        factors, groups = self.factors[name], len(count)
+        if name in self._redrawn:
+            return self._drawn_again(name, count, vectors, threads)
+        if (name,) in self._total:
+            sums = self._total[name,][:groups]
+            along = np.stack([sums @ vector for vector in vectors])
+            return sums @ sums.T, along, sums.sum(axis=0)
+        (posts,) = (kept[:groups] for names, kept in self._posts.items() if name in names)
+        gram, cross, total = factors.unformed(posts, count)
+        return gram, np.stack([cross, *(factors.along_with(posts, v) for v in vectors[1:])]), total
+
+    def _drawn_again(
+        self, name: str, count: Array, vectors: Sequence[Array], threads: int
+    ) -> tuple[Array, Array, Array]:
+        """What :meth:`_products` returns, from directions drawn again, part by part."""
+        coefficients = np.concatenate(self._redrawn[name].coefficients)
+        again, origin = self._redrawn[name].again, self.factors[name].origin
+        total = np.empty(vectors[0].size)
+
+        def part(start: int) -> tuple[Array, Array]:
+            here = slice(start, min(start + PART, total.size))
+            sums = np.zeros((len(count), here.stop - start))
+            for number, coefficient in enumerate(coefficients):
+                (direction,) = again(np.array([number]), start, here.stop)
+                add_along(coefficient, direction, sums[number // RUN % GROUPS])
+            if origin:
+                for group, taken in zip(sums, origin * count, strict=True):
+                    group -= taken * vectors[0][here]
+            sums.sum(axis=0, out=total[here])
+            return sums @ sums.T, np.stack([sums @ vector[here] for vector in vectors])
+
+        with ThreadPoolExecutor(threads) as pool:
+            grams, alongs = zip(*pool.map(part, range(0, total.size, PART)), strict=True)
+        return sum(grams), sum(alongs), total
 
     def _known(self) -> dict[str, tuple[Array, int]]:
         """Variance of the companion, ``(1,)`` or from its sums ``(1 + G,)``, and its unit."""

@@ -191,21 +191,39 @@ def quantities(sums: GroupSums) -> dict[str, Array]:
         return {**found, "spread": spread / np.float64(g2 if g2 > 0 else np.nan)}
 
 
-def exact_quantities(
-    mean: Array, variance: float, reference: Array, power: int = 0
-) -> dict[str, Array]:
+class Products(NamedTuple):
+    """Inner products of an exact mean mu and the reference g, of a slice or of several.
+
+    Attributes
+    ----------
+    apart, along, mean, reference
+        ``|mu - g|^2``, ``mu . g``, ``|mu|^2`` and ``|g|^2``.
+    """
+
+    apart: float
+    along: float
+    mean: float
+    reference: float
+
+
+def products_of(mean: Array, reference: Array, power: int = 0) -> Products:
+    """Inner products of flat arrays in the unit ``2**power``."""
+    mean, g = (np.ldexp(array, -power) if power else array for array in (mean, reference))
+    with np.errstate(invalid="ignore", over="ignore"):
+        apart = mean - g
+        pairs = ((apart, apart), (mean, g), (mean, mean), (g, g))
+        return Products(*(float(left @ right) for left, right in pairs))
+
+
+def exact_quantities(products: Products, variance: float, power: int = 0) -> dict[str, Array]:
     """Every quantity from the exact mean and total variance of a slice, ``(1,)`` each.
 
-    They are computed in the unit ``2**power``.
+    The products are in the unit ``2**power``.
     """
-    mean, reference = np.ldexp(mean, -power), np.ldexp(reference, -power)
+    bias, along, mean2 = (np.array([value]) for value in products[:3])
+    g2 = products.reference
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         spread = np.ldexp(np.array([variance]), -2 * power)
-        deviation = mean - reference
-        g2 = float(reference @ reference)
-        along = np.array([float(mean @ reference)])
-        bias = np.array([float(deviation @ deviation)])
-        mean2 = np.array([float(mean @ mean)])
         found = _relative(bias, spread, along, along**2, mean2, g2, power)
     if mean2[0] == 0 and g2 > 0:
         # No scalar makes an estimate of nothing better.

@@ -21,6 +21,7 @@ def pytest_benchmark_update_json(config, benchmarks, output_json):
         _time_table(temporal),
         _step_table(found),
         _peak_table(found),
+        _foreign_table(found),
     ]
     folder = Path(config.rootpath, "build")
     folder.mkdir(exist_ok=True)
@@ -145,14 +146,26 @@ def _step_table(found):
 
 def _peak_table(found):
     rows = [
-        f"| {rule} | {dtype} | {size:,} | {peak / 1e6:,.0f} | {peak / size / width:.1f} |"
+        f"| {rule} | {dtype} | {draws} | {size:,} | {peak / 1e6:,.0f} | {peak / size / width:.1f} |"
         for one in found
         if "peak" in one["extra_info"]
-        for rule, dtype, size, peak in [one["extra_info"]["peak"]]
+        for rule, dtype, draws, size, peak in [one["extra_info"]["peak"]]
         for width in [8 if dtype == "float64" else 4]
     ]
-    head = ["peak memory of 64 draws, two threads", "type", "parameters", "MB above start"]
+    head = ["peak memory, two threads", "type", "draws", "parameters", "MB above start"]
     return _table([*head, "times the parameters"], rows)
+
+
+def _foreign_table(found):
+    """Processor time of functions of PyTorch over that of their bare calls."""
+    rows = [
+        f"| {dtype} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |"
+        for one in found
+        if "foreign" in one["extra_info"]
+        for dtype, *ratios in [one["extra_info"]["foreign"]]
+    ]
+    head = ["a function over its bare calls", "FunctionRule", "measure_function", "in blocks"]
+    return _table([*head, "a draw in blocks over one alone"], rows)
 
 
 def _spread(time):

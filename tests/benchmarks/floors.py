@@ -130,7 +130,7 @@ FLOORS = {
 }
 REMAINS = {
     "node_perturbation": "losses, sums over post factors, calls under the interpreter lock",
-    "weight_perturbation": "biases; sums of 16 samples share the cache, the floor's do not",
+    "weight_perturbation": "biases; the first layer's noise is multiplied once, the floor's twice",
     "attention_gated": "the policy, slopes, sums over post factors, calls of numpy",
     "dendritic_error": "examples settle apart, each to its own end, so products are by vector",
 }

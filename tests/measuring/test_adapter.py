@@ -362,6 +362,18 @@ class TestWhatItDependsOn:
 
         self.refused(drawing, "global generator (numpy's np.random)")
 
+    def test_a_global_generator_that_it_draws_from_late(self):
+        kept = {"calls": 0}
+
+        def late(parameters, batch, rng):
+            kept["calls"] += 1
+            answer = noise(rng)
+            if kept["calls"] > 10:
+                answer["b"] = answer["b"] + np.random.standard_normal(2)  # noqa: NPY002
+            return answer
+
+        self.refused(late, "global generator (numpy's np.random)")
+
     def test_the_generator_of_python(self):
         import random
 

@@ -336,6 +336,32 @@ def peak_memory(samples):
     return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
 
 
+LARGE = """
+import resource, sys
+import numpy as np
+from plausibench import bench
+from plausibench.bench.measuring import draws, moments
+moments.HELD, draws.TOGETHER = int(sys.argv[2]), 1
+network = bench.make("architecture", "mlp", sizes=[784, 1024, 10], seed=0)
+batch = bench.Batch(np.ones((2, 784)), np.zeros(2, dtype=int))
+parts = bench.make("rule", "weight_perturbation"), network, bench.make("objective", "cross_entropy")
+bench.measure(*parts, batch, samples=int(sys.argv[1]), threads=1)
+print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_memory_along_directions_does_not_grow_with_groups(record_figure):
+    """20 groups of 814,090 numbers are 130 MB; those of a part are 42 MB."""
+
+    def peak(samples, held):
+        asked = [sys.executable, "-c", LARGE, str(samples), str(held)]
+        return int(subprocess.run(asked, capture_output=True, check=True, text=True).stdout)
+
+    few, many, kept = peak(32, 0), peak(320, 0), peak(320, 1 << 28)
+    record_figure("peak memory, 20 groups of 814,090 numbers against two", many - few, "< 60 MB")
+    assert many - few < 60e6 < 90e6 < kept - few
+
+
 @pytest.mark.parametrize("samples", [20_000, pytest.param(100_000, marks=pytest.mark.acceptance)])
 def test_memory_does_not_grow_with_samples(samples, record_figure):
     ratio = peak_memory(samples) / peak_memory(1000)

@@ -501,6 +501,7 @@ class TestRounding:
                     parameters=lambda *given, drawn=drawn: {
                         n: a.astype(float) for n, a in drawn.parameters(*given).items()
                     },
+                    again=drawn.again,
                 )
             formed = form(net, rule.estimate(net, objective, own, clean, {}, noise))
             totals.append({n: a.astype(float) for n, a in formed.items()})

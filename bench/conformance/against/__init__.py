@@ -22,7 +22,7 @@ from plausibench.kernels.errors import InputError, integer, refusal
 from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
-from plausibench.rules.foreign import FunctionRule, Update
+from plausibench.rules.foreign import FunctionRule, Update, checked, seeded
 from plausibench.rules.rule import Rule, State
 
 FEWEST = 8
@@ -98,8 +98,8 @@ def compare_with_rule(
             reason = str(error).removeprefix("update: ").partition(";")[0]
             sentence = f"It cannot be told from its answers: {reason}."
             return Comparison(IT_IS_NOT, sentence, term=reason.partition(": ")[2])
-        if drew or apart(first, function.draw(1)[0]) > 0:
-            draws = (function.draw(number)[0] for number in range(samples))
+        if drew or apart(first, function.draw(1)) > 0:
+            draws = (function.draw(number) for number in range(samples))
             theirs = sampled_law(draws, samples)
         else:
             theirs = law_of(first)
@@ -140,7 +140,14 @@ def _called(update: Any, state: State) -> Update:
     rule = update
 
     def call(parameters: Any, batch: Any, rng: np.random.Generator) -> Any:
-        answer = rule.updates(parameters, batch, [rng], state)
-        return {name: rule.factor * np.asarray(array)[0] for name, array in answer.items()}
+        if rule.in_blocks:
+            block = rule.updates(parameters, batch, [rng], state)
+            answer = {name: np.asarray(array)[0] for name, array in block.items()}
+        else:
+            with seeded(rng, rule.seeds_globals):
+                given = rule.update(parameters, batch, rng, state)
+            shapes = {name: array.shape for name, array in parameters.items()}
+            answer = checked(f"{type(rule).__name__}.update", given, shapes)
+        return {name: rule.factor * array for name, array in answer.items()}
 
     return call

@@ -169,9 +169,7 @@ def _each(batch: Batch, call: Callable[[Batch], Arrays]) -> list[dict[str, Array
 def _alone(pair: Pair) -> list[dict[str, Array]] | None:
     """The function's answers to single examples; None where it takes no other batch."""
     try:
-        return _each(
-            pair.setting.batch, lambda batch: replace(pair.function, batch=batch).draw(0)[0]
-        )
+        return _each(pair.setting.batch, lambda batch: replace(pair.function, batch=batch).draw(0))
     except Exception:  # noqa: BLE001 - a function may know one batch only
         pair.note("single examples", "it takes no other batch")
         return None
