@@ -191,6 +191,7 @@ def sum_block(
 ) -> BlockSums:
     """Draw a block, with its companions where these are subtracted, and sum ``valid`` samples."""
     if "feedback" not in redraw and moments.beside is None:
+        draws: Iterator[Drawn | None]
         if isinstance(setting.rule, FunctionRule) and not setting.rule.in_blocks:
             few, draws = 1, _called(setting, setting.rule, _numbers(index)[:valid])
         else:

@@ -698,7 +698,7 @@ class Moments:
 
         with ThreadPoolExecutor(threads) as pool:
             grams, alongs = zip(*pool.map(part, range(0, total.size, PART)), strict=True)
-        return sum(grams), sum(alongs), total
+        return np.add.reduce(grams), np.add.reduce(alongs), total
 
     def _known(self) -> dict[str, tuple[Array, int]]:
         """Variance of the companion, ``(1,)`` or from its sums ``(1 + G,)``, and its unit."""

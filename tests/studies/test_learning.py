@@ -95,6 +95,13 @@ def test_a_rule_that_is_not_told_apart_from_the_null_does_not_count_as_learning(
     assert tables["learning"].cells["learns hidden layers"].tolist() == ["no"]
 
 
+def test_frozen_layers_are_never_said_to_learn():
+    """As a rule readout_only may have a better learning rate than the null has."""
+    null = np.array([0.5, 0.5, 0.5])
+    tables, _ = report(rows({"readout_only": null + 0.1, "backprop": null + 0.1}, null))
+    assert tables["learning"].cells["learns hidden layers"].tolist() == ["frozen", "yes"]
+
+
 def test_a_seed_that_diverged_is_not_counted():
     data = rows({"backprop": [0.8, 0.9, 0.7]}, [0.5, 0.5, 0.5])
     data = data[(data["rule"] != "backprop") | (data["seed"] != 2)]

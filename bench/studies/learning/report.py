@@ -9,7 +9,6 @@ from plausibench.bench.training.nulls import READOUT
 
 TABLES = ("learning",)
 """Names of the tables of the report."""
-VERDICTS = {True: "yes", False: "no"}
 
 
 def report(rows: pd.DataFrame) -> tuple[dict[str, Table], tuple[Picture, ...]]:
@@ -27,7 +26,7 @@ def report(rows: pd.DataFrame) -> tuple[dict[str, Table], tuple[Picture, ...]]:
             "lowest": f"{row['lowest']:.3f}",
             "readout only": _shown(row, "readout_only"),
             "above readout only": _shown(row, "above"),
-            "learns hidden layers": VERDICTS[bool(row["above_low"] > 0)],
+            "learns hidden layers": _verdict(row),
         }
         for _, row in found.iterrows()
     ]
@@ -37,6 +36,7 @@ def report(rows: pd.DataFrame) -> tuple[dict[str, Table], tuple[Picture, ...]]:
     notes = [
         f"Means over {means.seeds(rows)} with 95 % intervals; above: differences with equal seeds.",
         "Learns hidden layers: yes where that interval is above 0.",
+        "Those of readout_only are frozen; what it is above the null comes from the search.",
         *nulls.sentences(rows, None, int(rows["step"].max())),
     ]
     return {"learning": plain(title, cells, found, 1, notes)}, ()
@@ -76,6 +76,12 @@ def learning(rows: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(found)
+
+
+def _verdict(row: pd.Series) -> str:
+    if row["rule"] == READOUT:
+        return "frozen"
+    return "yes" if row["above_low"] > 0 else "no"
 
 
 def _shown(row: pd.Series, name: str) -> str:
