@@ -1,6 +1,7 @@
 """The command line: what it prints, what it refuses, and how it ends."""
 
 import ast
+import importlib
 import io
 import os
 import re
@@ -19,6 +20,7 @@ from click.testing import CliRunner
 from plausibench.bench.cli import main
 from plausibench.bench.cli.progress import progress
 from plausibench.bench.components import registry
+from plausibench.bench.conformance.case import case_for
 from plausibench.bench.running import folders
 from plausibench.bench.running.store import Run
 from plausibench.kernels import cache
@@ -140,14 +142,21 @@ def test_check_prints_what_passed():
     assert re.search(r"^weight transport +no +measured$", printed, flags=re.MULTILINE)
 
 
-def test_check_writes_a_page():
+@pytest.fixture
+def one_network(monkeypatch):
+    """Rules are certified on the first of the small networks alone."""
+    certifying = importlib.import_module("plausibench.bench.certificate.certify")
+    monkeypatch.setattr(certifying, "cases_for", lambda rule: [case_for(rule)])
+
+
+def test_check_writes_a_page(one_network):
     call("check", "backprop", "--out", "page.md")
     text = Path("page.md").read_text(encoding="utf-8")
     assert text.startswith("# backprop\n")
     assert "central differences of the loss" in text
 
 
-def test_check_of_all_rules(monkeypatch):
+def test_check_of_all_rules(one_network, monkeypatch):
     few = {name: registry.entries("rule")[name] for name in ("backprop", "feedback_alignment")}
     known = registry.entries
     monkeypatch.setattr(registry, "entries", lambda kind: few if kind == "rule" else known(kind))
@@ -173,7 +182,7 @@ def test_check_of_all_rules_ends_with_1_if_one_fails(monkeypatch):
     assert "my_rule: shapes: refused" in printed
 
 
-def test_check_of_all_rules_goes_on_after_one_that_cannot_run(monkeypatch):
+def test_check_of_all_rules_goes_on_after_one_that_cannot_run(one_network, monkeypatch):
     write_plugin("return {}")
     text = Path("my_rule.py").read_text(encoding="utf-8")
     refusing = "    def unsupported(self, network, objective):\n        return 'it likes none'\n"

@@ -33,8 +33,8 @@ TINY = (
     *("--batch-size", "4", "--training-batch-size", "4", "--checkpoints", "1", "--jobs", "1"),
     *("--protocols", "own", "--no-pictures"),
 )
-FIRST = {starts.start([rule]): rule for rule in reversed(RULES)}.values()
-"""A rule for each place at which rules start."""
+FIRST = {str(starts.start([rule])): rule for rule in reversed(RULES)}.values()
+"""A rule for each place at which rules start, whichever it is."""
 BY_SEED = """
 from dataclasses import dataclass
 from typing import ClassVar
