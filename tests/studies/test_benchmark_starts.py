@@ -31,7 +31,7 @@ SEEN = {"convolutional", "locally_connected", "what_where"}
 TINY = (
     *("--seeds", "1", "--samples", "20", "--averaging-samples", "8", "--marginal-samples", "20"),
     *("--batch-size", "4", "--training-batch-size", "4", "--checkpoints", "1", "--jobs", "1"),
-    *("--protocols", "own", "--no-pictures"),
+    *("--protocols", "own", "--no-pictures", "--no-nulls"),
 )
 FIRST = {str(starts.start([rule])): rule for rule in reversed(RULES)}.values()
 """A rule for each place at which rules start, whichever it is."""
