@@ -54,7 +54,7 @@ COSTLY = [
     "uoro",
     "weight_mirror",
 ]
-"""Rules whose claims take two seconds or more over all small networks."""
+"""Rules whose claims take seconds over all small networks, and all apply on the first."""
 
 
 @pytest.fixture(scope="module")

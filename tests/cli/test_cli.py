@@ -1,7 +1,6 @@
 """The command line: what it prints, what it refuses, and how it ends."""
 
 import ast
-import importlib
 import io
 import os
 import re
@@ -20,7 +19,6 @@ from click.testing import CliRunner
 from plausibench.bench.cli import main
 from plausibench.bench.cli.progress import progress
 from plausibench.bench.components import registry
-from plausibench.bench.conformance.case import case_for
 from plausibench.bench.running import folders
 from plausibench.bench.running.store import Run
 from plausibench.kernels import cache
@@ -140,13 +138,6 @@ def test_check_prints_what_passed():
     assert lines[-1] == "feedback_alignment: 15 passed, 0 failed, 3 not applicable"
     assert any(line.startswith("must fail: random B: biased") for line in lines)
     assert re.search(r"^weight transport +no +measured$", printed, flags=re.MULTILINE)
-
-
-@pytest.fixture
-def one_network(monkeypatch):
-    """Rules are certified on the first of the small networks alone."""
-    certifying = importlib.import_module("plausibench.bench.certificate.certify")
-    monkeypatch.setattr(certifying, "cases_for", lambda rule: [case_for(rule)])
 
 
 def test_check_writes_a_page(one_network):
