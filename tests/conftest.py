@@ -1,5 +1,6 @@
 """What every test shares: the table of measured figures, headless pictures, repeatable examples."""
 
+import importlib
 import os
 import signal
 from pathlib import Path
@@ -48,6 +49,15 @@ def record_figure(request):
         request.node.user_properties.append((FIGURE, (str(line), figure, str(asked))))
 
     return record
+
+
+@pytest.fixture
+def one_network(monkeypatch):
+    """Rules are certified on the first of the small networks alone."""
+    from plausibench.bench.conformance.case import case_for
+
+    certifying = importlib.import_module("plausibench.bench.certificate.certify")
+    monkeypatch.setattr(certifying, "cases_for", lambda rule: [case_for(rule)])
 
 
 class FigureTable:

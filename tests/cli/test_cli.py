@@ -140,14 +140,14 @@ def test_check_prints_what_passed():
     assert re.search(r"^weight transport +no +measured$", printed, flags=re.MULTILINE)
 
 
-def test_check_writes_a_page():
+def test_check_writes_a_page(one_network):
     call("check", "backprop", "--out", "page.md")
     text = Path("page.md").read_text(encoding="utf-8")
     assert text.startswith("# backprop\n")
     assert "central differences of the loss" in text
 
 
-def test_check_of_all_rules(monkeypatch):
+def test_check_of_all_rules(one_network, monkeypatch):
     few = {name: registry.entries("rule")[name] for name in ("backprop", "feedback_alignment")}
     known = registry.entries
     monkeypatch.setattr(registry, "entries", lambda kind: few if kind == "rule" else known(kind))
@@ -173,7 +173,7 @@ def test_check_of_all_rules_ends_with_1_if_one_fails(monkeypatch):
     assert "my_rule: shapes: refused" in printed
 
 
-def test_check_of_all_rules_goes_on_after_one_that_cannot_run(monkeypatch):
+def test_check_of_all_rules_goes_on_after_one_that_cannot_run(one_network, monkeypatch):
     write_plugin("return {}")
     text = Path("my_rule.py").read_text(encoding="utf-8")
     refusing = "    def unsupported(self, network, objective):\n        return 'it likes none'\n"

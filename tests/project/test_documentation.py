@@ -68,8 +68,10 @@ RUNS = {"plane": "results/plane/digits/run", "report": "results/reference"}
 SHORT = {
     "run": [
         *("--samples", "200", "--averaging-samples", "64", "--checkpoints", "0"),
-        "--no-pictures",  # plot draws them
+        *("--no-nulls", "--no-pictures"),  # plot draws them
     ],
+    "train": ["--steps", "3"],
+    "plot": ["--format", "png"],
     "replicate": ["--dry-run"],  # recipes are run by tests of their own
 }
 """What makes a command short; studies are run whole by tests of their own."""
@@ -157,12 +159,16 @@ def test_no_block_escapes(path):
         if path.stem not in RUN_ELSEWHERE
     ],
 )
+@pytest.mark.usefixtures("one_network")
 def test_blocks_run(path, small_run, tmp_path, monkeypatch):
     """In order, in one folder, as a reader would type them; titled blocks are files."""
+    if path.stem != "report":  # whose page is as long as any
+        monkeypatch.setitem(SHORT, "report", ["--help"])
     run_blocks(path, small_run, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("stem", RUN_BY_OTHERS)
+@pytest.mark.usefixtures("one_network")
 def test_blocks_run_without_computing(stem, small_run, tmp_path, monkeypatch):
     """Runs are only planned, and what reads them reads another."""
     monkeypatch.setitem(SHORT, "run", [*SHORT["run"], "--dry-run"])
@@ -246,6 +252,8 @@ def run_plausibench(words):
         words = [*words, "--no-pictures"]
     else:
         words = [*words, *SHORT.get(command, [])]
+    if command == "run" and not {"--jobs", "--scheduler"} & set(words):
+        words = [*words, "--jobs", "1"]  # a process takes seconds to start
     if "--scheduler" in words:
         distributed = pytest.importorskip("distributed")
         with distributed.LocalCluster(

@@ -31,10 +31,10 @@ SEEN = {"convolutional", "locally_connected", "what_where"}
 TINY = (
     *("--seeds", "1", "--samples", "20", "--averaging-samples", "8", "--marginal-samples", "20"),
     *("--batch-size", "4", "--training-batch-size", "4", "--checkpoints", "1", "--jobs", "1"),
-    *("--protocols", "own", "--no-pictures"),
+    *("--protocols", "own", "--no-pictures", "--no-nulls"),
 )
-FIRST = {starts.start([rule]): rule for rule in reversed(RULES)}.values()
-"""A rule for each place at which rules start."""
+FIRST = {str(starts.start([rule])): rule for rule in reversed(RULES)}.values()
+"""A rule for each place at which rules start, whichever it is."""
 BY_SEED = """
 from dataclasses import dataclass
 from typing import ClassVar

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ TOLD = {
 """What the tables of some say."""
 FAST = (OWN, "tags")
 """Studies that do in ``make test`` what all do in the acceptance tests: there is one driver."""
-READ = (OWN, "benchmark", "gradient_fields", "tags")
+READ = (OWN, "benchmark", "tags")
 """Those whose runs are read there; the others have tests of their tables and pictures."""
 
 
@@ -183,7 +184,7 @@ def test_a_dry_run_writes_nothing(name):
 
 @fast
 def test_more_seeds_extend_it(whole, name):
-    computed(name, "run", "--jobs", "1")
+    shutil.copytree(whole(name).path, "run")
     records = {file: file.stat().st_ino for file in Path("run/records").iterdir()}
     call("run", "--resume", "run", "--seeds", "3", "--jobs", "1", "--no-pictures")
     assert records.items() <= {f: f.stat().st_ino for f in Path("run/records").iterdir()}.items()
@@ -212,7 +213,7 @@ def test_other_options_in_its_folder_are_refused(whole, name):
             name,
             reader,
             marks=()
-            if name in (READ if reader != "report" else (OWN, "benchmark"))
+            if name in (READ if reader != "report" else (OWN,))  # pages have tests of their own
             else pytest.mark.acceptance,
         )
         for name in SMALLEST
@@ -261,7 +262,7 @@ def test_a_run_of_an_unknown_study_names_the_plug_in(whole, monkeypatch):
 
 def test_differences_that_the_seeds_support_are_flagged(whole, tmp_path):
     """A value moved by far more than it varies over seeds."""
-    computed("tags", "other", "--jobs", "1")
+    shutil.copytree(whole("tags").path, "other")
     for file in Path("other/records").iterdir():
         record = json.loads(file.read_bytes())
         for row in record["rows"]:

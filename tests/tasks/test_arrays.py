@@ -660,7 +660,7 @@ class TestResults:
         inputs, labels = blobs(120)
         write_csv("my.csv", 100 * inputs, np.array(["healthy", "ill"])[labels])
         done = CliRunner().invoke(
-            main, ["run", "--task", "arrays[file=my.csv]", *TINY, "--out", "out"]
+            main, ["run", "--task", "arrays[file=my.csv]", *TINY, "--no-nulls", "--out", "out"]
         )
         assert done.exit_code == 0, done.output
         for rule in Spec.rules:
