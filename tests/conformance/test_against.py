@@ -321,6 +321,17 @@ def test_the_same_mean_with_another_variance():
     assert low < 0.5 < high < 1
 
 
+def test_a_factor_of_some_layers_of_what_draws():
+    rule = registry.make("rule", "sign_symmetry", variant="batchwise")
+    update = changed(copy_of(rule), lambda n, a, p: a if n.startswith("layer3") else 0.5 * a)
+    told = compared(update, "sign_symmetry[variant=batchwise]", samples=1000)
+    assert told.verdict == "it is, but for a term"
+    assert told.term == (
+        "factors by layer: x 1/2: layer1.weights, layer1.bias, layer2.weights, layer2.bias; "
+        "x 1: layer3.weights, layer3.bias"
+    )
+
+
 def test_clipped_draws():
     forward = copy_of(registry.make("rule", "forward_gradient"))
 

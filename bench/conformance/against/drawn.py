@@ -23,6 +23,7 @@ from plausibench.bench.conformance.against.likeness import (
 )
 from plausibench.bench.conformance.against.terms import (
     backward,
+    by_factor,
     near_options,
     neighbours,
 )
@@ -65,7 +66,11 @@ class Laws:
     @cached_property
     def factor(self) -> Interval:
         """Factor by which their mean is ours, as far as the noise in it lets that be told."""
-        parts = self._of(None)
+        return self.factor_at(None)
+
+    def factor_at(self, name: str | None) -> Interval:
+        """The same at one parameter alone."""
+        parts = self._of(name)
 
         def statistic(left_out: int | None) -> float:
             _, cross, ours = np.array([p.products(left_out) for p in parts]).sum(axis=0)
@@ -138,6 +143,7 @@ def compare_draws(pair: Pair) -> Comparison:
     if laws.alike(factor):
         return _alike(pair, laws, factor)
     told = _clipped(pair) or _one_draws(pair, laws, factor) or _option(pair)
+    told = told or _layers(pair, laws, factor)
     return told or _unlike(pair, laws, factor)
 
 
@@ -220,6 +226,27 @@ def _option(pair: Pair) -> Comparison | None:
             rests = laws.rests(factor)
             return Comparison(BUT_FOR, sentence, factor, option, option, rests, pair.rows)
     return None
+
+
+def _layers(pair: Pair, laws: Laws, factor: float) -> Comparison | None:
+    """A factor for each parameter, where the draws can tell the means."""
+    if not laws.unlike(factor):
+        return None
+    factors = {}
+    for name in laws.parts:
+        at = laws.factor_at(name)
+        best = next((value for value in pair.named.values() if at.holds(value)), at.value)
+        apart = laws.distance(best, name)
+        if apart.low > SINGLE**2 or apart.high > RESOLVED or not laws.ratio(best, name).holds(1):
+            return None
+        factors[name] = best
+    by = by_factor(factors, pair.named)
+    sentence = (
+        f"It is {pair.name} but for the size of layers: {by}, as far as {pair.samples} draws "
+        "tell. At one learning rate it is another rule."
+    )
+    term = f"factors by layer: {by}"
+    return Comparison(BUT_FOR, sentence, factor, term, "", laws.rests(factor), pair.rows)
 
 
 def _unlike(pair: Pair, laws: Laws, factor: float) -> Comparison:

@@ -16,7 +16,7 @@ from plausibench.bench.conformance.against.comparison import (
 )
 from plausibench.bench.conformance.against.terms import (
     between_steps,
-    name_factor,
+    by_factor,
     near_options,
     neighbours,
     single_draw,
@@ -207,10 +207,7 @@ def _layers(pair: Pair, fitted: Fit) -> Comparison | None:
     pair.note("a factor for each parameter", f"rest {max(rests.values()):.1e}")
     if max(rests.values()) > SINGLE:
         return None
-    together: dict[str, list[str]] = {}
-    for name, factor in factors.items():
-        together.setdefault(name_factor(factor, pair.named, other=""), []).append(name)
-    by = "; ".join(f"x {factor}: {', '.join(names)}" for factor, names in together.items())
+    by = by_factor(factors, pair.named)
     sentence = (
         f"It is {pair.name} but for the size of layers: {by}. At one learning rate it is another "
         "rule."

@@ -58,6 +58,14 @@ def name_factor(value: float, named: dict[str, float], other: str = " (a learnin
     return f"{value:.4g}{other}"
 
 
+def by_factor(factors: dict[str, float], named: dict[str, float]) -> str:
+    """Parameters under the factors that they have."""
+    together: dict[str, list[str]] = {}
+    for name, factor in factors.items():
+        together.setdefault(name_factor(factor, named, other=""), []).append(name)
+    return "; ".join(f"x {factor}: {', '.join(names)}" for factor, names in together.items())
+
+
 def variants(rule: Rule) -> Iterator[tuple[str, Rule]]:
     """The rule with other words and switches, those with the fewest changes first."""
     options: dict[str, list[object]] = {}
