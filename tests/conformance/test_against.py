@@ -261,7 +261,7 @@ def test_errors_of_the_step_before_the_values():
     for steps in (11, 12):
         told = compared(update, selector.format(steps))
         assert (told.verdict, told.factor) == ("it is, but for a term", 1)
-        assert told.term == "its errors are those of step 11 and its values those of step 12"
+        assert told.term == "errors of step 11 beside values of step 12"
     assert compared(update, selector.format(13)).sentence.endswith(
         "no variant of ours that was tried."
     )

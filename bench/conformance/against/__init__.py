@@ -1,6 +1,5 @@
 """Is it that rule? A user's function beside a built-in rule, and what it differs by."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -113,7 +112,7 @@ def compare_with_rule(
         return compare_answers(pair)
 
 
-def _law(function: Function, first: Mapping[str, np.ndarray], drew: bool, samples: int) -> Law:
+def _law(function: Function, first: dict[str, np.ndarray], drew: bool, samples: int) -> Law:
     """The law of a function; what it draws but does not use, as first weights, draws nothing."""
     fewest = FEWEST * GROUPS if drew else 2
     if all(apart(first, function.draw(number)[0]) == 0 for number in range(1, fewest)):

@@ -116,6 +116,12 @@ class Laws:
             return False
         return all(self.ratio(factor, name).holds(1.0) for name in (None, *self.parts))
 
+    def resolved(self, factor: float, name: str) -> bool:
+        """Whether means and variances agree at a parameter, and draws can tell its mean."""
+        apart = self.distance(factor, name)
+        means = apart.low <= SINGLE**2 and apart.high <= RESOLVED
+        return means and self.ratio(factor, name).holds(1.0)
+
     def mean_is(self, name: str, array: Array, factor: float) -> bool:
         """Whether their mean at a parameter is ``factor`` times an array, within the noise."""
         spreads = self.theirs.spreads[name], np.zeros(1)
@@ -235,11 +241,11 @@ def _layers(pair: Pair, laws: Laws, factor: float) -> Comparison | None:
     factors = {}
     for name in laws.parts:
         at = laws.factor_at(name)
-        best = next((value for value in pair.named.values() if at.holds(value)), at.value)
-        apart = laws.distance(best, name)
-        if apart.low > SINGLE**2 or apart.high > RESOLVED or not laws.ratio(best, name).holds(1):
-            return None
-        factors[name] = best
+        allowed = [*(value for value in pair.named.values() if at.holds(value)), at.value]
+        alike = (value for value in allowed if laws.resolved(value, name))
+        factors[name] = next(alike, float("nan"))
+    if np.isnan(list(factors.values())).any():
+        return None
     by = by_factor(factors, pair.named)
     sentence = (
         f"It is {pair.name} but for the size of layers: {by}, as far as {pair.samples} draws "

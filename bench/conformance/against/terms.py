@@ -9,7 +9,7 @@ import numpy as np
 
 from plausibench.architectures.network import CONSTANT, Activity, Network, Projection
 from plausibench.bench.measuring.draws import Setting
-from plausibench.kernels.errors import InputError
+from plausibench.kernels.errors import Divergence, InputError
 from plausibench.rules.estimate import Estimates, Outer
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule
@@ -126,11 +126,14 @@ def between_steps(setting: Setting) -> Iterator[tuple[str, dict[str, Array]]]:
     """Estimates whose errors are those of a step before their values, for a rule that counts."""
     rule, steps = setting.rule, getattr(setting.rule, "steps", None)
     for before in () if steps is None else (steps - 1, steps):
-        rules = [_changed(rule, {"steps": count}) for count in (before, before + 1)]
-        if None in rules:
+        first, second = (_changed(rule, {"steps": count}) for count in (before, before + 1))
+        if first is None or second is None:
             continue
-        errors, values = (single_draw(replace(setting, rule=each)) for each in rules)
-        term = f"its errors are those of step {before} and its values those of step {before + 1}"
+        try:
+            errors, values = (single_draw(replace(setting, rule=each)) for each in (first, second))
+        except Divergence:
+            continue
+        term = f"errors of step {before} beside values of step {before + 1}"
         found = {}
         for p in setting.network.projections:
             post, pre = errors[p.name], values[p.name]
