@@ -14,7 +14,7 @@ from plausibench.bench.components.support import obstacle
 from plausibench.bench.conformance.against import compare_with_rule
 from plausibench.bench.conformance.against.likeness import Products, interval, sampled_law
 from plausibench.bench.conformance.case import case_for
-from plausibench.kernels.errors import InputError
+from plausibench.kernels.errors import Divergence, InputError
 from plausibench.rules import BUILTIN
 from plausibench.rules.estimate import form
 from plausibench.rules.foreign import FunctionRule
@@ -113,8 +113,10 @@ def test_a_factor_of_some_layers():
     update = changed(ALIGNED, lambda n, a, p: a if n.startswith("layer3") else EXAMPLES * a)
     told = compared(update, "feedback_alignment")
     assert told.verdict == "it is, but for a term"
-    assert "layer2.weights x 8" in told.term
-    assert "layer3.weights x 1" in told.term
+    assert told.term == (
+        "factors by layer: x 8 (the sum over the batch, not its mean): layer1.weights, "
+        "layer1.bias, layer2.weights, layer2.bias; x 1: layer3.weights, layer3.bias"
+    ), told.term
 
 
 def test_a_loss_averaged_within_a_rule_that_is_not_linear_in_it():
@@ -144,9 +146,8 @@ def test_parameters_that_are_left_out(silent):
         changed(ALIGNED, lambda n, a, p: 0 * a if n in silent else a), "feedback_alignment"
     )
     assert told.verdict == "it is, but for a term"
-    assert told.term == ", ".join(
-        f"{name}: it is 0 (is it left out?)" for name in sorted(silent, reverse=True)
-    )
+    names = ", ".join(sorted(silent, reverse=True))
+    assert told.term == f"{names}: it is 0 (is it left out?)"
 
 
 def test_answers_that_are_all_zero():
@@ -239,6 +240,46 @@ def test_one_step_less():
     assert (told.verdict, told.term) == ("it is, but for a term", "steps=11")
 
 
+def test_errors_of_the_step_before_the_values():
+    """Code that finds the errors, moves the values, and then multiplies the two."""
+    selector = "predictive_coding[variant=strict,steps={}]"
+    before, after = (select("rule", selector.format(steps)).make() for steps in (11, 12))
+
+    def update(parameters, batch, rng):
+        network = NETWORK.with_parameters(parameters)
+        clean, noise = (
+            network.forward(batch.inputs),
+            Noise(0, np.zeros(1, np.int64), batch.keys, float),
+        )
+        at = network, OBJECTIVE, batch, clean, {}, noise
+        errors, values = before.estimate(*at), after.estimate(*at)
+        return {
+            p.name: p.synapse.outer(errors[p.name].post, values[p.name].pre)
+            for p in network.projections
+        }
+
+    for steps in (11, 12):
+        told = compared(update, selector.format(steps))
+        assert (told.verdict, told.factor) == ("it is, but for a term", 1)
+        assert told.term == "errors of step 11 beside values of step 12"
+    assert compared(update, selector.format(13)).sentence.endswith(
+        "no variant of ours that was tried."
+    )
+
+
+def test_two_options_changed():
+    near = select("rule", "predictive_coding[steps=20,output=loss,reduction=mean]").make()
+    told = compared(copy_of(near), "predictive_coding[steps=20]")
+    assert (told.verdict, told.term) == ("it is, but for a term", "output=loss,reduction=mean")
+
+
+def test_a_number_divided_by_the_batch():
+    rule = "difference_target_propagation[target_step={}]"
+    told = compared(copy_of(select("rule", rule.format(0.2 / 8)).make()), rule.format(0.2))
+    assert (told.verdict, told.factor) == ("it is, but for a term", 1)
+    assert told.term == "target_step=0.025 (0.2 over the batch of 8)"
+
+
 def test_noise_in_another_place():
     sigma = 1e-3
 
@@ -280,6 +321,17 @@ def test_the_same_mean_with_another_variance():
     assert low < 0.5 < high < 1
 
 
+def test_a_factor_of_some_layers_of_what_draws():
+    rule = registry.make("rule", "sign_symmetry", variant="batchwise")
+    update = changed(copy_of(rule), lambda n, a, p: a if n.startswith("layer3") else 0.5 * a)
+    told = compared(update, "sign_symmetry[variant=batchwise]", samples=1000)
+    assert told.verdict == "it is, but for a term"
+    assert told.term == (
+        "factors by layer: x 1/2: layer1.weights, layer1.bias, layer2.weights, layer2.bias; "
+        "x 1: layer3.weights, layer3.bias"
+    )
+
+
 def test_clipped_draws():
     forward = copy_of(registry.make("rule", "forward_gradient"))
 
@@ -317,9 +369,66 @@ def test_another_rule_is_named():
 def test_what_is_no_variant_of_ours():
     told = compared(lambda p, b, rng: {n: np.sin(3 * a) for n, a in p.items()}, "backprop")
     assert told.verdict == "it is not"
-    assert told.sentence.endswith("no variant of ours.")
+    assert told.sentence.endswith("no variant of ours that was tried.")
     assert {"tried", "value"} == set(told.frame.columns)
     assert any(row["tried"] == "rule hebb" for row in told.rows)
+
+
+def test_a_variant_of_another_rule_is_named():
+    rule = registry.make("rule", "sign_symmetry", variant="fixed")
+    state = rule.initial_state(NETWORK, 0)
+    told = compared(copy_of(rule, state=state), "feedback_alignment", state=state)
+    assert told.nearest == "sign_symmetry[variant=fixed]"
+    assert told.sentence.endswith("it is sign_symmetry[variant=fixed].")
+
+
+def test_a_rule_that_finds_no_answer_is_passed_over(monkeypatch):
+    """Of the others, one may diverge on weights that are not its own."""
+
+    def diverges(*at):
+        raise Divergence("there is no answer")
+
+    monkeypatch.setattr(type(registry.make("rule", "hebb")), "estimate", diverges)
+    told = compared(ALIGNED, "backprop")
+    assert told.nearest == "feedback_alignment"
+    assert not any(row["tried"].startswith("rule hebb") for row in told.rows)
+
+
+def test_what_is_drawn_but_not_used():
+    """First weights that are then overwritten, as by a module made in each call."""
+
+    def update(parameters, batch, rng):
+        rng.standard_normal(3)
+        return ALIGNED(parameters, batch, rng)
+
+    assert compared(update, "feedback_alignment").sentence == (
+        "It is feedback_alignment: what is left is 0e+00."
+    )
+
+
+def test_two_slips_at_once():
+    """The slope left out of one layer, where another has a slope that is nearly right."""
+
+    def slip(name, array, parameters):
+        if name == "layer3.bias":
+            return 0 * array
+        return array + 1e-3 * np.abs(array) if name == "layer1.weights" else array
+
+    told = compared(changed(ALIGNED, slip), "feedback_alignment")
+    assert told.verdict == "it is, but for a term"
+    assert "layer1.weights: up to 1e-03 is left, as of an approximate slope" in told.term
+    assert "layer3.bias: it is 0 (is it left out?)" in told.term
+
+
+def test_single_examples_are_asked_once():
+    asked = []
+
+    def update(parameters, batch, rng):
+        asked.append(batch.size)
+        return {name: np.sin(3 * array) for name, array in parameters.items()}
+
+    compared(update, "backprop")
+    assert asked.count(1) == EXAMPLES
 
 
 def test_one_draws_and_the_other_does_not():

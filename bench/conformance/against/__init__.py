@@ -15,7 +15,12 @@ from plausibench.bench.conformance.against.comparison import (
 )
 from plausibench.bench.conformance.against.drawn import compare_draws
 from plausibench.bench.conformance.against.exactly import compare_answers
-from plausibench.bench.conformance.against.likeness import GROUPS, law_of, sampled_law
+from plausibench.bench.conformance.against.likeness import (
+    GROUPS,
+    Law,
+    law_of,
+    sampled_law,
+)
 from plausibench.bench.measuring.adapter import Function, Unrepeatable, apart
 from plausibench.bench.measuring.draws import prepare
 from plausibench.kernels.errors import InputError, integer, refusal
@@ -46,10 +51,11 @@ def compare_with_rule(
     """Say whether a function is a rule, is it but for a named term, or is another.
 
     Checked in this order: the same call twice; one factor for all parameters; near options of the
-    rule; clipping; the batch against the mean of its single examples; factors by layer; terms of
-    single parameters (decay, a slope, a step more or less); the size of what is left. Of what
-    draws, the distance of the means less the noise in them and the ratio of the variances are
-    compared, with intervals, parameter by parameter.
+    rule, and its errors beside its values of one step on; clipping; factors by layer; the batch
+    against the mean of its single examples; terms of single parameters (decay, a slope, a step
+    more or less); the size of what is left. Of what draws, the distance of the means less the
+    noise in them and the ratio of the variances are compared, with intervals, parameter by
+    parameter.
 
     Parameters
     ----------
@@ -98,16 +104,20 @@ def compare_with_rule(
             reason = str(error).removeprefix("update: ").partition(";")[0]
             sentence = f"It cannot be told from its answers: {reason}."
             return Comparison(IT_IS_NOT, sentence, term=reason.partition(": ")[2])
-        if drew or apart(first, function.draw(1)) > 0:
-            draws = (function.draw(number) for number in range(samples))
-            theirs = sampled_law(draws, samples)
-        else:
-            theirs = law_of(first)
+        theirs = _law(function, first, drew, samples)
         function.check_unchanged()
         pair = Pair(name, setting, function, theirs, law_of_rule(setting, samples), samples)
         if theirs.drawn or pair.ours.drawn:
             return compare_draws(pair)
         return compare_answers(pair)
+
+
+def _law(function: Function, first: dict[str, np.ndarray], drew: bool, samples: int) -> Law:
+    """The law of a function; what it draws but does not use, as first weights, draws nothing."""
+    fewest = FEWEST * GROUPS if drew else 2
+    if all(apart(first, function.draw(number)) == 0 for number in range(1, fewest)):
+        return law_of(first)
+    return sampled_law((function.draw(number) for number in range(samples)), samples)
 
 
 def _rule(rule: str | Rule) -> tuple[Rule, str]:

@@ -1,22 +1,32 @@
 """What came of comparing a function with a rule, and what there is to compare."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from plausibench.bench.components import registry
 from plausibench.bench.components.support import obstacle
 from plausibench.bench.conformance.against.likeness import Law, law_of, sampled_law
-from plausibench.bench.conformance.against.terms import factor_names
+from plausibench.bench.conformance.against.terms import (
+    factor_names,
+    name_factor,
+    variants,
+)
 from plausibench.bench.measuring.adapter import Function
 from plausibench.bench.measuring.draws import WITHIN, Setting, formed_blocks, prepare
 from plausibench.bench.measuring.exact import exact
-from plausibench.kernels.errors import InputError
+from plausibench.kernels.errors import Divergence, InputError
+from plausibench.objectives.batch import Batch
+from plausibench.rules import BUILTIN
 from plausibench.rules.rule import Rule
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Array = np.ndarray
 
 IT_IS = "it is"
 BUT_FOR = "it is, but for a term"
@@ -103,9 +113,40 @@ class Pair:
         """Keep what was tried, and what came of it."""
         self.rows.append({"tried": tried, "value": str(value)})
 
+    def times(self, factor: float) -> str:
+        """What a sentence says of a factor; nothing of 1."""
+        word = name_factor(factor, self.named)
+        return "" if word == "1" else f", times {word}"
+
+    @cached_property
+    def alone(self) -> list[dict[str, Array]] | None:
+        """The function's answers to single examples; None where it takes no other batch."""
+        try:
+            return answers_alone(
+                self.setting.batch, lambda batch: replace(self.function, batch=batch).draw(0)
+            )
+        except Exception:  # noqa: BLE001 - a function may know one batch only
+            self.note("single examples", "it takes no other batch")
+            return None
+
+    def laws_of_others(self) -> Iterator[tuple[str, Law]]:
+        """Laws of the built-in rules and their variants that can run here and draw nothing."""
+        for name in BUILTIN:
+            rule: Rule = registry.make("rule", name)
+            others = ((f"{name}[{option}]", other) for option, other in variants(rule))
+            for label, each in [(name, rule), *others]:
+                law = None if each.randomness() & WITHIN else self.law_near(each)
+                if law is not None:
+                    yield label, law
+
     def law_near(self, rule: Rule) -> Law | None:
-        """Law of another rule here, with the state where it fits; None where it cannot run."""
+        """Law of another rule here, with the state where it fits.
+
+        None where it cannot run or finds no answer, or where it draws and the function does not.
+        """
         setting = self.setting
+        if rule.randomness() & WITHIN and not self.theirs.drawn:
+            return None
         parts = setting.network, setting.objective, setting.batch
         try:
             if obstacle(rule, setting.network, setting.objective) is not None:
@@ -114,8 +155,18 @@ class Pair:
             same = shapes(first) == shapes(setting.state)
             state = setting.state if same else first
             return law_of_rule(prepare(rule, *parts, state, setting.seed), self.samples)
-        except InputError:
+        except (InputError, Divergence):
             return None
+
+
+def answers_alone(
+    batch: Batch, answer: Callable[[Batch], Mapping[str, Any]]
+) -> list[dict[str, Array]]:
+    """Answers to each example of a batch alone, flat."""
+    return [
+        {name: np.asarray(array).reshape(-1) for name, array in answer(batch.take([k])).items()}
+        for k in range(batch.size)
+    ]
 
 
 def law_of_rule(setting: Setting, samples: int) -> Law:

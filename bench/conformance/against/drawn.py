@@ -6,7 +6,6 @@ from functools import cached_property
 import numpy as np
 from scipy import stats
 
-from plausibench.bench.components import registry
 from plausibench.bench.conformance.against.comparison import (
     BUT_FOR,
     IT_IS,
@@ -24,12 +23,10 @@ from plausibench.bench.conformance.against.likeness import (
 )
 from plausibench.bench.conformance.against.terms import (
     backward,
-    name_factor,
+    by_factor,
     near_options,
     neighbours,
 )
-from plausibench.kernels.errors import InputError
-from plausibench.rules import BUILTIN
 
 Array = np.ndarray
 
@@ -69,7 +66,11 @@ class Laws:
     @cached_property
     def factor(self) -> Interval:
         """Factor by which their mean is ours, as far as the noise in it lets that be told."""
-        parts = self._of(None)
+        return self.factor_at(None)
+
+    def factor_at(self, name: str | None) -> Interval:
+        """The same at one parameter alone."""
+        parts = self._of(name)
 
         def statistic(left_out: int | None) -> float:
             _, cross, ours = np.array([p.products(left_out) for p in parts]).sum(axis=0)
@@ -115,6 +116,12 @@ class Laws:
             return False
         return all(self.ratio(factor, name).holds(1.0) for name in (None, *self.parts))
 
+    def resolved(self, factor: float, name: str) -> bool:
+        """Whether means and variances agree at a parameter, and draws can tell its mean."""
+        apart = self.distance(factor, name)
+        means = apart.low <= SINGLE**2 and apart.high <= RESOLVED
+        return means and self.ratio(factor, name).holds(1.0)
+
     def mean_is(self, name: str, array: Array, factor: float) -> bool:
         """Whether their mean at a parameter is ``factor`` times an array, within the noise."""
         spreads = self.theirs.spreads[name], np.zeros(1)
@@ -142,6 +149,7 @@ def compare_draws(pair: Pair) -> Comparison:
     if laws.alike(factor):
         return _alike(pair, laws, factor)
     told = _clipped(pair) or _one_draws(pair, laws, factor) or _option(pair)
+    told = told or _layers(pair, laws, factor)
     return told or _unlike(pair, laws, factor)
 
 
@@ -166,10 +174,8 @@ def _told(pair: Pair, laws: Laws, factor: float) -> str:
 
 
 def _alike(pair: Pair, laws: Laws, factor: float) -> Comparison:
-    word = name_factor(factor, pair.named)
-    times = "" if word == "1" else f", times {word}"
     sentence = (
-        f"It is {pair.name}{times}, as far as {pair.samples} draws tell: "
+        f"It is {pair.name}{pair.times(factor)}, as far as {pair.samples} draws tell: "
         f"{_told(pair, laws, factor)}, and its variance is {laws.ratio(factor)} times the rule's."
     )
     return Comparison(IT_IS, sentence, factor, rest=laws.rests(factor), rows=pair.rows)
@@ -209,8 +215,8 @@ def _one_draws(pair: Pair, laws: Laws, factor: float) -> Comparison | None:
 
 
 def _option(pair: Pair) -> Comparison | None:
-    """The rule with one option changed."""
-    for option, near in near_options(pair.setting.rule):
+    """The rule with options changed."""
+    for option, near in near_options(pair.setting.rule, pair.setting.batch.size):
         law = pair.law_near(near)
         if law is None or law.drawn != pair.theirs.drawn:
             continue
@@ -219,10 +225,34 @@ def _option(pair: Pair) -> Comparison | None:
         alike = laws.alike(factor)
         pair.note(option, "alike" if alike else "not alike")
         if alike:
-            sentence = f"It is {pair.name} but for {option}: {_told(pair, laws, factor)}."
+            sentence = (
+                f"It is {pair.name} but for {option}{pair.times(factor)}: "
+                f"{_told(pair, laws, factor)}."
+            )
             rests = laws.rests(factor)
             return Comparison(BUT_FOR, sentence, factor, option, option, rests, pair.rows)
     return None
+
+
+def _layers(pair: Pair, laws: Laws, factor: float) -> Comparison | None:
+    """A factor for each parameter, where the draws can tell the means."""
+    if not laws.unlike(factor):
+        return None
+    factors = {}
+    for name in laws.parts:
+        at = laws.factor_at(name)
+        allowed = [*(value for value in pair.named.values() if at.holds(value)), at.value]
+        alike = (value for value in allowed if laws.resolved(value, name))
+        factors[name] = next(alike, float("nan"))
+    if np.isnan(list(factors.values())).any():
+        return None
+    by = by_factor(factors, pair.named)
+    sentence = (
+        f"It is {pair.name} but for the size of layers: {by}, as far as {pair.samples} draws "
+        "tell. At one learning rate it is another rule."
+    )
+    term = f"factors by layer: {by}"
+    return Comparison(BUT_FOR, sentence, factor, term, "", laws.rests(factor), pair.rows)
 
 
 def _unlike(pair: Pair, laws: Laws, factor: float) -> Comparison:
@@ -230,21 +260,25 @@ def _unlike(pair: Pair, laws: Laws, factor: float) -> Comparison:
     if not laws.unlike(factor):
         term = f"its variance is {ratio} times the rule's"
         sentence = (
-            f"It is {pair.name} but for its noise: {_told(pair, laws, factor)}, and {term} "
-            "(another first state, size of noise or side of a difference; a factor, if the means "
-            "cannot tell)."
+            f"It is {pair.name}{pair.times(factor)}, but for its noise: "
+            f"{_told(pair, laws, factor)}, and {term} (another first state, size of noise or "
+            "side of a difference; a factor, if the means cannot tell)."
         )
         return Comparison(BUT_FOR, sentence, factor, term, "", rests, pair.rows)
     slip = _slip(pair, laws)
     if slip is not None:
-        term, times = slip
-        sentence = f"It is {pair.name} but for {term}; its variance is {ratio} times the rule's."
-        return Comparison(BUT_FOR, sentence, times, term, "", rests, pair.rows)
+        term, factor = slip
+        sentence = (
+            f"It is {pair.name}{pair.times(factor)}, but for {term}; its variance is "
+            f"{laws.ratio(factor)} times the rule's."
+        )
+        return Comparison(BUT_FOR, sentence, factor, term, "", laws.rests(factor), pair.rows)
+    nearest = _nearest(pair)
+    beside = f"; of rules that draw nothing {nearest} has the nearest mean" if nearest else ""
     sentence = (
         f"It is not {pair.name}: the means are apart by {laws.distance(factor)} of |mean|², less "
-        f"noise, after the best factor, {factor:.3g}."
+        f"noise, after the best factor, {factor:.3g}{beside}."
     )
-    nearest = _nearest(pair)
     return Comparison(IT_IS_NOT, sentence, factor, "", nearest, rests, pair.rows)
 
 
@@ -267,12 +301,7 @@ def _slip(pair: Pair, laws: Laws) -> tuple[str, float] | None:
 def _nearest(pair: Pair) -> str:
     """Rule without noise whose mean is nearest."""
     distances: dict[str, float] = {}
-    for name in BUILTIN:
-        try:
-            law = pair.law_near(registry.make("rule", name))
-        except InputError:
-            continue
-        if law is not None and not law.drawn:
-            laws = Laws(pair.theirs, law)
-            distances[name] = laws.distance(laws.factor.value).value
+    for name, law in pair.laws_of_others():
+        laws = Laws(pair.theirs, law)
+        distances[name] = laws.distance(laws.factor.value).value
     return min(distances, key=lambda name: distances[name], default="")

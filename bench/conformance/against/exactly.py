@@ -1,30 +1,29 @@
 """Answers that draw nothing: one factor, near options, and terms that have a name."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from plausibench.bench.components import registry
 from plausibench.bench.conformance.against.comparison import (
     BUT_FOR,
     IT_IS,
     IT_IS_NOT,
     Comparison,
     Pair,
+    answers_alone,
     law_of_rule,
 )
 from plausibench.bench.conformance.against.terms import (
-    name_factor,
+    between_steps,
+    by_factor,
     near_options,
     neighbours,
     single_draw,
 )
 from plausibench.bench.measuring.draws import prepare
 from plausibench.bench.measuring.quick import gradient
-from plausibench.kernels.errors import InputError
 from plausibench.objectives.batch import Batch
-from plausibench.rules import BUILTIN
 
 Array = np.ndarray
 Arrays = Mapping[str, Array]
@@ -35,6 +34,8 @@ SINGLE = 2e-5
 """The same in float32."""
 APPROXIMATE = 3e-3
 """Rest of an approximate slope, or of phases that end before rest."""
+SMALL = "as of an approximate slope, or of phases that end before rest"
+"""What is said of a rest up to that."""
 NOTHING = 1e-6
 """Answers of a parameter this small beside the largest are compared with that instead."""
 
@@ -62,11 +63,10 @@ def compare_answers(pair: Pair) -> Comparison:
     if not any(array.any() for array in theirs.values()):
         sentence = f"It is not {pair.name}: all its answers are 0."
         return Comparison(IT_IS_NOT, sentence, 0.0, "0", rest=fitted.rest, rows=pair.rows)
-    for find in (_option, _clipped, _by_example, _layers, _terms):
-        told = find(pair, fitted)
-        if told is not None:
-            return told
-    return _another(pair, fitted)
+    told, nearest = _option(pair, fitted)
+    for find in (_clipped, _layers, _by_example, _terms):
+        told = told or find(pair, fitted)
+    return told or _another(pair, fitted, nearest)
 
 
 def fit(theirs: Arrays, ours: Arrays, named: Mapping[str, float]) -> Fit:
@@ -97,15 +97,10 @@ def _length(array: Array) -> float:
     return float(np.linalg.norm(array))
 
 
-def _times(pair: Pair, factor: float) -> str:
-    word = name_factor(factor, pair.named)
-    return "" if word == "1" else f", times {word}"
-
-
 def _same(pair: Pair, fitted: Fit) -> Comparison:
     single = fitted.worst > EXACT
     digits = ", to the digits of float32" if single else ""
-    times = _times(pair, fitted.factor)
+    times = pair.times(fitted.factor)
     sentence = f"It is {pair.name}{times}: what is left is {fitted.worst:.0e}{digits}."
     term = "float32" if single else ""
     return Comparison(IT_IS, sentence, fitted.factor, term, rest=fitted.rest, rows=pair.rows)
@@ -115,18 +110,27 @@ def _but_for(pair: Pair, fitted: Fit, term: str, sentence: str, nearest: str = "
     return Comparison(BUT_FOR, sentence, fitted.factor, term, nearest, fitted.rest, pair.rows)
 
 
-def _option(pair: Pair, fitted: Fit) -> Comparison | None:
-    """The rule with one option changed."""
-    for option, near in near_options(pair.setting.rule):
-        law = pair.law_near(near)
-        if law is None or law.drawn:
-            continue
-        other = fit(pair.theirs.mean, law.mean, pair.named)
+def _option(pair: Pair, fitted: Fit) -> tuple[Comparison | None, tuple[str, Fit]]:
+    """The rule with options changed, and the nearest that was tried: the rule itself at first."""
+    nearest = pair.name, fitted
+    for option, mean in _near(pair):
+        other = fit(pair.theirs.mean, mean, pair.named)
         pair.note(option, f"rest {other.worst:.1e}")
         if other.worst <= min(SINGLE, fitted.worst / 10):
-            sentence = f"It is {pair.name} but for {option}{_times(pair, other.factor)}."
-            return _but_for(pair, other, option, sentence, option)
-    return None
+            sentence = f"It is {pair.name} but for {option}{pair.times(other.factor)}."
+            return _but_for(pair, other, option, sentence, option), nearest
+        if other.worst < nearest[1].worst:
+            nearest = f"it with {option}", other
+    return None, nearest
+
+
+def _near(pair: Pair) -> Iterator[tuple[str, Arrays]]:
+    """Answers of the rule with options changed, and between two of its steps."""
+    for option, rule in near_options(pair.setting.rule, pair.setting.batch.size):
+        law = pair.law_near(rule)
+        if law is not None:
+            yield option, law.mean
+    yield from between_steps(pair.setting)
 
 
 def _clipped(pair: Pair, fitted: Fit) -> Comparison | None:
@@ -135,7 +139,7 @@ def _clipped(pair: Pair, fitted: Fit) -> Comparison | None:
     usual = _largest(pair.ours.mean)[1]
     pair.note("entries of the largest size", f"{entries}, of the rule {usual}")
     term = f"clips entries to {size:.3g}" if entries >= 3 and usual == 1 else ""
-    alone = None if term else _alone(pair)
+    alone = None if term else pair.alone
     if alone is not None:
         rows = np.array([np.concatenate(list(example.values())) for example in alone])
         lengths = np.linalg.norm(rows, axis=1)
@@ -159,26 +163,10 @@ def _largest(answer: Arrays) -> tuple[float, int]:
     return size, sum(int((np.abs(array) >= near).sum()) for array in answer.values())
 
 
-def _each(batch: Batch, call: Callable[[Batch], Arrays]) -> list[dict[str, Array]]:
-    return [
-        {name: np.asarray(array).reshape(-1) for name, array in call(batch.take([place])).items()}
-        for place in range(batch.size)
-    ]
-
-
-def _alone(pair: Pair) -> list[dict[str, Array]] | None:
-    """The function's answers to single examples; None where it takes no other batch."""
-    try:
-        return _each(pair.setting.batch, lambda batch: replace(pair.function, batch=batch).draw(0))
-    except Exception:  # noqa: BLE001 - a function may know one batch only
-        pair.note("single examples", "it takes no other batch")
-        return None
-
-
 def _by_example(pair: Pair, fitted: Fit) -> Comparison | None:
     """The rule on single examples but not on a batch: a mean within a step that is not linear."""
     setting = pair.setting
-    alone = None if setting.batch.size == 1 else _alone(pair)
+    alone = None if setting.batch.size == 1 else pair.alone
     if alone is None:
         return None
 
@@ -186,7 +174,7 @@ def _by_example(pair: Pair, fitted: Fit) -> Comparison | None:
         at = setting.network, setting.objective, batch, setting.state, setting.seed
         return law_of_rule(prepare(setting.rule, *at), pair.samples).mean
 
-    beside = _each(setting.batch, ours)
+    beside = answers_alone(setting.batch, ours)
     fits = [fit(one, other, pair.named) for one, other in zip(alone, beside, strict=True)]
     worst = max(each.worst for each in fits)
     pair.note("on single examples", f"rest {worst:.1e}")
@@ -201,7 +189,7 @@ def _by_example(pair: Pair, fitted: Fit) -> Comparison | None:
         return None
     term = "the loss is averaged over the batch within a step that is not linear in it"
     sentence = (
-        f"It is {pair.name} on single examples{_times(pair, fits[0].factor)}, and not on a batch "
+        f"It is {pair.name} on single examples{pair.times(fits[0].factor)}, and not on a batch "
         f"of {setting.batch.size}: {term}."
     )
     return _but_for(pair, fits[0], term, sentence)
@@ -219,7 +207,7 @@ def _layers(pair: Pair, fitted: Fit) -> Comparison | None:
     pair.note("a factor for each parameter", f"rest {max(rests.values()):.1e}")
     if max(rests.values()) > SINGLE:
         return None
-    by = ", ".join(f"{name} x {name_factor(f, pair.named)}" for name, f in factors.items())
+    by = by_factor(factors, pair.named)
     sentence = (
         f"It is {pair.name} but for the size of layers: {by}. At one learning rate it is another "
         "rule."
@@ -231,32 +219,34 @@ def _terms(pair: Pair, fitted: Fit) -> Comparison | None:
     """Parameters that are the rule's, and others with a term that has a name."""
     bad = [name for name, rest in fitted.rest.items() if rest > SINGLE]
     slips = neighbours(pair.setting, single_draw(pair.setting))
-    named = {name: _term(pair, name, fitted.factor, slips.get(name, {})) for name in bad}
-    if all(named.values()):
-        whole = ", ".join(f"{name}: {term}" for name, term in named.items())
-        sentence = f"It is {pair.name}{_times(pair, fitted.factor)}, but for {whole}."
-        return _but_for(pair, fitted, whole, sentence)
-    if fitted.worst <= APPROXIMATE:
-        term = "an approximate slope, or phases that end before rest"
-        worst = max(bad, key=lambda name: fitted.rest[name])
-        sentence = (
-            f"It is {pair.name}{_times(pair, fitted.factor)} but for {fitted.worst:.0e} of "
-            f"{worst}: {term}."
-        )
-        return _but_for(pair, fitted, term, sentence)
-    return None
+    named = {name: _term(pair, name, fitted, slips.get(name, {})) for name in bad}
+    if not all(named.values()):
+        return None
+    together: dict[str, list[str]] = {}
+    for name, term in named.items():
+        together.setdefault(term, []).append(name)
+    if SMALL in together:
+        most = max(fitted.rest[name] for name in together[SMALL])
+        together[f"up to {most:.0e} is left, {SMALL}"] = together.pop(SMALL)
+    whole = "; ".join(f"{', '.join(names)}: {term}" for term, names in together.items())
+    sentence = f"It is {pair.name}{pair.times(fitted.factor)}, but for {whole}."
+    return _but_for(pair, fitted, whole, sentence)
 
 
-def _term(pair: Pair, name: str, factor: float, slips: Arrays) -> str:
+def _term(pair: Pair, name: str, fitted: Fit, slips: Arrays) -> str:
     """What the answer at one parameter is made of; empty where that has no name."""
-    theirs, ours = pair.theirs.mean[name], pair.ours.mean[name]
+    factor, theirs, ours = fitted.factor, pair.theirs.mean[name], pair.ours.mean[name]
     if not theirs.any():
         return "it is 0 (is it left out?)"
+    near, least = "", APPROXIMATE if fitted.rest[name] > APPROXIMATE else 0.0
     for slip, array in slips.items():
         rest = _length(theirs - factor * array) / _length(theirs)
         pair.note(f"{name}: {slip}", f"rest {rest:.1e}")
         if rest <= SINGLE:
             return slip
+        if rest < least:
+            least = rest
+            near = f"{slip}, and what is left is {rest:.0e}, as of an approximate slope"
     setting = pair.setting
     g = gradient(setting.network, setting.objective, setting.batch)[name].reshape(-1)
     weights = setting.network.parameters[name].reshape(-1)
@@ -269,19 +259,13 @@ def _term(pair: Pair, name: str, factor: float, slips: Arrays) -> str:
         pair.note(f"{name}: {word}", f"{share:.3g}, rest {rest:.1e}")
         if rest <= SINGLE:
             return f"{share:.3g} times {word} added"
-    return ""
+    return SMALL if fitted.rest[name] <= APPROXIMATE else near
 
 
-def _another(pair: Pair, fitted: Fit) -> Comparison:
-    """The rule that is nearest, of those that can run here and draw nothing."""
-    best, nearest = fitted, pair.name
-    for name in BUILTIN:
-        try:
-            law = pair.law_near(registry.make("rule", name))
-        except InputError:
-            continue
-        if law is None or law.drawn:
-            continue
+def _another(pair: Pair, fitted: Fit, tried: tuple[str, Fit]) -> Comparison:
+    """The rule that is nearest, of what was tried and those that can run here and draw nothing."""
+    nearest, best = tried
+    for name, law in pair.laws_of_others():
         other = fit(pair.theirs.mean, law.mean, pair.named)
         pair.note(f"rule {name}", f"factor {other.factor:.3g}, rest {other.worst:.1e}")
         if other.worst < best.worst:
@@ -289,8 +273,11 @@ def _another(pair: Pair, fitted: Fit) -> Comparison:
     worst = max(fitted.rest, key=lambda name: fitted.rest[name])
     left = f"{fitted.rest[worst]:.2g} of {worst} is left after the best factor"
     if best.worst <= SINGLE:
-        told = f"it is {nearest}{_times(pair, best.factor)}"
+        told = f"it is {nearest}{pair.times(best.factor)}"
     else:
-        told = f"nearest is {nearest}, of which {best.worst:.2g} is left: no variant of ours"
+        near = "nothing else is nearer"
+        if best is not fitted:
+            near = f"nearest is {nearest}, of which {best.worst:.2g} is left"
+        told = f"{near}: no variant of ours that was tried"
     sentence = f"It is not {pair.name} ({left}); {told}."
     return Comparison(IT_IS_NOT, sentence, fitted.factor, "", nearest, fitted.rest, pair.rows)

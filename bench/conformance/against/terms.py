@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from fractions import Fraction
+from itertools import product
 
 import numpy as np
 
 from plausibench.architectures.network import CONSTANT, Activity, Network, Projection
 from plausibench.bench.measuring.draws import Setting
-from plausibench.kernels.errors import InputError
+from plausibench.kernels.errors import Divergence, InputError
 from plausibench.rules.estimate import Estimates, Outer
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule
@@ -39,43 +40,107 @@ def factor_names(network: Network, examples: int, steps: int) -> dict[str, float
             f"{steps} (the sum over steps)": float(steps),
             f"1/{steps} (the mean over steps)": 1.0 / steps,
             f"{steps}/{steps - 1} (steps over steps less one)": steps / (steps - 1.0),
+            f"{steps}/{steps + 1} (steps over steps and the first state)": steps / (steps + 1.0),
             f"{steps * examples} (the sum over steps and examples)": float(steps * examples),
         }
     return named
 
 
-def name_factor(value: float, named: dict[str, float]) -> str:
-    """The name of a factor, or the number; those without a name may be learning rates."""
+def name_factor(value: float, named: dict[str, float], other: str = " (a learning rate?)") -> str:
+    """The name of a factor, or the number and what those without a name may be."""
     for sign, word in ((1.0, ""), (-1.0, "-")):
         for name, factor in named.items():
             if abs(value - sign * factor) <= SAME * abs(factor):
                 return f"{word}{name}"
     near = Fraction(value).limit_denominator(64) if np.isfinite(value) else Fraction(0)
     if near and abs(value - near) <= 1e-9 * abs(value):
-        return f"{near} (a learning rate?)"
-    return f"{value:.4g} (a learning rate?)"
+        return f"{near}{other}"
+    return f"{value:.4g}{other}"
 
 
-def near_options(rule: Rule) -> Iterator[tuple[str, Rule]]:
-    """The rule with one option changed: counts, switches, words and numbers."""
+def by_factor(factors: dict[str, float], named: dict[str, float]) -> str:
+    """Parameters under the factors that they have."""
+    together: dict[str, list[str]] = {}
+    for name, factor in factors.items():
+        together.setdefault(name_factor(factor, named, other=""), []).append(name)
+    return "; ".join(f"x {factor}: {', '.join(names)}" for factor, names in together.items())
+
+
+def variants(rule: Rule) -> Iterator[tuple[str, Rule]]:
+    """The rule with other words and switches, those with the fewest changes first."""
+    options: dict[str, list[object]] = {}
     for option in fields(rule):  # type: ignore[arg-type]
         value = getattr(rule, option.name)
-        for other in _values(value, rule.choices.get(option.name, ())):
-            try:
-                # A rule is a dataclass, which its base, that mypy knows, is not.
-                yield f"{option.name}={other}", replace(rule, **{option.name: other})  # type: ignore[type-var]
-            except InputError:
-                continue
+        if isinstance(value, bool):
+            options[option.name] = [value, not value]
+        elif option.name in rule.choices:
+            others = [word for word in rule.choices[option.name] if word != value]
+            options[option.name] = [value, *others]
+    changes = [
+        {name: word for name, word in zip(options, words, strict=True) if word != options[name][0]}
+        for words in product(*options.values())
+    ]
+    for change in sorted(changes, key=len)[1:]:
+        changed = _changed(rule, change)
+        if changed is not None:
+            yield ",".join(f"{name}={word}" for name, word in change.items()), changed
 
 
-def _values(value: object, words: tuple[str, ...]) -> list[object]:
+def near_options(rule: Rule, examples: int) -> Iterator[tuple[str, Rule]]:
+    """The rule with other words and switches, then with one count or number changed."""
+    yield from variants(rule)
+    for option in fields(rule):  # type: ignore[arg-type]
+        for value, word in _numbers(getattr(rule, option.name), examples):
+            changed = _changed(rule, {option.name: value})
+            if changed is not None:
+                yield f"{option.name}={value:.6g}{word}", changed
+
+
+def _changed(rule: Rule, change: dict[str, object]) -> Rule | None:
+    """The rule with options changed; None where they are not allowed."""
+    try:
+        # A rule is a dataclass, which its base, that mypy knows, is not.
+        return replace(rule, **change)  # type: ignore[type-var]
+    except InputError:
+        return None
+
+
+def _numbers(value: object, examples: int) -> list[tuple[float, str]]:
+    """Other counts or numbers, and what is to be said of them."""
     if isinstance(value, bool):
-        return [not value]
+        return []
     if isinstance(value, int):
-        return [value - 1, value + 1, value // 2, 2 * value]
+        return [(other, "") for other in (value - 1, value + 1, value // 2, 2 * value)]
     if isinstance(value, float):
-        return [value / 10, value / 2, 2 * value, 10 * value]
-    return [word for word in words if word != value]
+        others = [(other, "") for other in (value / 10, value / 2, 2 * value, 10 * value)]
+        size = f"{value:.6g} {{}} the batch of {examples}"
+        return [
+            *others,
+            (value / examples, f" ({size.format('over')})"),
+            (value * examples, f" ({size.format('times')})"),
+        ]
+    return []
+
+
+def between_steps(setting: Setting) -> Iterator[tuple[str, dict[str, Array]]]:
+    """Estimates whose errors are those of a step before their values, for a rule that counts."""
+    rule, steps = setting.rule, getattr(setting.rule, "steps", None)
+    for before in () if steps is None else (steps - 1, steps):
+        first, second = (_changed(rule, {"steps": count}) for count in (before, before + 1))
+        if first is None or second is None:
+            continue
+        try:
+            errors, values = (single_draw(replace(setting, rule=each)) for each in (first, second))
+        except Divergence:
+            continue
+        term = f"errors of step {before} beside values of step {before + 1}"
+        found = {}
+        for p in setting.network.projections:
+            post, pre = errors[p.name], values[p.name]
+            if isinstance(post, Outer) and isinstance(pre, Outer):
+                found[p.name] = p.synapse.outer(post.post, pre.pre).reshape(-1)
+        if len(found) == len(errors):
+            yield term, found
 
 
 def neighbours(setting: Setting, estimates: Estimates) -> dict[str, dict[str, Array]]:
