@@ -119,16 +119,16 @@ def test_a_seed_that_is_harder_for_all_changes_nothing():
         assert [row["seed"] for row in rows] == alike
 
 
-@pytest.mark.parametrize(("errors", "rate"), [(1.9, 0.04), (2.1, 0.08)])
-def test_a_lower_rate_that_the_seeds_do_not_tell_apart_is_taken(errors, rate):
-    """Its differences have a standard error of 0.01, and are less or more than two of them."""
-    differences = 0.01 * (errors + np.sqrt(3) * np.array([1.0, 0.0, -1.0]))
-
-    def accuracy(tried, rate, place):
-        return {0.08: 0.9, 0.04: 0.9 - differences[place]}.get(rate, 0.5)
-
-    rows, _ = done(accuracy)
+@pytest.mark.parametrize(("worse", "rate"), [(0.009, 0.04), (0.011, 0.08)])
+def test_a_lower_rate_that_is_as_good_to_a_hundredth_is_taken(worse, rate):
+    rows, _ = done(lambda tried, rate, place: {0.08: 0.9, 0.04: 0.9 - worse}.get(rate, 0.5))
     assert best(rows) == ("one", rate)
+
+
+@pytest.mark.parametrize(("worse", "rate"), [(0.9, 0.04), (1.1, 0.08)])
+def test_of_losses_a_hundredth_is_a_share(worse, rate):
+    scores = {("one", 0.04): [-2 * (1 + worse / 100)] * 3, ("one", 0.08): [-2.0] * 3}
+    assert chosen(scores) == ("one", rate)
 
 
 @pytest.mark.parametrize(("at", "trained"), [(0.64, [0.64, 1.3]), (0.005, [0.005, 0.0025])])

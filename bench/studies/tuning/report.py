@@ -54,7 +54,7 @@ def sensitivity(rows: pd.DataFrame) -> Table:
         f"Means over {len(SEEDS)} seeds; trials that were left behind have fewer.",
         f"Near the best: accuracy at most {NEAR:g} below that of the best trial.",
         "Best of its range: lowest or highest where the search would have gone on beyond.",
-        "Learning rate: the lowest that the seeds do not tell apart from the best.",
+        "Learning rate: the lowest whose mean is at most 0.01 below the best (of losses, 1 %).",
     )
     title = "Search on a quarter of the training set that was held out"
     return plain(title, lines, rows, 1, notes)

@@ -5,23 +5,20 @@ half of them with the second, the better half of those with the third, each for 
 the training that is then measured: halving over steps would take rates that are best early and do
 not last. The best is the one with the highest mean score over all seeds; one that diverges with any
 seed is out. Where it is the last of its rates on a side, and better than the one before, the next
-is tried with all seeds, up to a limit. Of its rates that the seeds do not tell apart from it the
-lowest is then taken: at the edge of stability a rate is as good with some seeds, and fails with
-others.
+is tried with all seeds, up to a limit. Of its rates that are as good to a hundredth the lowest is
+then taken: at the edge of stability a rate is as good with some seeds, and fails with others.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping
 from math import ceil, inf, isfinite
 from typing import Any
-
-import numpy as np
 
 from plausibench.kernels.errors import Divergence
 
 SEEDS = (1000, 1001, 1002)
 """Of the search; the benchmark uses others."""
-ERRORS = 2.0
-"""Standard errors by which a lower rate must be worse to be passed over."""
+AS_GOOD = 0.01
+"""Accuracy, or share of a loss, by which a lower rate must be worse to be passed over."""
 DIGITS = 9
 """Decimals in which means over seeds are compared: what rounding leaves is no difference."""
 
@@ -141,22 +138,15 @@ def leading(scores: Scores) -> Trial:
 def chosen(scores: Scores) -> Trial:
     """The leading trial, or a lower rate of the same options that is as good.
 
-    As good is what is worse by at most ``ERRORS`` standard errors of the differences, seed by seed.
+    As good is a mean that is lower by at most ``AS_GOOD``, or by that share of the lowest loss.
     """
     best = leading(scores)
+    most = mean(scores[best])
+    least = round(most - AS_GOOD * (abs(most) if most < 0 else 1), DIGITS)
     as_good = [
-        trial
-        for trial in ended(scores)
-        if trial[0] == best[0] and _alike(scores[best], scores[trial])
+        trial for trial in ended(scores) if trial[0] == best[0] and mean(scores[trial]) >= least
     ]
     return min(as_good, key=lambda trial: trial[1], default=best)
-
-
-def _alike(best: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether the seeds do not tell the means of two trials apart."""
-    differences = np.subtract(best, other)
-    error = float(differences.std(ddof=1)) / np.sqrt(len(differences))
-    return bool(round(differences.mean() - ERRORS * error, DIGITS) <= 0)
 
 
 def edge(scores: Scores) -> str:
