@@ -39,6 +39,11 @@ class ActivityNodePerturbation(Perturbation):
         variance_law="one layer of N neurons, sigma -> 0: (N - 1) sum_b |a_b|^2 |delta_b|^2 / B^2",
         synapse_knows="pre, change of its neuron's drive, global: loss change over |dz|^2",
         forward_passes=2.0,
+        no_more_than_readout=(
+            "on digits after 500 steps: one outcome for all neurons in a step is mostly "
+            "noise, which so few steps do not average out, and its output layer learns from "
+            "it too, where that of the null has the exact gradient"
+        ),
         cites="Dalm, van Gerven & Ahmad 2023",
         notes="the paper compares a noisy with a clean pass: antithetic=false",
         unverified="the paper's learning curves",

@@ -44,6 +44,10 @@ class AttentionGated(SampledAction):
         questioned=True,
         expected=("low", "low"),
         forward_passes=3.0,
+        no_more_than_readout=(
+            "on digits after 500 steps: it is above the null on average, but one of five "
+            "seeds is far below, so that five do not tell it apart"
+        ),
         cites="Roelfsema & van Ooyen 2005",
         notes="the variance diverges as the probability of the rewarded action goes to 0",
         phases="forward, then choice and outcome, then feedback from the choice",

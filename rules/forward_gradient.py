@@ -55,6 +55,11 @@ class ForwardGradient(Rule):
         ),
         synapse_knows="its own noise (weights) or pre and that of its neuron, one global scalar",
         forward_passes=2.0,
+        no_more_than_readout=(
+            "on digits after 500 steps: one slope for all weights in a step is mostly noise, "
+            "which so few steps do not average out, and its output layer learns from it too, "
+            "where that of the null has the exact gradient"
+        ),
         cites="Baydin, Pearlmutter, Syme, Wood & Torr 2022; Ren, Kornblith, Liao & Hinton 2023",
         notes=(
             "the global loss; the local losses of Ren et al. are another objective and left out"

@@ -51,6 +51,11 @@ class Hebb(Rule):
         variance_law="0",
         synapse_knows="pre, post",
         forward_passes=1.0,
+        no_more_than_readout=(
+            "on digits after 500 steps: no error reaches hidden layers, and what is "
+            "correlated most in the inputs need not tell classes apart; it ends below random "
+            "features"
+        ),
         cites="Hebb 1949",
         notes=(
             "weights grow without bound; its distance to the gradient of the objective only "

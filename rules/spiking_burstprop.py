@@ -71,6 +71,11 @@ class SpikingBurstprop(Bursting):
             "teaching; symmetric feedback also needs the transposed weights above"
         ),
         forward_passes=4.0,
+        no_more_than_readout=(
+            "on digits after 500 steps with random feedback: a little above the null on "
+            "average, not told apart from it by five seeds. With symmetric feedback it is "
+            "above the null, so that what holds it back is the feedback"
+        ),
         cites="Payeur, Guerguiev, Zenke, Richards & Naud 2021",
         notes=(
             "Noise from above passes through the logistic function, so that two layers or more "

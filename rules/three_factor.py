@@ -89,6 +89,10 @@ class ThreeFactor(Rule):
             "loss counts"
         ),
         forward_passes=2.0,
+        no_more_than_readout=(
+            "on digits after 500 steps: outside time it is node perturbation, and one outcome "
+            "for all neurons in a step is mostly noise, which so few steps do not average out"
+        ),
         cites="Legenstein, Chase, Schwartz & Maass 2010; Miconi 2017",
         notes=(
             "a running baseline adds ((F - baseline) / sigma)^2 to the squares of the scalars, "

@@ -53,6 +53,11 @@ class Uoro(Rule):
         variance_law="no closed form; it grows with the trial and with the number of neurons",
         synapse_knows="its own number th, and a global scalar at every step",
         forward_passes=4.0,
+        no_more_than_readout=(
+            "on digits row by row after 500 steps: its noise is many times the gradient, so "
+            "that its best learning rate is small, and its output layer learns no faster than "
+            "that of the null"
+        ),
         cites="Tallec & Ollivier 2018",
         phases="one, forwards",
         notes="for leaky rates and a readout without a state; the readout's own weights are exact",

@@ -39,9 +39,10 @@ class WeightPerturbation(Perturbation):
         expected=("low", "high"),
         forward_passes=2.0,
         no_more_than_readout=(
-            "on MNIST-1D after 1000 steps: one outcome for all weights in a step is mostly noise, "
-            "which so few steps do not average out, and its output layer learns from it too, "
-            "where that of the null has the exact gradient"
+            "on digits after 500 steps and on MNIST-1D after 1000: one outcome for all "
+            "weights in a step is mostly noise, which so few steps do not average out, and "
+            "its output layer learns from it too, where that of the null has the exact "
+            "gradient"
         ),
         cites="Jabri & Flower 1992; Cauwenberghs 1993; Werfel, Xie & Seung 2005",
         phases="two noisy passes (one-sided: a noisy one and one without), then the outcome",
