@@ -42,7 +42,7 @@ class WeightPerturbation(Perturbation):
             "on digits after 500 steps and on MNIST-1D after 1000: one outcome for all "
             "weights in a step is mostly noise, which so few steps do not average out, and "
             "its output layer learns from it too, where that of the null has the exact "
-            "gradient"
+            "gradient. After 20 000 steps on digits it is above the null"
         ),
         cites="Jabri & Flower 1992; Cauwenberghs 1993; Werfel, Xie & Seung 2005",
         phases="two noisy passes (one-sided: a noisy one and one without), then the outcome",

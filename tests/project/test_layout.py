@@ -20,7 +20,7 @@ OUTSIDE = {"benchmarks", "project"}
 SUBJECTS = {
     "architectures": {"gradient"},
     "cli": {"cli"},
-    "measuring": {"no_gradient", "odd_batches", "realised_progress"},
+    "measuring": {"drawn_again", "no_gradient", "odd_batches", "realised_progress"},
     "objectives": {"every_objective", "penalties", "reward"},
     "rules": {
         *("choices", "closed_forms", "conformance", "degenerate"),
