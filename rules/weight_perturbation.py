@@ -145,7 +145,7 @@ def _first_drives(network: Network, clean: Activity, xi: Mapping[str, Array]) ->
     found = {}
     for population in network.populations:
         projections = network.incoming[population.name]
-        if all(p.source in (INPUT, CONSTANT) for p in projections):
+        if projections and all(p.source in (INPUT, CONSTANT) for p in projections):
             parts = [p.synapse.drive(xi[p.name], clean.presynaptic(p)) for p in projections]
             found[population.name] = np.ascontiguousarray(sum(parts))
     return found

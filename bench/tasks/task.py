@@ -153,7 +153,7 @@ class Task(metaclass=PlainOptions):
             If ``size`` or ``seed`` is not allowed.
         """
         seed = integer("seed", seed, least=0)
-        return self.train.rows(_drawn(self, seed, self._checked(size)))
+        return self.train.rows(self._order(seed, "batch")[: self._checked(size)])
 
     def batches(self, size: int, seed: int = 0, start: int = 0) -> Iterator[Batch]:
         """Minibatches for training, without end.
@@ -224,12 +224,6 @@ def last_steps(batch: Batch) -> NDArray[np.int64]:
     if batch.mask is None:
         return np.full(batch.size, steps - 1)
     return steps - 1 - (batch.mask[:, ::-1] > 0).argmax(axis=1)
-
-
-@lru_cache(maxsize=256)  # asked for again at every checkpoint, and by every rule
-def _drawn(task: Task, seed: int, size: int) -> NDArray[np.int64]:
-    """Rows of a batch."""
-    return task._order(seed, "batch")[:size].copy()  # noqa: SLF001
 
 
 # Keyed by the task's options: a cached property would be pickled with every task sent to a

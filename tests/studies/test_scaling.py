@@ -173,6 +173,10 @@ class TestStudy:
                     def parameters(arrays, law):
                         return {k: -v for k, v in noise.parameters(arrays, law).items()}
 
+                    @staticmethod
+                    def again(name, law):
+                        """They are not drawn again."""
+
                 return super().estimate(network, objective, batch, clean, state, Opposite())
 
         def draws(kind, antithetic):

@@ -61,7 +61,7 @@ def checkpoints(unit: Unit, spec: Spec, rule: Rule) -> Iterator[Checkpoint]:
     if unit.trainer != "backprop" or follows(rule) or not small:
         yield from trained(rule)
         return
-    key = _identity(unit, spec, optimise)
+    key = (_identity(unit, spec, optimise), task.identity)
     if key not in _kept:
         # What diverges is trained again by each rule, up to where it does.
         with suppress(Divergence):
