@@ -81,8 +81,8 @@ class DeepFeedbackControl(Rule):
         forward_passes=15.0,
         no_more_than_readout=(
             "on digits after 500 steps: the search takes a rate just below those at which "
-            "training fails, and three of five seeds lose what they had learned. With 2000 "
-            "steps it takes a lower one, and all seeds are above the null"
+            "training fails, and three of five seeds end far below the null. With 2000 steps "
+            "it takes a lower one, and is above the null"
         ),
         cites="Meulemans et al. 2021",
         notes=(

@@ -320,23 +320,19 @@ def test_parts_that_do_not_fit_are_refused():
         bench.measure(bench.make("rule", "attention_gated"), network, SQUARED_ERROR, batch)
 
 
-PEAK = """
-import resource, sys
+TOLD = """
+with open("/proc/self/status") as told:
+    print(1024 * next(int(line.split()[1]) for line in told if line.startswith("VmHWM")))
+"""
+SMALL = """
+import sys
 from plausibench import bench
 task = bench.make("task", "digits")
 network = bench.make("architecture", "mlp", sizes=[64, 32, 10], seed=0)
 rule = bench.make("rule", "node_perturbation")
 objective = bench.make("objective", "cross_entropy")
 bench.measure(rule, network, objective, task.batch(16, seed=0), samples=int(sys.argv[1]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
-
-
-def peak_memory(samples):
-    command = [sys.executable, "-c", PEAK, str(samples)]
-    return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
-
-
 LARGE = """
 import sys
 import numpy as np
@@ -347,26 +343,27 @@ network = bench.make("architecture", "mlp", sizes=[784, 1024, 10], seed=0)
 batch = bench.Batch(np.ones((2, 784)), np.zeros(2, dtype=int))
 parts = bench.make("rule", "weight_perturbation"), network, bench.make("objective", "cross_entropy")
 bench.measure(*parts, batch, samples=int(sys.argv[1]), threads=1)
-with open("/proc/self/status") as told:  # a child's ru_maxrss begins at that of its parent
-    print(1024 * next(int(line.split()[1]) for line in told if line.startswith("VmHWM")))
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is told there")
+def peak_memory(code, *options):
+    """Bytes of a process that runs code. Its ru_maxrss would begin at that of these tests."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("memory is looked up where Linux tells it")
+    command = [sys.executable, "-c", code + TOLD, *map(str, options)]
+    return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
 def test_memory_along_directions_does_not_grow_with_groups(record_figure):
     """20 groups of 814,090 numbers are 130 MB; those of a part are 42 MB."""
-
-    def peak(samples, held):
-        asked = [sys.executable, "-c", LARGE, str(samples), str(held)]
-        return int(subprocess.run(asked, capture_output=True, check=True, text=True).stdout)
-
-    few, many, kept = peak(32, 0), peak(320, 0), peak(320, 1 << 28)
+    options = ((32, 0), (320, 0), (320, 1 << 28))
+    few, many, kept = (peak_memory(LARGE, *each) for each in options)
     record_figure("peak memory, 20 groups of 814,090 numbers against two", many - few, "< 60 MB")
     assert many - few < 60e6 < 90e6 < kept - few
 
 
 @pytest.mark.parametrize("samples", [20_000, pytest.param(100_000, marks=pytest.mark.acceptance)])
 def test_memory_does_not_grow_with_samples(samples, record_figure):
-    ratio = peak_memory(samples) / peak_memory(1000)
+    ratio = peak_memory(SMALL, samples) / peak_memory(SMALL, 1000)
     record_figure(f"peak memory, {samples} samples against 1000", ratio, "within 5 %")
     assert ratio < 1.05
