@@ -228,7 +228,7 @@ def reached(rule, steps=None):
         and given.items() <= dict(select("rule", text).options).items()
         for text in table["rule"]
     ]
-    found = table[own & (table["task"] == "digits")]
+    found = table[np.array(own) & (table["task"] == "digits")]
     if steps is not None:
         found = found[found["steps"] == steps]
     assert len(found), f"{rule} is not in the table on digits with steps {steps or 'of any number'}"
