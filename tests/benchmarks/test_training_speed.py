@@ -82,7 +82,7 @@ def network_of(kind):
     if NETWORKS[kind] is None:
         return bench.make("architecture", "convolutional", **IMAGE)
     if in_time(kind):
-        return bench.make("architecture", "rate_rnn", sizes=NETWORKS[kind], dt=LEAK, tau=1.0)
+        return bench.make("architecture", "rate_rnn", sizes=NETWORKS[kind], leak=LEAK)
     return bench.make("architecture", "mlp", sizes=NETWORKS[kind])
 
 
