@@ -12,7 +12,7 @@ import numpy as np
 from plausibench.architectures.synapses import Synapse
 from plausibench.kernels.buffers import empty
 from plausibench.kernels.compiled import kernel
-from plausibench.kernels.threads import spread
+from plausibench.kernels.threads import by_rows, spread
 
 Array = np.ndarray
 
@@ -35,6 +35,20 @@ def add_windows(parts: Array, down: int, right: int, images: Array) -> None:
                     first = column * right
                     for j in range(run):
                         image[first + j] += part[j]
+
+
+@kernel
+def see_windows(images: Array, down: int, right: int, parts: Array) -> None:
+    """Copy what is in each window of ``images`` (n, height, run): the adjoint of `add_windows`."""
+    examples, rows, columns, height, run = parts.shape
+    for n in range(examples):
+        for row in range(rows):
+            for column in range(columns):
+                for i in range(height):
+                    image, part = images[n, row * down + i], parts[n, row, column, i]
+                    first = column * right
+                    for j in range(run):
+                        part[j] = image[first + j]
 
 
 @dataclass(frozen=True)
@@ -88,35 +102,37 @@ class Windows:
     def gather(self, images: Array) -> Array:
         """What is seen through each window, ``(..., N)`` -> ``(..., P, K)``."""
         lead = images.shape[:-1]
-        padded = self._padded(lead, images.dtype)
-        self._inner(padded)[...] = images.reshape(*lead, self.height, self.width * self.channels)
-        down, right = padded.strides[-2:]
-        # The pixels of a window's row lie side by side, which makes the copy fast.
-        seen = np.lib.stride_tricks.as_strided(
-            padded,
-            (*lead, self.rows, self.columns, self.kernel, self.kernel * self.channels),
-            (
-                *padded.strides[:-2],
-                self.stride * down,
-                self.stride * self.channels * right,
-                down,
-                right,
-            ),
-            writeable=False,
-        )
-        patches = empty(seen.shape, seen.dtype)
-        patches[...] = seen
-        return patches.reshape(*lead, self.positions, prod(self.patch))
+        padded = images
+        if self.padding or not images.flags.c_contiguous:
+            padded = self._padded(lead, images.dtype)
+            inner = self._inner(padded)
+            inner[...] = images.reshape(inner.shape)
+        patches = empty((*lead, self.positions, prod(self.patch)), images.dtype)
+        see_windows(self._rows(padded), *self._steps, patches.reshape(-1, *self._grid))
+        return patches
 
     def scatter(self, patches: Array) -> Array:
         """Sum over windows of what is put into each: the adjoint of :meth:`gather`."""
         lead = patches.shape[:-2]
         padded = self._padded(lead, patches.dtype)
-        run = self.kernel * self.channels
-        parts = np.ascontiguousarray(patches).reshape(-1, self.rows, self.columns, self.kernel, run)
-        step = self.stride * self.channels
-        add_windows(parts, self.stride, step, padded.reshape(-1, *padded.shape[-2:]))
+        parts = np.ascontiguousarray(patches).reshape(-1, *self._grid)
+        add_windows(parts, *self._steps, self._rows(padded))
         return self._inner(padded).reshape(*lead, self.inputs)
+
+    @property
+    def _grid(self) -> tuple[int, int, int, int]:
+        """Windows down and across, and a window's rows of pixels that lie side by side."""
+        return (self.rows, self.columns, self.kernel, self.kernel * self.channels)
+
+    @property
+    def _steps(self) -> tuple[int, int]:
+        """Numbers from one window to the next, down and across."""
+        return (self.stride, self.stride * self.channels)
+
+    def _rows(self, padded: Array) -> Array:
+        """Images with padding as rows of pixels, ``(n, height, width * channels)``."""
+        width = (self.width + 2 * self.padding) * self.channels
+        return padded.reshape(-1, self.height + 2 * self.padding, width)
 
     def _padded(self, lead: tuple[int, ...], dtype: np.dtype) -> Array:
         """Zeros of the size of the image with its padding, with rows of channels."""
@@ -312,7 +328,12 @@ class ChannelBias(Synapse):
         return False
 
     def drive(self, weights: Array, pre: Array) -> Array:
-        return np.tile(weights, self.positions)[..., None, :] * pre
+        tiled = np.tile(weights, self.positions)[..., None, :]
+        if tiled.ndim > 2 or pre.ndim > 2:
+            return tiled * pre
+        drive = empty((len(pre), tiled.shape[-1]), np.result_type(tiled, pre))
+        by_rows(lambda pre, out: np.multiply(tiled, pre, out=out), pre, drive)
+        return drive
 
     def feedback(self, weights: Array, post: Array) -> Array:
         return (np.tile(weights, self.positions)[..., None, :] * post).sum(axis=-1, keepdims=True)

@@ -16,6 +16,7 @@ from plausibench.architectures.pooling import Wire
 from plausibench.architectures.synapses import Synapse
 from plausibench.kernels.arrays import numbers
 from plausibench.kernels.errors import InputError, nearest, refusal, show
+from plausibench.kernels.threads import by_rows
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 
@@ -390,7 +391,7 @@ class Network:
             if total is None:
                 total = part
             elif part.shape == total.shape:
-                total += part
+                by_rows(np.add, total, part, total)
             elif part.shape == total.shape[1:]:
                 shared = part if shared is None else shared + part
             else:

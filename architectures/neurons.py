@@ -11,6 +11,7 @@ from plausibench.kernels import elementwise
 from plausibench.kernels.buffers import empty
 from plausibench.kernels.errors import choose, flag, number, positive
 from plausibench.kernels.plain import PlainOptions
+from plausibench.kernels.threads import by_rows
 
 Array = np.ndarray
 
@@ -52,11 +53,15 @@ class Neurons(metaclass=PlainOptions):
 
     @abstractmethod
     def slope(self, drive: Array, activity: Array) -> Array:
-        """Derivative of the activity with respect to the drive, elementwise."""
+        """Derivative of the activity with respect to the drive, elementwise, in a new array."""
 
     def adjoint(self, drive: Array, activity: Array, signal: Array) -> Array:
         """Signal on the drive for a signal on the activity."""
-        return signal * self.slope(drive, activity)
+        slope = self.slope(drive, activity)
+        if slope.shape != signal.shape or slope.dtype != signal.dtype:
+            return signal * slope
+        by_rows(np.multiply, signal, slope, slope)
+        return slope
 
     def tangent(self, drive: Array, activity: Array, change: Array) -> Array:
         """First-order change of the activity for a change of the drive."""
@@ -98,7 +103,7 @@ class Pointwise(Neurons):
         return activity
 
     def slope(self, drive: Array, activity: Array) -> Array:
-        slope = np.empty_like(drive)
+        slope = empty(drive.shape, drive.dtype)
         elementwise.derivative(self.code, drive, activity, slope)
         return slope
 

@@ -12,7 +12,7 @@ found by trying all numbers), except that results below 2.3e-308 (float32: 1.2e-
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from numba.extending import overload
 
 from plausibench.kernels.compiled import kernel
 from plausibench.kernels.errors import refusal
+from plausibench.kernels.threads import by_rows
 
 Array = np.ndarray
 
@@ -57,7 +58,7 @@ def activate(code: int, drive: Array, out: Array) -> None:
     """
     _check(code, out)
     _match("drive", drive, out)
-    _activate(code, drive.reshape(-1), out.reshape(-1))
+    by_rows(lambda *rows: _activate(code, *_flat(rows)), drive, out)
 
 
 def derivative(code: int, drive: Array, activity: Array, out: Array) -> None:
@@ -84,7 +85,7 @@ def derivative(code: int, drive: Array, activity: Array, out: Array) -> None:
     _check(code, out)
     _match("drive", drive, out)
     _match("activity", activity, out)
-    _derivative(code, drive.reshape(-1), activity.reshape(-1), out.reshape(-1))
+    by_rows(lambda *rows: _derivative(code, *_flat(rows)), drive, activity, out)
 
 
 def perturb(code: int, drive: Array, noise: Array, amplitude: float, out: Array) -> None:
@@ -201,6 +202,10 @@ def negative_log_softmax(values: Array, classes: Array, out: Array) -> None:
     if not _negative_log_softmax(values, classes, out):
         allowed = f"whole numbers from 0 to {values.shape[1] - 1}"
         raise refusal("classes", [int(classes.min()), int(classes.max())], allowed)
+
+
+def _flat(arrays: Sequence[Array]) -> list[Array]:
+    return [array.reshape(-1) for array in arrays]
 
 
 def _check(code: int, out: Array) -> None:

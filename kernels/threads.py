@@ -25,6 +25,8 @@ SMALL = 1 << 18
 """Multiplications from which BLAS would use its threads."""
 PART = 1 << 21
 """Multiplications that are worth a thread."""
+ELEMENTS = 1 << 16
+"""Elements to go through that are worth a thread."""
 MOST = 8
 """Parts of a product at most: each brings its other factor into the cache again."""
 TILE = 16
@@ -119,6 +121,25 @@ def spread(function: Callable[..., object], blocks: Sequence[Any]) -> None:
         finally:
             for other in others:
                 other.result()
+
+
+def by_rows(function: Callable[..., object], *arrays: Array) -> None:
+    """Call ``function`` with the rows of arrays; those of large ones in parts, as of `spread`.
+
+    Parameters
+    ----------
+    function
+        Takes rows of all arrays and writes the last; what it writes depends on its row alone.
+    *arrays
+        With equally many rows, along the first axis.
+    """
+    out = arrays[-1]
+    if out.size < 2 * ELEMENTS:
+        function(*arrays)
+        return
+    few = max(1, ELEMENTS * len(out) // out.size)
+    parts = [slice(first, first + few) for first in range(0, len(out), few)]
+    spread(lambda part: function(*(array[part] for array in arrays)), parts)
 
 
 def product(left: Array, right: Array) -> Array:

@@ -80,17 +80,28 @@ def descend(
 
 def _formed(p: Projection, estimate: Estimate) -> Array | None:
     """The estimate of one sample, in one dimension; None where its parts are formed apart."""
-    if isinstance(estimate, Outer):
+    if not isinstance(estimate, Outer):
+        # A copy: it becomes the change, and may belong to the state of a rule.
+        return np.array(form_one(p.synapse, estimate), order="C").reshape(-1)
+    if p.synapse.separable:
         return None
-    # A copy: it becomes the change, and may belong to the state of a rule.
-    return np.array(form_one(p.synapse, estimate), order="C").reshape(-1)
+    # It divides examples, not weights, among threads: within a part it would have but one.
+    return p.synapse.outer(*_sides(estimate)).reshape(-1)
 
 
 def _part(p: Projection, estimate: Estimate, neurons: slice) -> Array:
     """Part of an outer product of one sample, in one dimension."""
     assert isinstance(estimate, Outer)
-    post, pre = (side[0] if side.ndim == 3 else side for side in (estimate.post, estimate.pre))
+    post, pre = _sides(estimate)
     return p.synapse.outer(post[:, neurons], pre).reshape(-1)
+
+
+def _sides(estimate: Outer) -> tuple[Array, Array]:
+    """Factors of one sample, ``(B, N_out)`` and ``(B, N_in)``."""
+    return (
+        estimate.post[0] if estimate.post.ndim == 3 else estimate.post,
+        estimate.pre[0] if estimate.pre.ndim == 3 else estimate.pre,
+    )
 
 
 def copied(parameters: Mapping[str, Array]) -> Arrays:

@@ -11,7 +11,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter, process_time
+from time import perf_counter, process_time, sleep
 from typing import ClassVar
 
 import numpy as np
@@ -23,6 +23,7 @@ from plausibench import bench
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training.optimisers import make_optimiser
 from plausibench.bench.training.training import trajectory
+from plausibench.kernels.threads import all_threads
 
 IMAGE = {
     "shape": (28, 28),
@@ -40,6 +41,8 @@ NETWORKS = {
     "rate_rnn 2-64-1, 20 steps": [2, 64, 1],
 }
 SIZE, RATE = 32, 1e-3
+PAUSE = 0.02
+"""Seconds after which the threads of the one before have stopped to wait in a busy loop."""
 LEAK = 0.1
 """dt / tau of the recurrent network."""
 
@@ -104,7 +107,12 @@ def ours(kind, rule, optimiser, dtype, steps):
         0,
         dtype=dtype,
     )
-    return lambda: next(course)
+
+    def run():
+        with all_threads():  # as train has it
+            next(course)
+
+    return run
 
 
 def rows_of(count):
@@ -238,6 +246,7 @@ def in_turns(runs, threads, rounds, steps):
     with threadpool_limits(threads):
         for number in range(2 + rounds):  # the first two begin, and compile
             for who, run in enumerate(runs):
+                sleep(PAUSE)
                 before = np.array([perf_counter(), process_time()])
                 run()
                 spent = np.array([perf_counter(), process_time()]) - before
