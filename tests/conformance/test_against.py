@@ -131,6 +131,19 @@ def test_a_loss_averaged_within_a_rule_that_is_not_linear_in_it():
     assert "averaged over the batch" in told.term
 
 
+def test_why_single_examples_could_not_be_asked_for_is_noted():
+    other = changed(ALIGNED, lambda n, a, p: np.cos(a))
+
+    def update(parameters, batch, rng):
+        if len(batch.inputs) == 1:
+            raise ValueError("statistics need two examples")
+        return other(parameters, batch, rng)
+
+    tried = compared(update, "feedback_alignment").frame.set_index("tried")["value"]
+    said = "it takes no other batch (ValueError: statistics need two examples)"
+    assert tried["single examples"] == said
+
+
 def test_a_decay_within_what_is_called_the_gradient():
     update = changed(ALIGNED, lambda n, a, p: a - 0.1 * p[n] if n == "layer2.weights" else a)
     told = compared(update, "feedback_alignment")

@@ -125,8 +125,9 @@ class Pair:
             return answers_alone(
                 self.setting.batch, lambda batch: replace(self.function, batch=batch).draw(0)
             )
-        except Exception:  # noqa: BLE001 - a function may know one batch only
-            self.note("single examples", "it takes no other batch")
+        except Exception as error:  # noqa: BLE001 - a function may know one batch only
+            said = f"{type(error).__name__}: {error}".rstrip(": ")
+            self.note("single examples", f"it takes no other batch ({said})")
             return None
 
     def laws_of_others(self) -> Iterator[tuple[str, Law]]:
