@@ -126,9 +126,11 @@ class FunctionRule(Rule):
         return {name: Dense(np.stack([draw[name] for draw in drawn])) for name in drawn[0]}
 
     def draws(
-        self, network: Network, batch: Batch, state: State, noise: Noise
+        self, network: Network, batch: Batch, state: State, noise: Noise, finite: bool = True
     ) -> Iterator[dict[str, Array]]:
         """Draws one after the other, ``(*shape)`` per parameter: none is kept.
+
+        ``finite`` says whether to refuse numbers that are not.
 
         Raises
         ------
@@ -144,7 +146,8 @@ class FunctionRule(Rule):
                 answer = self.update(parameters, batch, rng, state)
             if not self._drawing:
                 refuse_drawn(where, rng, generator(noise.seed, *STREAM, int(sample)))
-            yield self._scaled(checked(where, answer, shapes, network.dtype), network)
+            yield self._scaled(checked(where, answer, shapes, network.dtype, finite), network)
+            del answer  # its memory is for the next
         refuse_changed(where, before, parameters)
 
     def _block(self, network: Network, batch: Batch, state: State, noise: Noise) -> Estimates:
@@ -249,9 +252,16 @@ def factor_of(sign: str, scale: float) -> float:
 
 
 def checked(
-    field: str, given: Any, shapes: Shapes, dtype: np.dtype | type = np.float64
+    field: str,
+    given: Any,
+    shapes: Shapes,
+    dtype: np.dtype | type | None = np.float64,
+    finite: bool = True,
 ) -> dict[str, Array]:
     """Arrays of the expected names and shapes, of a floating-point type.
+
+    Where that is None, it is float32 for what comes so, and float64 for all else. ``finite`` says
+    whether to refuse numbers that are not.
 
     Raises
     ------
@@ -268,17 +278,22 @@ def checked(
         )
     arrays = {}
     for name, shape in shapes.items():
+        array = named[name]
+        kind = dtype or (np.float32 if array.dtype == np.float32 else np.float64)
         with np.errstate(over="ignore"):  # refused below
-            array = named[name].astype(dtype, copy=False)
+            array = array.astype(kind, copy=False)
         if array.shape != shape:
             raise InputError(f"{field}: {name} has shape {array.shape}; allowed is {shape}")
-        # A sum of numbers that are not finite is none; one that is may be too large.
-        with np.errstate(over="ignore", invalid="ignore"):
-            finite = np.isfinite(array.sum())
-        if not finite and not np.isfinite(array).all():
+        if finite and not _finite(array):
             raise InputError(f"{field}: {name} has numbers that are not finite")
         arrays[name] = array
     return arrays
+
+
+def _finite(array: Array) -> bool:
+    # A sum of numbers that are not finite is none; one that is may be too large.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
 
 
 def named_arrays(field: str, given: Arrays) -> dict[str, Array]:
@@ -316,7 +331,8 @@ def refuse_changed(by: str, before: Mapping[str, Array], after: Mapping[str, Arr
         If one differs.
     """
     for name, array in after.items():
-        if not np.array_equal(before[name], array, equal_nan=True):
+        same = np.array_equal(before[name], array)  # which is quicker where nothing is NaN
+        if not same and not np.array_equal(before[name], array, equal_nan=True):
             raise InputError(f"{by}: it changes the parameter {name}; work on a copy")
 
 

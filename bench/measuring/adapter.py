@@ -1,6 +1,7 @@
 """Measure any Python function that estimates a gradient, whatever library it is written in."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +12,13 @@ from plausibench.architectures.synapses import BiasSynapse
 from plausibench.bench.components.arguments import refuse_reserved
 from plausibench.bench.measuring.exact import Exact
 from plausibench.bench.measuring.measurement import Measurement, from_exact, from_moments
-from plausibench.bench.measuring.moments import BLOCK, Moments
+from plausibench.bench.measuring.moments import BLOCK, Drawn, Moments
 from plausibench.bench.measuring.quick import gradient
 from plausibench.kernels.errors import InputError, flag, integer, refusal
 from plausibench.kernels.streams import generator
 from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.objective import Objective
-from plausibench.rules.estimate import Dense
+from plausibench.rules.estimate import Directional
 from plausibench.rules.foreign import (
     Arrays,
     Update,
@@ -105,21 +106,50 @@ class Function:
         """Shape of each parameter."""
         return {name: array.shape for name, array in self.before.items()}
 
-    def draw(self, number: int) -> Sample:
-        """A sample."""
-        return self._drawn(generator(self.seed, "rule", "function", number))
+    def draw(self, number: int, finite: bool = True) -> Sample:
+        """What the function answers, in its memory; ``finite`` as of :func:`checked`."""
+        return self._drawn(generator(self.seed, "rule", "function", number), finite)
 
     def drawing(self, number: int) -> tuple[Sample, bool]:
-        """A sample, and whether it took anything from its generator."""
+        """A copy of an answer, and whether it took anything from its generator."""
         rng, fresh = (generator(self.seed, "rule", "function", number) for _ in range(2))
-        sample = self._drawn(rng)
+        sample = {name: array.astype(np.float64) for name, array in self._drawn(rng).items()}
         return sample, self.seeds_globals or drew(rng, fresh)
 
-    def _drawn(self, rng: np.random.Generator) -> Sample:
+    def _drawn(self, rng: np.random.Generator, finite: bool = True) -> Sample:
         with seeded(rng, self.seeds_globals):
             answer = self.update(self.parameters, self.batch, rng)
-        estimate = checked("update", answer, self.shapes)
-        return {name: self.factor * array for name, array in estimate.items()}
+        return checked("update", answer, self.shapes, None, finite)
+
+    def sum_block(self, moments: Moments, index: int, valid: int, known: Sequence[Sample]) -> None:
+        """Add a block of draws to their sums; the first ones of all are known.
+
+        Raises
+        ------
+        InputError
+            If one does not fit or is not finite, or the parameters have changed.
+        """
+        numbers = range(index * BLOCK, index * BLOCK + valid)
+        factor = np.array([self.factor])
+
+        def draws() -> Iterator[Drawn]:
+            for number in numbers:
+                sample = known[number] if number < len(known) else self.draw(number, finite=False)
+                yield (
+                    {name: Directional(factor, a.reshape(1, -1)) for name, a in sample.items()},
+                    None,
+                    None,
+                )
+                del sample  # its memory is for the next
+
+        with np.errstate(over="ignore", invalid="ignore"):  # flagged where it is told
+            sums = moments.streamed(draws(), index, valid, 1)
+        assert sums is not None
+        if not np.isfinite(sums.squares).all():
+            # The sums tell without another pass: drawn again, the numbers that did it are refused.
+            deque(map(self.draw, numbers), maxlen=0)
+        moments.add(sums)
+        self.check_unchanged()
 
     def check_unchanged(self, by: str = "update") -> None:
         """Refuse changed parameters.
@@ -218,25 +248,13 @@ def measure_function(
         second, drew_again = function.drawing(1)
         about = {"redrawn": "rule", "reference": "gradient given"}
         if not (drew or drew_again) and apart(first, second) == 0:
-            nothing = Exact(first, dict.fromkeys(first, 0.0), 1, "exact")
+            mean = {name: function.factor * array for name, array in first.items()}
+            nothing = Exact(mean, dict.fromkeys(mean, 0.0), 1, "exact")
             return from_exact(nothing, g, {**about, "redrawn": "nothing"})
         moments = _moments(g)
         for index in range(-(-samples // BLOCK)):
             valid = min(BLOCK, samples - index * BLOCK)
-            numbers = range(index * BLOCK, index * BLOCK + valid)
-            samples_of_block = (
-                (first, second)[number] if number < 2 else function.draw(number)
-                for number in numbers
-            )
-            drawn = (
-                ({name: Dense(array.reshape(1, -1)) for name, array in sample.items()}, None, None)
-                for sample in samples_of_block
-            )
-            with np.errstate(over="ignore", invalid="ignore"):  # flagged where it is told
-                sums = moments.streamed(drawn, index, valid, 1)
-            assert sums is not None
-            moments.add(sums)
-            function.check_unchanged()
+            function.sum_block(moments, index, valid, (first, second))
         function.repeat(first)
     flat = from_moments(moments, g, samples, about)
     mean = {name: flat.mean[name].reshape(shape) for name, shape in shapes.items()}

@@ -11,7 +11,7 @@ from plausibench.kernels.compiled import kernel
 Array = np.ndarray
 
 CHUNK = 1024
-LANES = 64  # a power of 2
+LANES = 64  # a power of 2 that divides it
 
 
 @kernel
@@ -43,9 +43,15 @@ def deviations(
         for k in range(len(directions)):
             coefficient, number = coefficients[k], start + k
             estimate = directions[k, first : first + CHUNK]
-            for p in range(g.size):
-                d[p] = coefficient * estimate[p] - origin * g[p]
-            _add(d, number % run == 0, total[number // run, first : first + CHUNK])
+            sums = total[number // run, first : first + CHUNK]
+            if number % run == 0:
+                for p in range(g.size):
+                    d[p] = coefficient * estimate[p] - origin * g[p]
+                    sums[p] = d[p]
+            else:
+                for p in range(g.size):
+                    d[p] = coefficient * estimate[p] - origin * g[p]
+                    sums[p] += d[p]
             squares[k] += _dot(d, d, lanes)
             cross[k] += _dot(d, g, lanes)
 
@@ -63,6 +69,23 @@ def inner(directions: Array, reference: Array, lengths: Array, along: Array) -> 
             d[:] = directions[k, first : first + CHUNK]
             lengths[k] += _dot(d, d, lanes)
             along[k] += _dot(d, g, lanes)
+
+
+@kernel
+def products(mean: Array, reference: Array) -> tuple[float, float, float, float]:
+    """``|mean - reference|^2``, ``mean . reference`` and the squared lengths of two vectors."""
+    buffer, lanes = np.empty(CHUNK), np.empty(LANES)
+    apart, along, length, own = 0.0, 0.0, 0.0, 0.0
+    for first in range(0, reference.size, CHUNK):
+        m, g = mean[first : first + CHUNK], reference[first : first + CHUNK]
+        d = buffer[: g.size]
+        for p in range(g.size):
+            d[p] = m[p] - g[p]
+        apart += _dot(d, d, lanes)
+        along += _dot(m, g, lanes)
+        length += _dot(m, m, lanes)
+        own += _dot(g, g, lanes)
+    return apart, along, length, own
 
 
 @kernel
@@ -125,12 +148,19 @@ def _add(values: Array, first: bool, total: Array) -> None:
 @kernel
 def _dot(a: Array, b: Array, lanes: Array) -> float:
     """Inner product in explicit lanes: vector instructions whose order no processor changes."""
-    width = lanes.size
     lanes[:] = 0.0
-    for start in range(0, a.size, width):
-        left, right = a[start : start + width], b[start : start + width]
-        for i in range(left.size):
-            lanes[i] += left[i] * right[i]
+    whole = a.size - a.size % CHUNK
+    for first in range(0, whole, CHUNK):
+        for i in range(LANES):  # lanes outside and a fixed count inside: sums stay in registers
+            lane = lanes[i]
+            for turn in range(CHUNK // LANES):
+                p = first + turn * LANES + i
+                lane += a[p] * b[p]
+            lanes[i] = lane
+    for start in range(whole, a.size, LANES):
+        for i in range(min(LANES, a.size - start)):
+            lanes[i] += a[start + i] * b[start + i]
+    width = LANES
     while width > 1:
         width //= 2
         for i in range(width):

@@ -1,5 +1,6 @@
 """Draws of a rule: numbered samples of its gradient estimate at fixed weights."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -159,6 +160,17 @@ def draw_block(setting: Setting, index: int, redraw: frozenset[str]) -> Estimate
     return {name: Dense(np.stack(arrays)) for name, arrays in formed.items()}
 
 
+def draw_unformed(setting: Setting) -> Estimates:
+    """Draw the first block, factors that all samples share as they are, ``(B, N)``.
+
+    Raises
+    ------
+    InputError
+        As :func:`draw_block` does.
+    """
+    return _checked(setting, _estimate(setting, _numbers(0)), BLOCK, alike=True)
+
+
 def _draw(setting: Setting, numbers: Array) -> Estimates:
     return _checked(setting, _estimate(setting, numbers), len(numbers))
 
@@ -190,19 +202,20 @@ def sum_block(
     setting: Setting, moments: Moments, index: int, redraw: frozenset[str], valid: int = BLOCK
 ) -> BlockSums:
     """Draw a block, with its companions where these are subtracted, and sum ``valid`` samples."""
+    rule, few = setting.rule, max(1, TOGETHER // setting.network.size)
     if "feedback" not in redraw and moments.beside is None:
-        draws: Iterator[Drawn | None]
-        if isinstance(setting.rule, FunctionRule) and not setting.rule.in_blocks:
-            few, draws = 1, _called(setting, setting.rule, _numbers(index)[:valid])
-        else:
-            few = max(1, TOGETHER // setting.network.size)
+        if isinstance(rule, FunctionRule) and not rule.in_blocks:
+            return _sum_called(setting, rule, moments, index, valid)
+        if few < BLOCK and moments.directional and not isinstance(rule, FunctionRule):
             draws = (
                 _some(setting, moments, index, slice(start, start + few))
                 for start in range(0, valid, few)
             )
-        sums = moments.streamed(draws, index, valid, few) if few < BLOCK else None
-        if sums is not None:
-            return sums
+            sums = moments.streamed(draws, index, valid, few)
+            if sums is not None:
+                return sums
+            if index == 0:
+                moments.directional = False
     if moments.companion is None:
         return moments.block(draw_block(setting, index, redraw), index, valid)
     drawn, companions, kept = draw_pair(setting, index, moments.companion)
@@ -210,16 +223,38 @@ def sum_block(
     return moments.block(drawn, index, valid, companions, kept if odd else None)
 
 
-def _called(setting: Setting, rule: FunctionRule, numbers: Array) -> Iterator[Drawn]:
-    """Draws of a function, as it is called for each."""
-    network = setting.network
-    noise = Noise(setting.seed, numbers, setting.batch.keys, network.dtype)
+def _sum_called(
+    setting: Setting, rule: FunctionRule, moments: Moments, index: int, valid: int
+) -> BlockSums:
+    """Sum draws of a function, as it is called for each.
+
+    Raises
+    ------
+    InputError
+        As :meth:`FunctionRule.draws` does.
+    """
+    network, batch, state = setting.network, setting.batch, setting.state
+    noise = Noise(setting.seed, _numbers(index)[:valid], batch.keys, network.dtype)
     extra = setting.objective.penalty_gradient(network.parameters)
-    for drawn in rule.draws(network, setting.batch, setting.state, noise):
-        whole = {
-            name: array + extra[name] if name in extra else array for name, array in drawn.items()
-        }
-        yield {name: Dense(array[None]) for name, array in whole.items()}, None, None
+
+    def draws() -> Iterator[Drawn]:
+        for drawn in rule.draws(network, batch, state, noise, finite=False):
+            yield (
+                {
+                    name: Dense((array + extra[name] if name in extra else array)[None])
+                    for name, array in drawn.items()
+                },
+                None,
+                None,
+            )
+            del drawn  # its memory is for the next
+
+    sums = moments.streamed(draws(), index, valid, 1)
+    assert sums is not None
+    if not np.isfinite(sums.squares).all():
+        # The sums tell without another pass: drawn again, the numbers that did it are refused.
+        deque(rule.draws(network, batch, state, noise), maxlen=0)
+    return sums
 
 
 def _some(setting: Setting, moments: Moments, index: int, among: slice) -> Drawn | None:
@@ -266,8 +301,13 @@ def _estimate(setting: Setting, numbers: Array) -> Estimates:
     }
 
 
-def _checked(setting: Setting, estimates: Estimates, samples: int) -> Estimates:
-    """Give every estimate a sample axis, and refuse what does not fit the network."""
+def _checked(
+    setting: Setting, estimates: Estimates, samples: int, alike: bool = False
+) -> Estimates:
+    """Give every estimate a sample axis, and refuse what does not fit the network.
+
+    Factors that all samples share have none if ``alike``, and are formed if not.
+    """
     rule = type(setting.rule).__name__
     names = [p.name for p in setting.network.projections]
     if not isinstance(estimates, dict) or set(estimates) != set(names):
@@ -276,12 +316,14 @@ def _checked(setting: Setting, estimates: Estimates, samples: int) -> Estimates:
             f"{rule}.estimate: returned {given}; allowed is one estimate for each of {names}"
         )
     return {
-        p.name: _with_samples(rule, p, estimates[p.name], samples)
+        p.name: _with_samples(rule, p, estimates[p.name], samples, alike)
         for p in setting.network.projections
     }
 
 
-def _with_samples(rule: str, p: Projection, estimate: Estimate, samples: int) -> Estimate:
+def _with_samples(
+    rule: str, p: Projection, estimate: Estimate, samples: int, alike: bool
+) -> Estimate:
     shape = p.synapse.shape
     if isinstance(estimate, Outer):
         post, pre = np.asarray(estimate.post), np.asarray(estimate.pre)
@@ -294,6 +336,8 @@ def _with_samples(rule: str, p: Projection, estimate: Estimate, samples: int) ->
             and all(factor.ndim == 2 or factor.shape[0] == samples for factor in (post, pre))
         )
         if fits and post.ndim == pre.ndim == 2:
+            if alike:
+                return Outer(post, pre)
             # All samples are alike: formed once.
             return Dense(_repeated(p.synapse.outer(post, pre), samples))
         if fits:

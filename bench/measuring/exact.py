@@ -1,13 +1,15 @@
 """Exact mean and variance of an estimator, where they need no sampling."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from plausibench.architectures.network import Projection
 from plausibench.architectures.synapses import Synapse
 from plausibench.bench.components.penalties import with_penalty
-from plausibench.bench.measuring.draws import WITHIN, Setting, draw_block
-from plausibench.rules.estimate import Outer, form_one
+from plausibench.bench.measuring.draws import WITHIN, Setting, draw_unformed
+from plausibench.rules.estimate import Estimates, Outer, form_one
 from plausibench.rules.layers import in_double
 from plausibench.rules.rule import Rule, SampledAction
 
@@ -36,7 +38,7 @@ def exact(setting: Setting, redraw: frozenset[str]) -> Exact | None:
         return None
     if isinstance(setting.rule, SampledAction) and setting.rule.randomness() & redraw:
         return _enumerated(setting, setting.rule)
-    return _deterministic(setting)
+    return of_one_draw(setting.network.projections, draw_unformed(setting))
 
 
 def closed_form(setting: Setting, redraw: frozenset[str]) -> Exact | None:
@@ -66,13 +68,16 @@ def unavailable(setting: Setting, redraw: frozenset[str]) -> str:
     return f"the rule's randomness ({sources}) cannot be enumerated and it has no closed form here"
 
 
-def _deterministic(setting: Setting) -> Exact:
-    estimates = draw_block(setting, 0, WITHIN)
-    # Each is let go when it is formed: together they are as large as the gradient.
-    mean = {
-        p.name: np.array(form_one(p.synapse, estimates.pop(p.name))[0], dtype=np.float64)
-        for p in setting.network.projections
-    }
+def of_one_draw(projections: Sequence[Projection], estimates: Estimates) -> Exact:
+    """Mean of a rule of which nothing is redrawn: the first draw, taken out of ``estimates``."""
+    mean = {}
+    for p in projections:
+        # Its memory comes first, of the size of weights that were let go, and what is formed is
+        # let go before the next: together they are as large as the gradient.
+        mean[p.name] = np.empty(p.synapse.shape)
+        formed = form_one(p.synapse, estimates.pop(p.name))
+        mean[p.name][...] = formed if formed.shape == p.synapse.shape else formed[0]
+        del formed
     return Exact(mean, dict.fromkeys(mean, 0.0), 1, "exact")
 
 

@@ -14,13 +14,14 @@ from plausibench.architectures.network import Activity, Network
 from plausibench.bench.measuring.draws import (
     WITHIN,
     Setting,
+    draw_unformed,
     formed_blocks,
     prepare,
     reference_of,
     sum_block,
     sums_of,
 )
-from plausibench.bench.measuring.exact import Exact, closed_form, exact, unavailable
+from plausibench.bench.measuring.exact import Exact, closed_form, exact, of_one_draw, unavailable
 from plausibench.bench.measuring.moments import BLOCK, BlockSums, Moments, largest
 from plausibench.bench.measuring.shown import as_html, as_line
 from plausibench.bench.measuring.statistics import (
@@ -194,6 +195,13 @@ def measure(
             "reference": name,
         }
         steps = _steps(setting, samples) if realised else []
+        blurred = is_blurred(rule, setting.network, objective.data, setting.batch, setting.clean)
+        flags = ["rounding"] if blurred else []
+        if not rule.randomness() & sources:
+            # A deterministic rule has one draw; asking for more would repeat it.
+            projections, drawn = setting.network.projections, draw_unformed(setting)
+            del setting  # weights in float32 are let go before the mean is formed, in float64
+            return _with(steps, from_exact(of_one_draw(projections, drawn), g, about, flags))
         answer = None
         if method != "sampled":
             answer = exact(setting, sources)
@@ -203,11 +211,6 @@ def measure(
                 raise InputError(
                     f"method: 'exact' is not possible: {unavailable(setting, sources)}"
                 )
-        elif not rule.randomness() & sources:
-            # A deterministic rule has one draw; asking for more would repeat it.
-            answer = exact(setting, sources)
-        blurred = is_blurred(rule, setting.network, objective.data, setting.batch, setting.clean)
-        flags = ["rounding"] if blurred else []
         if answer is not None:
             return _with(steps, from_exact(answer, g, about, flags))
         if method == "auto":

@@ -381,6 +381,11 @@ class Moments:
         Companion that is subtracted from the estimates, if there is one.
     constant
         What is to be added to estimates from which companions are subtracted, per parameter.
+
+    Attributes
+    ----------
+    directional
+        Whether estimates may all be along directions, a few of which can be drawn at a time.
     """
 
     def __init__(
@@ -420,6 +425,8 @@ class Moments:
         self._exponents = np.zeros(len(self.factors), np.int64)
         self.exponent = 0
         self._measured = False
+        # Until the first block, which is drawn before the others, says that they are not.
+        self.directional = True
 
     def block(
         self,
@@ -492,21 +499,18 @@ class Moments:
         totals: dict[str, Array] = {}
         redrawn: dict[str, Redrawn] = {}
         uncut = False
-        for number, drawn in enumerate(draws):
-            if drawn is None:
-                return None
-            start, (estimates, companions, kept) = number * few, drawn
+
+        def summed(
+            estimates: Mapping[str, Estimate], *others: Mapping[str, Estimate] | None
+        ) -> None:
             if not self._measured:
                 self._choose_units(estimates, few)
-            uncut = kept is not None
-            here = slice(start, min(start + few, valid))
+            size = here.stop - here.start
             for place, (name, factors) in enumerate(self.factors.items()):
-                one, beside, whole = (
-                    None if part is None else factors.in_unit(part[name])
-                    for part in (estimates, companions, kept)
+                one, length = factors.in_unit(estimates[name]), None
+                beside, whole = (
+                    None if part is None else factors.in_unit(part[name]) for part in others
                 )
-                assert one is not None
-                size, length = here.stop - start, None
                 if self._large and isinstance(one, Directional) and one.again is not None:
                     squares[here, place], cross[here, place], own, length = factors.apart(
                         one, size, beside, whole
@@ -515,7 +519,7 @@ class Moments:
                     redrawn.setdefault(name, Redrawn([], one.again)).coefficients.append(by)
                 else:
                     squares[here, place], cross[here, place], totals[name], own = factors.sums(
-                        one, size, beside, start, totals.get(name)
+                        one, size, beside, here.start, totals.get(name)
                     )
                     if whole is not None:
                         length = factors.lengths(whole, size)
@@ -523,6 +527,15 @@ class Moments:
                     products[here, place] = own
                 if length is not None:
                     lengths[here, place] = length
+
+        here = slice(0, min(few, valid))
+        for drawn in draws:
+            if drawn is None:
+                return None
+            summed(*drawn)
+            uncut = drawn[2] is not None
+            here = slice(here.stop, min(here.stop + few, valid))
+            del drawn  # its memory is for the next
         return self._closed(
             index,
             squares,

@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from plausibench.bench.measuring.deviations import products
+
 Array = np.ndarray
 
 GROUPS = 20
@@ -209,10 +211,7 @@ class Products(NamedTuple):
 def products_of(mean: Array, reference: Array, power: int = 0) -> Products:
     """Inner products of flat arrays in the unit ``2**power``."""
     mean, g = (np.ldexp(array, -power) if power else array for array in (mean, reference))
-    with np.errstate(invalid="ignore", over="ignore"):
-        apart = mean - g
-        pairs = ((apart, apart), (mean, g), (mean, mean), (g, g))
-        return Products(*(float(left @ right) for left, right in pairs))
+    return Products(*products(mean, g))
 
 
 def exact_quantities(products: Products, variance: float, power: int = 0) -> dict[str, Array]:

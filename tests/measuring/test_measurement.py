@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import naive
 from plausibench import bench
-from plausibench.bench.measuring.deviations import deviations, sum_posts
+from plausibench.bench.measuring.deviations import deviations, products, sum_posts
 from plausibench.bench.measuring.moments import RUN, Moments
 from plausibench.bench.measuring.statistics import GROUPS, QUANTITIES
 from plausibench.rules.estimate import Outer
@@ -155,6 +155,14 @@ def test_deviation_kernel_agrees_with_its_twin(samples, size, origin, seed, sing
     np.testing.assert_allclose(total[: len(runs)], runs, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(squares, (d * d).sum(axis=1), rtol=1e-12)
     np.testing.assert_allclose(cross, d @ reference, rtol=1e-11, atol=1e-11)
+
+
+@given(SIZES, st.integers(0, 2**31))
+def test_kernel_of_products_agrees_with_its_twin(size, seed):
+    mean, reference = np.random.default_rng(seed).standard_normal((2, size))
+    d = mean - reference
+    expected = [d @ d, mean @ reference, mean @ mean, reference @ reference]
+    np.testing.assert_allclose(products(mean, reference), expected, rtol=1e-12, atol=1e-11)
 
 
 @given(SAMPLES, SIZES, st.integers(1, 80), ORIGINS, st.integers(0, 2**31), st.booleans())
