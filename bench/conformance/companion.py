@@ -15,7 +15,7 @@ from plausibench.bench.conformance.contract import lent
 from plausibench.bench.conformance.noise import DRAWS, THRESHOLD, mean_z, variance_z
 from plausibench.bench.conformance.outcome import Outcome, judge
 from plausibench.bench.measuring.draws import WITHIN, Setting, companion_of, draw_block, draw_pair
-from plausibench.bench.measuring.moments import BLOCK
+from plausibench.bench.measuring.factors import BLOCK
 from plausibench.rules.estimate import Estimates, form
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule

@@ -19,8 +19,8 @@ from plausibench.bench.conformance.case import (
 )
 from plausibench.bench.conformance.outcome import Outcome, judge
 from plausibench.bench.measuring.draws import WITHIN, Setting, reference_of
+from plausibench.bench.measuring.factors import BLOCK
 from plausibench.bench.measuring.measurement import measure
-from plausibench.bench.measuring.moments import BLOCK
 from plausibench.kernels.errors import InputError
 from plausibench.kernels.streams import generator
 from plausibench.objectives.batch import Batch

@@ -17,7 +17,7 @@ from plausibench.bench.conformance.case import (
 from plausibench.bench.conformance.outcome import Outcome, judge
 from plausibench.bench.measuring.draws import WITHIN, Setting, formed_blocks, reference_of
 from plausibench.bench.measuring.exact import exact
-from plausibench.bench.measuring.moments import BLOCK
+from plausibench.bench.measuring.factors import BLOCK
 from plausibench.rules.noise import Noise
 from plausibench.rules.rule import Rule, SampledAction
 

@@ -11,8 +11,9 @@ from plausibench.architectures.network import CONSTANT, Activity, Network, Proje
 from plausibench.architectures.synapses import BiasSynapse
 from plausibench.bench.components.arguments import refuse_reserved
 from plausibench.bench.measuring.exact import Exact
+from plausibench.bench.measuring.factors import BLOCK
 from plausibench.bench.measuring.measurement import Measurement, from_exact, from_moments
-from plausibench.bench.measuring.moments import BLOCK, Drawn, Moments
+from plausibench.bench.measuring.moments import Drawn, Moments
 from plausibench.bench.measuring.quick import gradient
 from plausibench.kernels.errors import InputError, flag, integer, refusal
 from plausibench.kernels.streams import generator

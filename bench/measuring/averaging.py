@@ -11,8 +11,8 @@ import numpy as np
 from plausibench.architectures.network import Network
 from plausibench.bench.components.arguments import check_parts
 from plausibench.bench.measuring.draws import WITHIN, formed_blocks, prepare, reference_of
+from plausibench.bench.measuring.factors import largest
 from plausibench.bench.measuring.measurement import redraw_set
-from plausibench.bench.measuring.moments import largest
 from plausibench.bench.measuring.statistics import (
     NO_GRADIENT,
     NOT_FINITE,

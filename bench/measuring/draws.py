@@ -10,7 +10,8 @@ from plausibench.architectures.network import Activity, Network, Projection
 from plausibench.bench.components.arguments import check_fit, check_parts, given_state
 from plausibench.bench.components.penalties import with_penalty
 from plausibench.bench.components.support import obstacle
-from plausibench.bench.measuring.moments import BLOCK, BlockSums, Drawn, Moments, largest
+from plausibench.bench.measuring.factors import BLOCK, largest
+from plausibench.bench.measuring.moments import BlockSums, Drawn, Moments
 from plausibench.bench.measuring.statistics import unit
 from plausibench.kernels.errors import InputError, refusal
 from plausibench.kernels.streams import stream

@@ -22,7 +22,8 @@ from plausibench.bench.measuring.draws import (
     sums_of,
 )
 from plausibench.bench.measuring.exact import Exact, closed_form, exact, of_one_draw, unavailable
-from plausibench.bench.measuring.moments import BLOCK, BlockSums, Moments, largest
+from plausibench.bench.measuring.factors import BLOCK, largest
+from plausibench.bench.measuring.moments import BlockSums, Moments
 from plausibench.bench.measuring.shown import as_html, as_line
 from plausibench.bench.measuring.statistics import (
     LEAST_DIMENSION,

@@ -10,7 +10,7 @@ from plausibench.architectures.network import Network
 from plausibench.bench.components.arguments import check_parts
 from plausibench.bench.measuring.draws import WITHIN, Setting, formed_blocks, prepare, reference_of
 from plausibench.bench.measuring.exact import exact
-from plausibench.bench.measuring.moments import BLOCK
+from plausibench.bench.measuring.factors import BLOCK
 from plausibench.bench.measuring.statistics import NO_GRADIENT, NOT_FINITE, interval, mean_interval
 from plausibench.bench.measuring.vectors import shaped, vector, vectors
 from plausibench.bench.tasks.task import Task

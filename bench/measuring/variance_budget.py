@@ -14,7 +14,7 @@ from plausibench.architectures.network import Network
 from plausibench.bench.components.arguments import check_parts
 from plausibench.bench.measuring.draws import WITHIN, Setting, formed_blocks, prepare, reference_of
 from plausibench.bench.measuring.exact import exact, is_exact
-from plausibench.bench.measuring.moments import largest
+from plausibench.bench.measuring.factors import largest
 from plausibench.bench.measuring.statistics import GROUPS, NO_GRADIENT, NOT_FINITE, interval, unit
 from plausibench.bench.measuring.vectors import vector, vectors
 from plausibench.bench.tasks.task import Task

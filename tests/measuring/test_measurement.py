@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import naive
 from plausibench import bench
 from plausibench.bench.measuring.deviations import deviations, products, sum_posts
-from plausibench.bench.measuring.moments import RUN, Moments
+from plausibench.bench.measuring.factors import RUN
+from plausibench.bench.measuring.moments import Moments
 from plausibench.bench.measuring.statistics import GROUPS, QUANTITIES
 from plausibench.rules.estimate import Outer
 

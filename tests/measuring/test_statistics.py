@@ -7,7 +7,8 @@ import naive
 from plausibench.architectures.network import Network, Population, Projection
 from plausibench.architectures.neurons import Pointwise
 from plausibench.architectures.synapses import BiasSynapse
-from plausibench.bench.measuring.moments import BLOCK, Moments
+from plausibench.bench.measuring.factors import BLOCK
+from plausibench.bench.measuring.moments import Moments
 from plausibench.bench.measuring.statistics import (
     GROUPS,
     QUANTITIES,

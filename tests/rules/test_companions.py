@@ -14,7 +14,7 @@ from plausibench.bench.conformance import checks
 from plausibench.bench.conformance.case import Case
 from plausibench.bench.conformance.companion import check_companion
 from plausibench.bench.measuring.draws import WITHIN, companion_of, prepare
-from plausibench.bench.measuring.moments import RUN
+from plausibench.bench.measuring.factors import RUN
 from plausibench.bench.measuring.statistics import GROUPS, QUANTITIES, RELATIVE, Ends, blurred
 from plausibench.kernels.streams import stream
 from plausibench.rules.companions import PROBES

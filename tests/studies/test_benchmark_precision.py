@@ -15,7 +15,8 @@ from plausibench.bench.measuring.draws import (
     reference_of,
     sum_block,
 )
-from plausibench.bench.measuring.moments import BLOCK, Moments
+from plausibench.bench.measuring.factors import BLOCK
+from plausibench.bench.measuring.moments import Moments
 from plausibench.bench.measuring.statistics import (
     GROUPS,
     GroupSums,

@@ -7,8 +7,8 @@ from plausibench.bench.components.networks import build_network
 from plausibench.bench.components.selectors import select
 from plausibench.bench.measuring.draws import WITHIN
 from plausibench.bench.measuring.exact import is_exact
+from plausibench.bench.measuring.factors import BLOCK
 from plausibench.bench.measuring.measurement import estimates
-from plausibench.bench.measuring.moments import BLOCK
 from plausibench.bench.measuring.variance_budget import SWEEP
 from plausibench.bench.studies.benchmark.spec import Spec
 from plausibench.bench.studies.benchmark.units import Unit

@@ -17,7 +17,7 @@ import numpy as np
 from plausibench.bench.components.selectors import select
 from plausibench.bench.measuring.draws import WITHIN, prepare, reference_of, sum_block, sums_of
 from plausibench.bench.measuring.exact import is_exact
-from plausibench.bench.measuring.moments import BLOCK, RUN
+from plausibench.bench.measuring.factors import BLOCK, RUN
 from plausibench.bench.measuring.statistics import (
     GROUPS,
     LEAST_PAIRED,

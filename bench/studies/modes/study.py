@@ -37,8 +37,8 @@ from plausibench.architectures.recurrent import Course, RecurrentNetwork
 from plausibench.architectures.spiking_mode_rnn import SpikingModeRnn
 from plausibench.architectures.spiking_rnn import SpikingRnn
 from plausibench.bench.components.selectors import select
+from plausibench.bench.measuring.factors import RUN
 from plausibench.bench.measuring.measurement import measure
-from plausibench.bench.measuring.moments import RUN
 from plausibench.bench.measuring.statistics import GROUPS
 from plausibench.bench.running.job import Job, Row
 from plausibench.bench.studies.study import Study, each

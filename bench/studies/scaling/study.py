@@ -38,8 +38,8 @@ from plausibench.architectures.mlp import Mlp
 from plausibench.architectures.network import Network
 from plausibench.bench.measuring.draws import WITHIN, formed_blocks, prepare
 from plausibench.bench.measuring.exponents import Law
+from plausibench.bench.measuring.factors import RUN
 from plausibench.bench.measuring.measurement import measure
-from plausibench.bench.measuring.moments import RUN
 from plausibench.bench.measuring.quick import gradient
 from plausibench.bench.measuring.statistics import GROUPS, GroupSums, interval, quantities
 from plausibench.bench.measuring.vectors import vector, vectors

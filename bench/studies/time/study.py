@@ -26,8 +26,8 @@ from plausibench.architectures.network import Network
 from plausibench.architectures.rate_rnn import RateRnn
 from plausibench.bench.components.selectors import select
 from plausibench.bench.measuring.exponents import Law
+from plausibench.bench.measuring.factors import RUN
 from plausibench.bench.measuring.measurement import measure
-from plausibench.bench.measuring.moments import RUN
 from plausibench.bench.measuring.statistics import GROUPS
 from plausibench.bench.running.job import Job, Row
 from plausibench.bench.studies.study import Study, each
