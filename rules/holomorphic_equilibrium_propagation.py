@@ -26,6 +26,7 @@ Arrays = dict[str, Array]
 
 RESOLVED = 1e-12
 """Share of the nudge to which fixed points are found, for their difference is the signal."""
+RESTLESS = "holomorphic_equilibrium_propagation: no rest; nudge more gently"
 ROUNDING = 4 * float(np.finfo(np.float64).eps)
 """Change in a sweep, relative to the largest activity, that rounding alone can make."""
 HOLOMORPHIC: dict[str, Callable[[Array], Array]] = {
@@ -148,9 +149,8 @@ class HolomorphicEquilibriumPropagation(Rule):
         totals = {p.name: np.zeros(p.synapse.shape) for p in network.projections}
         for k in range(self.points // 2 + 1):
             real = k == 0 or 2 * k == self.points
-            # Under a real nudge all is real, which takes a fraction of the time.
             turn = (-1.0 if k else 1.0) if real else np.exp(2j * np.pi * k / self.points)
-            rest = _settled(network, objective, batch, clean, self.nudging * turn, tolerance)
+            rest = _rest(network, objective, batch, clean, self.nudging * turn, tolerance)
             # Points off the real axis stand for their conjugates, too.
             share = (1 if real else 2) / turn
             for p in network.projections:
@@ -223,7 +223,7 @@ def _real_phases(at: Situation, nudging: float) -> tuple[Activity, Activity]:
     return plus, minus
 
 
-def _settled(
+def _rest(
     network: HopfieldNetwork,
     objective: Objective,
     batch: Batch,
@@ -232,8 +232,33 @@ def _settled(
     tolerance: Array,
 ) -> Arrays:
     """Activity of each population at rest under a nudge, complex if that is."""
-    kind = np.result_type(nudging, float)
-    activity = {p.name: clean.activity[p.name].astype(kind) for p in network.populations}
+    if nudging.imag:
+        return _settled(network, objective, batch, clean, nudging, tolerance)
+    try:
+        found = settle(
+            network,
+            clean,
+            nudge=objective,
+            targets=batch.targets,
+            nudging=nudging.real,
+            tolerance=tolerance,
+            steps=network.steps,
+        )
+    except Divergence as error:
+        raise Divergence(RESTLESS) from error
+    return {p.name: found.activity[p.name] for p in network.populations}
+
+
+def _settled(
+    network: HopfieldNetwork,
+    objective: Objective,
+    batch: Batch,
+    clean: Activity,
+    nudging: complex,
+    tolerance: Array,
+) -> Arrays:
+    """The same under a complex nudge, by the same sweeps as those of the architecture."""
+    activity = {p.name: clean.activity[p.name] + 0j for p in network.populations}
     outside = {
         name: sum(
             (
@@ -265,12 +290,12 @@ def _settled(
                 break
             if (moved <= np.maximum(tolerance, ROUNDING) * heights).all():
                 return activity
-    raise Divergence("holomorphic_equilibrium_propagation: no rest; nudge more gently")
+    raise Divergence(RESTLESS)
 
 
 def _between(network: Network, population: Population, activity: Mapping[str, Array]) -> Array:
-    """Drive of a population from the neurons below and above."""
-    total = np.zeros(())
+    """Drive of a population from the neurons below and above, complex."""
+    total = np.zeros((), complex)
     for p in network.incoming[population.name]:
         if p.source in activity:
             total = total + _sent(p.synapse.drive, network.parameters[p.name], activity[p.source])
@@ -281,8 +306,6 @@ def _between(network: Network, population: Population, activity: Mapping[str, Ar
 
 def _sent(send: Callable[[Array, Array], Array], weights: Array, activity: Array) -> Array:
     """What activity sends through real weights: real and imaginary parts in one product."""
-    if not np.iscomplexobj(activity):
-        return send(weights, activity)
     parts = send(weights, np.stack([activity.real, activity.imag]))
     joined = np.empty(parts.shape[1:], complex)
     joined.real, joined.imag = parts
