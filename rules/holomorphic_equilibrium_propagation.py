@@ -26,6 +26,7 @@ Arrays = dict[str, Array]
 
 RESOLVED = 1e-12
 """Share of the nudge to which fixed points are found, for their difference is the signal."""
+RESTLESS = "holomorphic_equilibrium_propagation: no rest; nudge more gently"
 ROUNDING = 4 * float(np.finfo(np.float64).eps)
 """Change in a sweep, relative to the largest activity, that rounding alone can make."""
 HOLOMORPHIC: dict[str, Callable[[Array], Array]] = {
@@ -147,10 +148,11 @@ class HolomorphicEquilibriumPropagation(Rule):
         clean = settle(network, clean, tolerance=tolerance, steps=network.steps)
         totals = {p.name: np.zeros(p.synapse.shape) for p in network.projections}
         for k in range(self.points // 2 + 1):
-            turn = np.exp(2j * np.pi * k / self.points)
-            rest = _settled(network, objective, batch, clean, self.nudging * turn, tolerance)
+            real = k == 0 or 2 * k == self.points
+            turn = (-1.0 if k else 1.0) if real else np.exp(2j * np.pi * k / self.points)
+            rest = _rest(network, objective, batch, clean, self.nudging * turn, tolerance)
             # Points off the real axis stand for their conjugates, too.
-            share = (1 if k == 0 or 2 * k == self.points else 2) / turn
+            share = (1 if real else 2) / turn
             for p in network.projections:
                 post, pre = rest[p.target], rest.get(p.source, clean.activity[p.source])
                 before, source = clean.activity[p.target], clean.presynaptic(p)
@@ -221,6 +223,32 @@ def _real_phases(at: Situation, nudging: float) -> tuple[Activity, Activity]:
     return plus, minus
 
 
+def _rest(
+    network: HopfieldNetwork,
+    objective: Objective,
+    batch: Batch,
+    clean: Activity,
+    nudging: complex,
+    tolerance: Array,
+) -> Arrays:
+    """Activity of each population at rest under a nudge, complex if that is."""
+    if nudging.imag:
+        return _settled(network, objective, batch, clean, nudging, tolerance)
+    try:
+        found = settle(
+            network,
+            clean,
+            nudge=objective,
+            targets=batch.targets,
+            nudging=nudging.real,
+            tolerance=tolerance,
+            steps=network.steps,
+        )
+    except Divergence as error:
+        raise Divergence(RESTLESS) from error
+    return {p.name: found.activity[p.name] for p in network.populations}
+
+
 def _settled(
     network: HopfieldNetwork,
     objective: Objective,
@@ -229,7 +257,7 @@ def _settled(
     nudging: complex,
     tolerance: Array,
 ) -> Arrays:
-    """Complex activity of each population at rest under a complex nudge."""
+    """The same under a complex nudge, by the same sweeps as those of the architecture."""
     activity = {p.name: clean.activity[p.name] + 0j for p in network.populations}
     outside = {
         name: sum(
@@ -262,7 +290,7 @@ def _settled(
                 break
             if (moved <= np.maximum(tolerance, ROUNDING) * heights).all():
                 return activity
-    raise Divergence("holomorphic_equilibrium_propagation: no rest; nudge more gently")
+    raise Divergence(RESTLESS)
 
 
 def _between(network: Network, population: Population, activity: Mapping[str, Array]) -> Array:
@@ -270,22 +298,18 @@ def _between(network: Network, population: Population, activity: Mapping[str, Ar
     total = np.zeros((), complex)
     for p in network.incoming[population.name]:
         if p.source in activity:
-            below, weights = activity[p.source], network.parameters[p.name]
-            parts = (p.synapse.drive(weights, np.ascontiguousarray(x)) for x in _parts(below))
-            total = total + _joined(*parts)
+            total = total + _sent(p.synapse.drive, network.parameters[p.name], activity[p.source])
     for p in network.outgoing[population.name]:
-        above, weights = activity[p.target], network.parameters[p.name]
-        parts = (p.synapse.feedback(weights, np.ascontiguousarray(x)) for x in _parts(above))
-        total = total + _joined(*parts)
+        total = total + _sent(p.synapse.feedback, network.parameters[p.name], activity[p.target])
     return total
 
 
-def _parts(z: Array) -> tuple[Array, Array]:
-    return z.real, z.imag
-
-
-def _joined(real: Array, imaginary: Array) -> Array:
-    return real + 1j * imaginary
+def _sent(send: Callable[[Array, Array], Array], weights: Array, activity: Array) -> Array:
+    """What activity sends through real weights: real and imaginary parts in one product."""
+    parts = send(weights, np.stack([activity.real, activity.imag]))
+    joined = np.empty(parts.shape[1:], complex)
+    joined.real, joined.imag = parts
+    return joined
 
 
 def _activate(population: Population, drive: Array) -> Array:

@@ -128,12 +128,12 @@ class IncrementalPredictiveCoding(Rule):
         values = descent.start()
         with np.errstate(over="ignore", invalid="ignore"):
             for _ in range(self.steps):
-                errors, _, shown = descent.errors(values)
+                errors, on_drives, shown = descent.errors(values)
                 if not representable([*errors.values(), *shown.values()], batch.size, dtype):
                     raise Divergence(OVERFLOW)
                 for p in network.projections:
                     totals[p.name] += p.synapse.outer(errors[p.target], shown[p.source])
-                values = descent.moved(values, self.step)
+                values = descent.moved_by(values, self.step, errors, on_drives, shown)
         factor = -1 / (self.precision * self.steps * batch.size)
         return {
             name: Dense((factor * total).astype(dtype, copy=False))

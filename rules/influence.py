@@ -59,14 +59,18 @@ class Layers:
         readout = {p.name for p in self.network.incoming[self.network.output.name]}
         return [p for p in self.network.projections if p.name not in readout]
 
+    def above(self, name: str) -> list[str]:
+        """A layer and those above: no other has rates that it changes."""
+        return self.names[self.names.index(name) :]
+
     def rows(self, step: int) -> tuple[Any, ...]:
         """Index of the rows of a step."""
         return (..., slice(step * self.size, (step + 1) * self.size), slice(None))
 
-    def at(self, step: int) -> Slopes:
-        """Slopes of a step."""
-        here = self.rows(step)
-        return {name: tuple(s[here] for s in parts) for name, parts in self.slopes.items()}
+    def at(self, step: int, lowest: str | None = None) -> Slopes:
+        """Slopes of a step, from a layer on."""
+        here, names = self.rows(step), self.names if lowest is None else self.above(lowest)
+        return {name: tuple(s[here] for s in self.slopes[name]) for name in names}
 
     def readout(self) -> Estimates:
         """Gradient of the readout, which its errors give exactly."""
@@ -113,21 +117,19 @@ def forwards(
     slopes
         Of the step.
     influence
-        Changes of the rates before the step, ``(..., B, N)`` per layer.
+        Changes of the rates before the step, ``(..., B, N)`` per layer; none of layers left out.
     drive
         Changes of the drives of some layers.
     """
     injected = {} if drive is None else drive
     after: Arrays = {}
     for name in slopes:
-        change = np.zeros_like(influence[name])
-        if name in injected:
-            change += injected[name]
+        change = injected.get(name, np.zeros(()))
         for p in network.incoming[name]:
             source = influence if p.delay else after
             if p.source in source:
-                change += p.synapse.drive(network.weights[p.name], source[p.source])
-        moved = {"leaking": influence[name]}
+                change = change + p.synapse.drive(network.weights[p.name], source[p.source])
+        moved = {"leaking": influence[name]} if name in influence else {}
         after[name] = leaky(network, name).tangent_step(slopes[name], change, moved)
     return after
 

@@ -120,13 +120,13 @@ def _layer(course: Layers, name: str, noise: Noise, epsilon: float) -> Estimates
     traces = {p: np.empty((count, rows, z.shape[-1])) for p, z in pre.items()}
     posts = np.zeros((count, rows, network.population(name).size))
     shape = (count, posts.shape[-1], size)
-    influence = {n: np.zeros((*shape, network.population(n).size)) for n in course.names}
+    names = course.above(name)
+    influence = {n: np.zeros((*shape, network.population(n).size)) for n in names}
     unit = units(network, name, size)
-    nothing = {n: np.zeros((*shape[1:], influence[n].shape[-1])) for n in course.names}
     for step in range(course.steps):
-        here, now = course.rows(step), course.at(step)
+        here, now = course.rows(step), course.at(step, name)
         forward = forwards(network, now, influence)
-        fresh = forwards(network, now, nothing, {name: unit})
+        fresh = forwards(network, now, {}, {name: unit})
         z = {p: rows[here] for p, rows in pre.items()}
         first = balance(_norm(forward, (-3, -1)), _norm(trace, (-1,)), epsilon)
         second = balance(_norm(fresh, (-3, -1)), _norm(z, (-1,)), epsilon)
@@ -134,10 +134,10 @@ def _layer(course: Layers, name: str, noise: Noise, epsilon: float) -> Estimates
         old, new = first[..., None], (sign * second)[..., None]
         trace = {p: old * trace[p] + new * z[p] for p in pre}
         old, new = (1 / first)[:, None, :, None], (sign / second)[:, None, :, None]
-        influence = {n: old * forward[n] + new * fresh[n] for n in course.names}
+        influence = {n: old * forward[n] + new * fresh[n] for n in names}
         for p in pre:
             traces[p][here] = trace[p]
-        for n in course.names:
+        for n in names:
             posts[here] += np.einsum("bi,sjbi->sbj", course.errors[n][here], influence[n])
     kind = network.dtype
     post = posts.astype(kind)

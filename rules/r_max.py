@@ -8,7 +8,7 @@ import numpy as np
 from plausibench.architectures.escape_noise import EscapeNetwork, Train
 from plausibench.rules.rewarded_spikes import RewardedSpikes, averaged
 from plausibench.rules.rule import RuleCard
-from plausibench.rules.theory import Claim, Limit, differences
+from plausibench.rules.theory import Claim, Limit, extrapolated
 
 Array = np.ndarray
 
@@ -74,10 +74,10 @@ class RMax(RewardedSpikes):
     def theory(self) -> tuple[Claim, ...]:
         def limit(baseline: str) -> Claim:
             return Limit(
-                f"mean over all spikes, baseline {baseline}: central differences of the loss",
+                f"mean over all spikes, baseline {baseline}: extrapolated differences of the loss",
                 lambda at: averaged(at, replace(self, baseline=baseline)),
-                tolerance=1e-9,
-                expected=differences,
+                tolerance=5e-11,
+                expected=extrapolated,
             )
 
         return limit("none"), limit("clean")

@@ -14,6 +14,7 @@ from plausibench.objectives.objective import Objective
 from plausibench.rules.discontinuity import REGRESSIONS, check, jump_weights
 from plausibench.rules.estimate import Dense, Estimates
 from plausibench.rules.noise import Noise
+from plausibench.rules.patterns import drive_noise
 from plausibench.rules.rule import Choices, Rule, RuleCard, State
 from plausibench.rules.theory import Claim, Law, Situation
 
@@ -209,24 +210,3 @@ def _threshold(network: Network, name: str) -> Threshold:
     neurons = network.population(name).neurons
     assert isinstance(neurons, Threshold)
     return neurons
-
-
-def drive_noise(network: SpikingNetwork, noise: Noise, trials: int) -> dict[str, Array]:
-    """Noise on the drives of hidden populations, ``(S, T, B, N)``."""
-    samples, examples, drawn = noise.samples.size, noise.keys.size, {}
-    for population in network.hidden:
-        name, neurons = population.name, _threshold(network, population.name)
-        wanted = {
-            name: np.empty((examples, trials * population.size)),
-            f"{name}.common": np.empty((examples, 2 * trials)),
-        }
-        uniform = noise.spikes(wanted)
-        # Multiples of 2^-53; zero, which has no logarithm, becomes half of the smallest.
-        own, common = (np.maximum(uniform[key], 2.0**-54) for key in wanted)
-        own = neurons.spread * (np.log(own) - np.log1p(-own))
-        # Gaussian numbers from two uniform ones (Box & Muller 1958).
-        radius, angle = np.sqrt(-2 * np.log(common[..., :trials])), 2 * np.pi * common[..., trials:]
-        shared = neurons.common * radius * np.cos(angle)
-        each = own.reshape(samples, examples, trials, population.size) + shared[..., None]
-        drawn[name] = each.swapaxes(1, 2)
-    return drawn

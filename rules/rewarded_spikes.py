@@ -14,6 +14,7 @@ from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
 from plausibench.rules.estimate import Dense, Estimates, outers, per_row
 from plausibench.rules.noise import Noise
+from plausibench.rules.patterns import drawn_train
 from plausibench.rules.rule import Choices, ClosedForm, Rule, State
 from plausibench.rules.theory import Situation
 
@@ -76,13 +77,7 @@ class RewardedSpikes(Rule):
         noise: Noise,
     ) -> Estimates:
         assert isinstance(network, EscapeNetwork)
-        draws, samples = {}, noise.samples.size
-        steps = len(clean.output) // batch.size
-        wanted = {each.name: np.empty((batch.size, steps * each.size)) for each in network.spikers}
-        for name, uniform in noise.spikes(wanted).items():
-            by_step = uniform.reshape(samples, batch.size, steps, -1).swapaxes(1, 2)
-            draws[name] = by_step.reshape(samples, steps * batch.size, -1)
-        train = network.sample(batch.inputs, draws)
+        train = drawn_train(network, batch.inputs, noise)
         return outers(network, train, self.signals(network, objective, batch, clean, train))
 
     def closed_form(

@@ -142,13 +142,13 @@ def reach(network: RecurrentNetwork, order: int) -> dict[tuple[str, str], Array]
 def _returned(course: Layers, name: str, reached: dict[tuple[str, str], Array]) -> Array:
     """Post factors ``(T B, M)`` of the weights onto the neurons of a layer."""
     network, size = course.network, course.size
-    masks = {n: reached[n, name].T[:, None, :] for n in course.names}
+    masks = {n: reached[n, name].T[:, None, :] for n in course.above(name)}
     post = np.empty_like(course.errors[name])
     back: Arrays = {n: np.zeros((len(mask), size, mask.shape[-1])) for n, mask in masks.items()}
     for step in reversed(range(course.steps)):
         here, carried = course.rows(step), dict[str, Carried]()
-        arriving = {n: masks[n] * (course.errors[n][here] + back[n]) for n in course.names}
-        drives = backwards(network, course.at(step), arriving, carried)
+        arriving = {n: mask * (course.errors[n][here] + back[n]) for n, mask in masks.items()}
+        drives = backwards(network, course.at(step, name), arriving, carried)
         post[here] = np.einsum("ibi->bi", drives[name])
         back = before(network, drives, carried)
     return post

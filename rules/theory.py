@@ -140,6 +140,15 @@ def differences(at: Situation, step: float = 1e-5) -> dict[str, Array]:
     return differences_of(at.network, lambda network: network.loss(at.objective, at.batch), step)
 
 
+def extrapolated(at: Situation, step: float = 5e-4) -> dict[str, Array]:
+    """The same from differences at one step and at two: their error is of the fourth order.
+
+    For rules whose own error is less than that of :func:`differences`.
+    """
+    near, far = differences(at, step), differences(at, 2 * step)
+    return {name: (4 * array - far[name]) / 3 for name, array in near.items()}
+
+
 def differences_of(
     network: Network, value: Callable[[Network], float], step: float = 1e-5
 ) -> dict[str, Array]:

@@ -135,6 +135,16 @@ class ValueDescent:
 
     def moved(self, values: Mapping[str, Array], step: float) -> Arrays:
         """Values after an Euler step."""
-        errors, on_drives, shown = self.errors(values)
+        return self.moved_by(values, step, *self.errors(values))
+
+    def moved_by(
+        self,
+        values: Mapping[str, Array],
+        step: float,
+        errors: Arrays,
+        on_drives: Arrays,
+        shown: Arrays,
+    ) -> Arrays:
+        """The same where errors are known."""
         pull = self.pull(values, on_drives, shown)
         return {name: v + step * (pull[name] - errors[name]) for name, v in values.items()}

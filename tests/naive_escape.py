@@ -20,7 +20,7 @@ def run(network, x, draws):
         potential = neurons.membrane * potential + drive - neurons.reset * spikes
         rate = np.exp((potential - neurons.threshold) / neurons.width)
         chance = 1 - np.exp(-rate)
-        spikes = np.array([float(draws[t, i] < chance[i]) for i in range(size)])
+        spikes = np.array([float(draws[t, i] < chance[i].real) for i in range(size)])
         before, filtered = filtered, neurons.kept * filtered + spikes
         output = w["layer2.weights"] @ filtered + w["layer2.bias"]
         course.append((now, seen, rate, chance, spikes, before, filtered, output))

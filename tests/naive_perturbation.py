@@ -174,6 +174,19 @@ def straight_through(network, objective, batch, draws):
     return estimate
 
 
+def readout_only(network, objective, batch, draws, sigma=None):
+    """One draw: the error of the output times what the last hidden layer drew."""
+    estimate = {name: np.zeros_like(w) for name, w in network.parameters.items()}
+    slope = naive.activation(naive.layers(network)[-1][2])[1]
+    for b in range(batch.size):
+        own = [drawn[b] for drawn in draws]
+        activities, drives, _ = sampled(network, batch.inputs[b], own, sigma)
+        silent = [np.zeros(drive.size) for drive in drives[:-1]]
+        error = output_error(objective, activities[-1], batch.targets[b])
+        add(estimate, network, [*silent, error * slope(drives[-1])], activities, batch.size)
+    return estimate
+
+
 def add(estimate, network, posts, activities, size):
     """Add one example's outer products over the batch size."""
     for population, post, pre in zip(network.populations, posts, activities, strict=False):

@@ -52,6 +52,22 @@ def expected_loss(network, objective, batch, parameters, points=4001):
     return np.mean([beyond(0, batch.inputs[b], b) for b in range(batch.size)])
 
 
+def readout_only(network, batch, noise):
+    """Error of the output times the spikes of the last hidden layer; squared error."""
+    found = {name: np.zeros_like(w) for name, w in network.parameters.items()}
+    *hidden, (weights, bias, _) = stack(network, network.parameters)
+    top = network.output.name
+    for b in range(batch.size):
+        sent = batch.inputs[b]
+        for (below, offset, neurons), disturbed in zip(hidden, noise.values(), strict=True):
+            drive = below @ sent + offset + disturbed[b]
+            sent = np.array([float(v >= neurons.threshold) for v in drive])
+        error = weights @ sent + bias - np.eye(len(bias))[batch.targets[b]]
+        found[f"{top}.weights"] += np.outer(error, sent) / batch.size
+        found[f"{top}.bias"] += error / batch.size
+    return found
+
+
 def regression_discontinuity(network, objective, batch, rule, noise):
     """One draw; ``noise`` holds what is added to drives, ``(T, B, N)`` by population."""
     layers = stack(network, network.parameters)

@@ -4,7 +4,7 @@ import numpy as np
 
 from plausibench import bench
 from plausibench.rules.noise import Noise
-from plausibench.rules.regression_discontinuity import drive_noise
+from plausibench.rules.patterns import drive_noise
 
 SQUARED_ERROR = bench.make("objective", "mean_squared_error")
 CROSS_ENTROPY = bench.make("objective", "cross_entropy")

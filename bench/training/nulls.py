@@ -1,16 +1,19 @@
 """Nulls: what an accuracy is worth nothing without, and what they are called in results.
 
 Readout only is the rule of that name on the network of the rules beside it: hidden layers stay as
-they were drawn. Linear is a network without hidden layers, trained by backpropagation. Chance is
-the best answer that does not look at the input.
+they were drawn. Where hidden neurons draw what they do it learns from one pattern in a step, as the
+rules beside it do, and not from the sum over all. Linear is a network without hidden layers,
+trained by backpropagation. Chance is the best answer that does not look at the input.
 """
 
 import numpy as np
 
+from plausibench.architectures.network import Network
 from plausibench.bench.tasks.task import Task
 from plausibench.bench.training.training import constant_accuracy
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective, in_rows
+from plausibench.rules.patterns import DRAWING
 
 Array = np.ndarray
 
@@ -22,6 +25,11 @@ CHANCE = {"test_accuracy": "chance_accuracy", "test_loss": "chance_loss"}
 """Quantity of chance, by that of a network which it stands beside."""
 FACTORS = (0.1, 1.0, 10.0)
 """Learning rates that a null tries, times the common one: a weak null would flatter every rule."""
+
+
+def readout(network: Network) -> str:
+    """Selector of the rule that trains readout only on a network."""
+    return f"{READOUT}[patterns=drawn]" if network.dynamics in DRAWING else READOUT
 
 
 def linear(task: Task) -> str:

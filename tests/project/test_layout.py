@@ -68,7 +68,7 @@ FAMILIES = {
         "predictive_coding": {"relaxation", "value_descent"},
         "r_max": {"rewarded_spikes"},
         "random_feedback": {"kolen_pollack"},
-        "readout_only": {"readout"},
+        "readout_only": {"patterns", "readout"},
         "target_propagation": {"difference_target_propagation", "targets"},
         "through_time": {
             *("backpropagation_through_time", "e_prop", "random_feedback_through_time"),

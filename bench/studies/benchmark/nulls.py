@@ -9,7 +9,7 @@ from plausibench.bench.components.support import refused
 from plausibench.bench.studies.benchmark.spec import Spec
 from plausibench.bench.studies.benchmark.units import Unit
 from plausibench.bench.tasks.task import Task
-from plausibench.bench.training.nulls import FACTORS, LINEAR, NULL, READOUT, chance, linear
+from plausibench.bench.training.nulls import FACTORS, LINEAR, NULL, READOUT, chance, linear, readout
 from plausibench.bench.training.optimisers import make_optimiser
 from plausibench.bench.training.training import evaluate, trajectory
 from plausibench.kernels.errors import Divergence, InputError
@@ -97,12 +97,13 @@ def _course(
     unit: Unit, spec: Spec, task: Task, objective: Objective, rate: float
 ) -> tuple[float, list[dict[str, float]]]:
     """Loss on the training set at the end, and what is reached at every checkpoint."""
-    rule: Rule = select("rule", unit.rule).make()
-    hidden = spec.hidden_for(unit.architecture)
+    network = build_network(unit.architecture, task, spec.hidden_for(unit.architecture), unit.seed)
+    trainer = readout(network) if unit.rule == READOUT else unit.rule
+    rule: Rule = select("rule", trainer).make()
     course = trajectory(
         rule,
         rule,
-        build_network(unit.architecture, task, hidden, unit.seed),
+        network,
         objective,
         task,
         make_optimiser(spec.optimiser, rate, spec.weight_decay, spec.momentum),
