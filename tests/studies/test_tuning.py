@@ -4,6 +4,7 @@ Searches of the first tests train nothing: accuracies come from a table, so what
 known.
 """
 
+import warnings
 from collections import Counter
 from dataclasses import replace
 from math import inf, nan
@@ -354,7 +355,9 @@ def test_diverged_trials_are_recorded(monkeypatch, tmp_path):
     assert tuning.best(rows)["learning_rate"] == 0.01
     table = sensitivity(rows)
     assert table.cells["diverged"][0] == str(lost["learning_rate"].nunique())
-    assert sensitivity_picture(rows).figure.axes
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of a layout that leaves no room for its axes
+        assert sensitivity_picture(rows).figure.axes
 
 
 def test_a_rule_that_diverges_at_every_rate_is_told(monkeypatch, tmp_path):

@@ -11,6 +11,8 @@ from plausibench.bench.studies.tuning.study import best
 
 TABLES = ("tuning",)
 """Names of the tables of the report."""
+LOWEST = 1.6
+"""Height in inches that the label of the colours takes."""
 NEAR = 0.05
 """Accuracy that a trial may be below the best one and still count as good."""
 
@@ -68,7 +70,7 @@ def sensitivity_picture(rows: pd.DataFrame) -> Picture:
     grid.index = [style.label(str(rule)) for rule in grid.index]
     grid.columns = [f"{rate:.2g}" for rate in grid.columns]
     with style.theme():
-        figure, part = style.canvas(style.PAGE, 0.7 + 0.145 * len(grid), [], [])
+        figure, part = style.canvas(style.PAGE, max(LOWEST, 0.7 + 0.145 * len(grid)), [], [])
         axes = part.subplots()
         sns.heatmap(
             grid,
@@ -77,11 +79,12 @@ def sensitivity_picture(rows: pd.DataFrame) -> Picture:
             vmax=1,
             cmap="viridis",
             linewidths=0.3,
-            cbar_kws={"label": "accuracy on examples held out", "shrink": 0.6},
+            cbar_kws={"label": "held-out accuracy", "shrink": 0.8},
         )
         axes.set_xlabel("learning rate (blank: not tried, or diverged)")
         axes.set_ylabel("")
         axes.tick_params(length=0)
+        axes.tick_params(axis="y", rotation=0)
     return style.finished(
         "sensitivity",
         figure,
