@@ -23,7 +23,7 @@ Array = np.ndarray
 
 SMALL = 1 << 18
 """Multiplications from which BLAS would use its threads."""
-PART = 1 << 21
+PART = 1 << 22
 """Multiplications that are worth a thread."""
 ELEMENTS = 1 << 16
 """Elements to go through that are worth a thread."""

@@ -16,6 +16,9 @@ from plausibench.rules.estimate import Estimate, Outer, form_one
 
 Array = np.ndarray
 
+MANY = 1 << 18
+"""Parameters of a network from which threads pay: they take a while to begin."""
+
 
 def descend(
     optimise: Optimiser,
@@ -74,7 +77,11 @@ def descend(
         for formed in [_formed(p, estimates[p.name])]
         for part in p.synapse.parts
     ]
-    spread(move, pieces)
+    if network.size < MANY:
+        for piece in pieces:
+            move(piece)
+    else:
+        spread(move, pieces)
     return all(finite)
 
 
