@@ -55,6 +55,7 @@ from plausibench.kernels.plain import plain
 from plausibench.kernels.threads import one_blas_thread
 from plausibench.objectives.batch import Batch
 from plausibench.objectives.objective import Objective
+from plausibench.rules.foreign import FunctionRule
 from plausibench.rules.rule import Rule, State
 
 if TYPE_CHECKING:
@@ -161,8 +162,8 @@ def measure(
         ``own`` for the gradient that the rule names as its reference, ``objective`` for that
         of the objective.
     threads
-        Threads over blocks of samples, by default one a core; the result has the same bits
-        with any number.
+        Threads over blocks of samples, by default one a core, but one for a user's function;
+        the result has the same bits with any number.
     realised
         Whether to take steps along up to 64 of the draws, too: rows of ``realised_progress`` and
         ``predicted_progress`` of the whole network, as :func:`progress` makes them. It costs about
@@ -218,7 +219,9 @@ def measure(
             moments = sums_of(setting, g, sources)
         else:
             moments = Moments(setting.network, setting.clean, g)
-        for block in _blocks(setting, moments, samples, sources, threads):
+        # Draws of a user's function come one after the other: threads would wait for each other.
+        over = 1 if isinstance(rule, FunctionRule) else threads
+        for block in _blocks(setting, moments, samples, sources, over):
             moments.add(block)
         return _with(steps, from_moments(moments, g, samples, about, flags, threads))
 
