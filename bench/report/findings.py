@@ -128,7 +128,7 @@ def _compared(frame: pd.DataFrame, values: pd.DataFrame) -> Finding | None:
     for setting, rows in accurate.groupby("setting", sort=False):
         if not rows["value"].notna().any():
             continue
-        best = rows.loc[rows["value"].idxmax()]
+        best = rows.sort_values("value", ascending=False, kind="stable").iloc[0]
         same = (courses[nulls.PLACE] == best[nulls.PLACE].tolist()).all(axis=1)
         beside = courses[same & (courses["step"] == best["step"])]
         levels = dict(zip(beside["null"], beside["value"], strict=True))
