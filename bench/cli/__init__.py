@@ -4,8 +4,9 @@ import click
 
 from plausibench.bench.cli.check import check, new_architecture, new_rule, new_study
 from plausibench.bench.cli.components import list_components, show
+from plausibench.bench.cli.doctor import doctor
 from plausibench.bench.cli.fetch import fetch
-from plausibench.bench.cli.manners import Commands
+from plausibench.bench.cli.manners import Commands, columns, text_width
 from plausibench.bench.cli.plan import plan
 from plausibench.bench.cli.replicate import replicate
 from plausibench.bench.cli.results import cite, compare, merge, plot, report, table
@@ -21,18 +22,48 @@ Completion for bash (also zsh and fish): eval "$(_PLAUSIBENCH_COMPLETE=bash_sour
 """
 
 
-@click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+START = """plausibench measures the gradient bias and variance of learning rules.
+
+Run the benchmark
+  plausibench run --out results/mine
+
+Add your own rule
+  plausibench new-rule my_rule
+  plausibench run --plugin my_rule.py --rules backprop --rules my_rule --out results/my
+
+Tables and pictures
+  plausibench table results/mine
+  plausibench report results/mine
+"""
+"""The three things people do."""
+
+
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="plausibench")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Measure the gradient bias and variance of learning rules.
 
     Start with "plausibench run", the default benchmark on real digits.
     """
+    if context.invoked_subcommand is None:
+        rows = [(f"  {name}", _sentence(each)) for name, each in main.commands.items()]
+        click.echo(f"{START}\nCommands (each has --help)\n{columns(rows, text_width())}")
+
+
+def _sentence(command: click.Command) -> str:
+    """What a command does: the first paragraph of its help, on one line and whole."""
+    return " ".join((command.help or "").partition("\n\n")[0].split())
 
 
 COMMANDS = (
     *(run, train, replicate, list_components, show, check),
-    *(table, plot, report, cite, compare, merge, plan, fetch),
+    *(table, plot, report, cite, compare, merge, plan, fetch, doctor),
     *(new_rule, new_study, new_architecture),
 )
 for command in COMMANDS:

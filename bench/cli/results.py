@@ -148,18 +148,12 @@ def report(
     Certificates are kept in the run directory, and made once.
     """
     from plausibench.bench.cli.check import certificates_of
+    from plausibench.bench.page import page
     from plausibench.bench.report.nulls import parted
     from plausibench.bench.running.folders import write_text
     from plausibench.bench.running.store import Run
-    from plausibench.kernels.errors import InputError
 
     found = Run.open(run)
-    try:
-        from plausibench.bench.page import page
-    except ImportError as error:
-        raise InputError(
-            f"report: {error.name} is not installed; pip install 'plausibench[report]'"
-        ) from error
     due = parted(found.jobs)[0] if "protocol" in found.jobs else found.jobs
     rules = () if no_certificates or "rule" not in due else due["rule"]
     certificates = certificates_of(run, rules, jobs, plugins)

@@ -1,30 +1,5 @@
-// Charts are drawn by Vega; tables sort, are searched, and are copied. Nothing is loaded.
+// Tables sort, are searched, and are copied; pictures are saved. Nothing is loaded.
 "use strict";
-
-// Data stand in the page by column, each text once.
-function rows(columns) {
-  const whole = Object.entries(columns).map(([name, column]) => [
-    name,
-    Array.isArray(column) ? column : column.places.map((place) => column.texts[place]),
-  ]);
-  const count = whole.length ? whole[0][1].length : 0;
-  return Array.from({ length: count }, (_, row) =>
-    Object.fromEntries(whole.map(([name, column]) => [name, column[row]])),
-  );
-}
-
-const data = JSON.parse(document.getElementById("data").textContent);
-
-for (const place of document.querySelectorAll("[data-chart]")) {
-  const name = place.dataset.chart;
-  const drawn = JSON.parse(document.querySelector(`[data-for="${name}"]`).textContent);
-  drawn.datasets = { [name]: rows(data[name]) };
-  vegaEmbed(place, drawn, {
-    renderer: "svg",
-    actions: { export: true, source: false, compiled: false, editor: false },
-    downloadFileName: place.dataset.chart,
-  });
-}
 
 function order(a, b) {
   const [x, y] = [Number(a), Number(b)];
@@ -67,10 +42,43 @@ for (const field of document.querySelectorAll("[data-find]")) {
     const wanted = field.value.toLowerCase();
     const rows = document.getElementById(`table-${field.dataset.find}`).tBodies[0].rows;
     for (const row of rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
+    const left = [...rows].filter((row) => !row.hidden).length;
+    const told = field.closest(".bar-of-table").querySelector("[role=status]");
+    told.textContent = wanted ? `${left} of ${rows.length} rows` : "";
   });
 }
 
-// The picture that is shown is also the one to keep: its data stand in the page once.
-for (const link of document.querySelectorAll("[data-as=shown]")) {
-  link.href = link.closest("figure").querySelector("img").src;
+// A picture is kept as it is shown, or as PNG, which is made of it here.
+function download(href, name) {
+  const link = document.createElement("a");
+  link.href = href;
+  link.download = name;
+  link.click();
+}
+
+function raster(image) {
+  const canvas = document.createElement("canvas");
+  const scale = 3; // of the 72 pixels an inch of an SVG
+  canvas.width = image.naturalWidth * scale;
+  canvas.height = image.naturalHeight * scale;
+  const context = canvas.getContext("2d");
+  context.fillStyle = "white";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
+  return canvas.toDataURL("image/png");
+}
+
+for (const image of document.querySelectorAll("figure img")) {
+  const { name, kind } = image.dataset;
+  const kinds = kind === "svg" ? ["svg", "png"] : ["png"];
+  for (const wanted of kinds) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = `Save as ${wanted.toUpperCase()}`;
+    button.setAttribute("aria-label", `${button.textContent}: ${name}`);
+    button.addEventListener("click", () =>
+      download(wanted === kind ? image.src : raster(image), `${name}.${wanted}`),
+    );
+    image.nextElementSibling.append(" ", button);
+  }
 }

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -12,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import pandas as pd
 import tomli_w
-import vl_convert
 from PIL import Image
 
 from plausibench.bench.certificate.certify import Certificate
 from plausibench.bench.certificate.page import COLUMNS, suite_row
 from plausibench.bench.components import registry
-from plausibench.bench.page.charts import charts
+from plausibench.bench.page.charts import charts, legend
 from plausibench.bench.report import panels, style
 from plausibench.bench.report.aggregate import CELL
 from plausibench.bench.report.figures import pictures
+from plausibench.bench.report.findings import findings
 from plausibench.bench.report.nulls import parted
 from plausibench.bench.report.render import Table
 from plausibench.bench.report.style import Picture
@@ -34,8 +33,6 @@ from plausibench.kernels.errors import InputError, counted
 if TYPE_CHECKING:
     from plausibench.rules.rule import RuleCard
 
-EMBED = "window.vegaEmbed = vegaEmbed;"
-"""What of Vega the page calls."""
 FOLDER = files("plausibench.bench.page")
 MOST_ROWS = 1500
 """Rows of the table beyond which checkpoints are left out."""
@@ -45,22 +42,22 @@ MOST_VECTORS = 400_000
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture as the page holds it: both formats in base64, the first perhaps empty."""
+    """A picture as the page holds it: ``kind`` is svg or png, ``data`` in base64."""
 
     name: str
     caption: str
-    svg: str
-    png: str
+    kind: str
+    data: str
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table as the page holds it: its cells, what a click copies, and its notes."""
+    """A table as the page holds it: the rule and cells of each row, copies of it, and its notes."""
 
     name: str
     title: str
     head: Sequence[str]
-    rows: Sequence[Sequence[tuple[str, str, bool]]]
+    rows: Sequence[tuple[str, Sequence[tuple[str, str, bool]]]]
     notes: Sequence[str]
     markdown: str
     latex: str
@@ -93,14 +90,15 @@ def page(run: Run, certificates: Sequence[Certificate] = ()) -> str:
     cards = {rule: card for rule in rules if (card := _card(rule)) is not None}
     if run.study == BENCHMARK.name:
         frame = frame_of(run)
-        shown = charts(frame, {rule: card.summary for rule, card in cards.items()})
+        shown, (occasion, found) = charts(frame), findings(frame, jobs)
         tables, drawn = {"comparison": _compared(frame, jobs)}, pictures(frame, jobs)
         summary = _summary(frame, jobs)
     else:
-        shown = []
+        shown, occasion, found = [], "", []
         tables, drawn = reported(run)
         done = (jobs["status"] == "done").sum()
         summary = f"Study {run.study}; {done} of {counted(len(jobs), 'job')} done."
+    abouts = {rule: card.summary for rule, card in cards.items()}
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
         FOLDER.joinpath("page.html").read_text(encoding="utf-8")
     )
@@ -108,10 +106,16 @@ def page(run: Run, certificates: Sequence[Certificate] = ()) -> str:
         title=f"plausibench: {run.path.name or run.path}",
         style=FOLDER.joinpath("page.css").read_text(encoding="utf-8"),
         script=FOLDER.joinpath("page.js").read_text(encoding="utf-8"),
-        # A closing tag in a string would end the script.
-        vega=_script(vl_convert.javascript_bundle(EMBED)),
-        charts=[(chart, _json(chart.specification)) for chart in shown],
-        data=_json({chart.name: chart.packed() for chart in shown}),
+        drawing=FOLDER.joinpath("charts.js").read_text(encoding="utf-8"),
+        occasion=occasion,
+        findings=found,
+        charts=shown,
+        data=_json(
+            {
+                "rules": legend(style.styles(rules), abouts),
+                "charts": {chart.name: chart.packed() for chart in shown},
+            }
+        ),
         tables=[_grid(name, table) for name, table in tables.items()],
         cards=[(style.label(rule), card) for rule, card in cards.items()],
         certificates=certificates,
@@ -158,19 +162,20 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else str(value)
 
 
-def _script(text: str) -> str:
-    """Text that may stand in a script element: nothing in it ends the element."""
-    return re.sub(r"<(?=/script|!--)", r"\\x3C", text, flags=re.IGNORECASE)
-
-
 def _grid(name: str, table: Table) -> Grid:
     """A number sorts as a number, whatever its interval says."""
+    rules = table.cells["rule"] if "rule" in table.cells else [""] * len(table.cells)
     rows = [
-        [
-            (str(cell), _sorted_by(str(cell)), bool(best))
-            for cell, best in zip(cells, marks, strict=True)
-        ]
-        for cells, marks in zip(table.cells.to_numpy(), table.best.to_numpy(), strict=True)
+        (
+            str(rule),
+            [
+                (str(cell), _sorted_by(str(cell)), bool(best))
+                for cell, best in zip(cells, marks, strict=True)
+            ],
+        )
+        for rule, cells, marks in zip(
+            rules, table.cells.to_numpy(), table.best.to_numpy(), strict=True
+        )
     ]
     return Grid(
         name,
@@ -192,19 +197,18 @@ def _sorted_by(text: str) -> str:
 
 
 def _drawn(picture: Picture) -> Drawn:
-    """A picture in both formats; one of very many marks as PNG only, which is the smaller then."""
-    svg, png = BytesIO(), BytesIO()
+    """A picture in one format: SVG, or PNG if it has very many marks, which is the smaller then."""
+    file = BytesIO()
     with style.theme():
-        picture.figure.savefig(svg, format="svg", dpi=72, metadata={"Date": None})
-        picture.figure.savefig(png, format="png", dpi=150, metadata={"Software": None})
-    few = BytesIO()
-    # Colours of the palette and their blends with white: 256 tell them all.
-    Image.open(png).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
-        few, format="png", optimize=True
-    )
-    vectors = svg.getvalue() if len(svg.getvalue()) <= MOST_VECTORS else b""
-    encoded = (base64.b64encode(data).decode() for data in (vectors, few.getvalue()))
-    return Drawn(picture.name, picture.caption, *encoded)
+        picture.figure.savefig(file, format="svg", dpi=72, metadata={"Date": None})
+        kind = "svg"
+        if len(file.getvalue()) > MOST_VECTORS:
+            kind, drawn, file = "png", BytesIO(), BytesIO()
+            picture.figure.savefig(drawn, format="png", dpi=150, metadata={"Software": None})
+            # Colours of the palette and their blends with white: 256 tell them all.
+            few = Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+            few.save(file, format="png", optimize=True)
+    return Drawn(picture.name, picture.caption, kind, base64.b64encode(file.getvalue()).decode())
 
 
 def _troubles(units: pd.DataFrame) -> list[str]:

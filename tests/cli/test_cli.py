@@ -4,6 +4,7 @@ import ast
 import io
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from click.shell_completion import ShellComplete
+from click.shell_completion import ShellComplete, get_completion_class
 from click.testing import CliRunner
 
 from plausibench.bench.cli import main
@@ -83,6 +84,64 @@ def test_help_imports_nothing_heavy(command):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("Usage: ")
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_without_arguments_three_things_to_do_are_shown_then_the_commands():
+    said = call()
+    head, listed = said.split("Commands (each has --help)\n")
+    for start in ("Run the benchmark", "Add your own rule", "Tables and pictures"):
+        assert start in head
+    assert len(head.splitlines()) < 15
+    assert [line.split()[0] for line in listed.splitlines()] == list(main.commands)
+    assert "..." not in listed
+    assert "Measure bias and variance" in listed
+
+
+def test_what_is_shown_first_runs():
+    """Each command as it is printed, in order; runs are only planned."""
+    shown = [line.split()[1:] for line in call().splitlines() if line.startswith("  plausibench ")]
+    assert [words[0] for words in shown] == ["run", "new-rule", "run", "table", "report"]
+    for command, *words in shown[:3]:
+        call(command, *words, *(["--dry-run"] if command == "run" else []))
+    for command, *words in shown[3:]:  # the run that they read is the one of the first command
+        assert words == [shown[0][-1]]
+        assert "--format" in call(command, "--help") or command == "report"
+
+
+def test_bash_completes_names_and_files(tmp_path, monkeypatch):
+    """In bash itself: commands, rules, studies; the script that the help tells to evaluate."""
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("bash is not installed")
+    script = tmp_path / "bin" / "plausibench"
+    script.parent.mkdir()
+    script.write_text(f"#!{sys.executable}\nfrom plausibench.bench.cli import main\nmain()\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
+
+    def completed(*words):
+        typed = " ".join(f"'{word}'" for word in ("plausibench", *words))
+        code = (
+            'eval "$(_PLAUSIBENCH_COMPLETE=bash_source plausibench)"\n'
+            f"COMP_WORDS=({typed}); COMP_CWORD={len(words)}\n"
+            "_plausibench_completion plausibench\n"
+            'printf "%s\\n" "${COMPREPLY[@]}"\n'
+        )
+        # What completion functions ask of an interactive shell is there without one, too.
+        options = {"capture_output": True, "text": True, "check": True}
+        return subprocess.run([bash, "-c", code], **options).stdout.split()
+
+    assert completed("doc") == ["doctor"]
+    assert completed("run", "--rules", "node_p") == ["node_perturbation"]
+    assert "metric" in completed("run", "met")
+    assert completed("run", "--resu") == ["--resume"]
+    assert completed("fetch", "cifar") == ["cifar10", "cifar100"]
+
+
+@pytest.mark.parametrize("form", ["zsh", "fish"])
+def test_other_shells_have_their_script(form, monkeypatch):
+    made = get_completion_class(form)(main, {}, "plausibench", "_PLAUSIBENCH_COMPLETE")
+    assert f"_PLAUSIBENCH_COMPLETE={form}_complete" in made.source()
 
 
 def test_every_component_completes():

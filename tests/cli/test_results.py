@@ -74,8 +74,6 @@ def keep(folder, count):
 def read(name, folder):
     """What a command says, on both channels, and in the page that it writes."""
     words = [str(folder) if word == "RUN" else word for word in READERS[name]]
-    if name == "report":
-        pytest.importorskip("vl_convert")
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
     return done.stdout, done.stderr + (Path("page.html").read_text() if name == "report" else "")

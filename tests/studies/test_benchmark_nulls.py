@@ -322,9 +322,9 @@ class TestReport:
         assert "null" not in learning_curves(bare).caption
 
     def test_the_page_shows_them_along_training(self, finished):
-        (chart,) = (one for one in charts(finished.frame, {}) if one.name == "training")
+        (chart,) = (one for one in charts(finished.frame) if one.name == "training")
         rows = chart.rows[chart.rows["null"]]
-        assert set(rows["label"]) == {"null: readout only", "null: linear", "null: chance"}
+        assert set(rows["rule"]) == {"null: readout only", "null: linear", "null: chance"}
         assert set(rows["protocol"]) == {"own"}
 
     def test_runs_are_compared_with_them(self, finished):

@@ -221,8 +221,6 @@ def test_other_options_in_its_folder_are_refused(whole, name):
     ],
 )
 def test_can_be_read(whole, name, reader):
-    if reader == "report":
-        pytest.importorskip("vl_convert")
     words = [str(whole(name).path) if word == "RUN" else word for word in READERS[reader]]
     takes_plugins = reader not in ("merge", "cite")
     said, _ = call(*words, *(plugin(name) if takes_plugins else []))
