@@ -25,6 +25,8 @@ Arrays = dict[str, Array]
 SIZES = (6, 5, 4, 3)
 SHAPES = (SIZES, (5, 7, 3), (4, 6, 5, 4, 3))
 """Layer sizes of the networks in which theory is tested: the first, one hidden layer, and three."""
+FEW = {"escape_rnn": 5}
+"""Neurons of a hidden layer at most, where the gradient is summed over all patterns of spikes."""
 EXAMPLES = 8
 PREFERRED = {"architecture": ("mlp", "dendritic"), "objective": ("cross_entropy",)}
 
@@ -148,6 +150,8 @@ def small_network(architecture: str, sizes: tuple[int, ...] = SIZES) -> Network:
     component = registry.find("architecture", architecture)
     if all(field.name != "sizes" for field in fields(component)):
         raise InputError(f"architecture: {architecture} has no sizes")
+    hidden = (min(size, FEW.get(architecture, size)) for size in sizes[1:-1])
+    sizes = (sizes[0], *hidden, sizes[-1])
     network: Network = registry.make("architecture", architecture, sizes=sizes)
     shifted = {
         name: array + 0.1 * generator(0, "conformance", name).standard_normal(array.shape)
