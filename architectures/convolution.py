@@ -12,7 +12,7 @@ import numpy as np
 from plausibench.architectures.synapses import Synapse
 from plausibench.kernels.buffers import empty
 from plausibench.kernels.compiled import kernel
-from plausibench.kernels.threads import by_rows, spread
+from plausibench.kernels.threads import by_rows, product, spread
 
 Array = np.ndarray
 
@@ -236,8 +236,8 @@ class ConvolutionalSynapse(ReceptiveFields):
 
     def outer(self, post: Array, pre: Array) -> Array:
         if post.ndim > 2 or pre.ndim > 2:
-            product = self._sides(post).swapaxes(-1, -2) @ self._seen(pre)
-            return product.reshape(*product.shape[:-2], *self.shape)
+            formed = self._sides(post).swapaxes(-1, -2) @ self._seen(pre)
+            return formed.reshape(*formed.shape[:-2], *self.shape)
         blocks = self._blocks(len(pre))
         parts = np.empty((len(blocks), self.channels, self.inflow), np.result_type(post, pre))
 
@@ -294,8 +294,8 @@ class LocallyConnectedSynapse(ReceptiveFields):
 
     def outer(self, post: Array, pre: Array) -> Array:
         seen = self.windows.gather(pre).swapaxes(-3, -2)
-        product = self._by_position(post).swapaxes(-1, -2) @ seen
-        return product.reshape(*product.shape[:-3], *self.shape)
+        formed = self._by_position(post).swapaxes(-1, -2) @ seen
+        return formed.reshape(*formed.shape[:-3], *self.shape)
 
     def _matrices(self, weights: Array) -> Array:
         return weights.reshape(
@@ -345,7 +345,7 @@ class ChannelBias(Synapse):
         return weights
 
     def outer(self, post: Array, pre: Array) -> Array:
-        total = (pre.swapaxes(-1, -2) @ post)[..., 0, :]
+        total = product(pre.swapaxes(-1, -2), post)[..., 0, :]
         return total.reshape(*total.shape[:-1], self.positions, self.channels).sum(axis=-2)
 
     def outer_cost(self, examples: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from plausibench.bench.report.aggregate import aggregate, settings
 from plausibench.kernels.errors import counted
 
 SMALL = 1e-3
-"""Share of |g|² below which a bias or a variance is called none."""
+"""Share of |g|² below which a bias or a variance is not named with its size."""
 NAMED = 3
 """Rules that a sentence names."""
 
@@ -59,32 +59,41 @@ _TRAINING = {"own": "each rule's own training", "shared": "training by backpropa
 
 
 def _biased(values: pd.DataFrame) -> Finding | None:
-    return _sizes(values, "bias_squared", "Bias", "bias²", f"less than {SMALL:g}")
+    return _sizes(values, "bias_squared", "Bias", "bias²")
 
 
 def _noisy(values: pd.DataFrame) -> Finding | None:
     return _sizes(values, "variance", "Noise", "variance", "none on a given batch")
 
 
-def _sizes(values: pd.DataFrame, quantity: str, about: str, unit: str, none: str) -> Finding | None:
-    """Rules of which a quantity is large anywhere, is small everywhere, or neither is known."""
+def _sizes(
+    values: pd.DataFrame, quantity: str, about: str, unit: str, none: str = ""
+) -> Finding | None:
+    """Rules of which a quantity is large anywhere, is small everywhere, or neither is known.
+
+    Those of which it is exactly 0 everywhere are told apart where there is a word for it, ``none``.
+    """
     rows = values[(values["kind"] == "conditional") & (values["quantity"] == quantity)]
     rows = rows[rows["value"].notna()]
     large: list[Sized] = []
     small: list[Sized] = []
     unknown: list[Sized] = []
+    absent: list[Sized] = []
     for rule, part in rows.groupby("rule"):
         bounded, zero = part["state"] == "bounded", part["state"] == "zero"
         known = part["value"].mask(zero, 0.0)[~bounded].tolist()
         if max(known, default=0.0) >= SMALL:
             large.append((str(rule), known))
+        elif none and zero.all():
+            absent.append((str(rule), ()))
         elif (part["bound"][bounded] < SMALL).all():
             small.append((str(rule), ()))
         else:
             unknown.append((str(rule), ()))
     said = [
         f"most ({unit} in units of |g|²): {_named(_falling(large))}" if large else "",
-        f"{none}: {_named(small)}" if small else "",
+        f"less than {SMALL:g}: {_named(small)}" if small else "",
+        f"{none}: {_named(absent)}" if absent else "",
         f"not told apart from 0: {_named(unknown)}" if unknown else "",
     ]
     return _finding(about, said)

@@ -77,11 +77,8 @@ def descend(
         for formed in [_formed(p, estimates[p.name])]
         for part in p.synapse.parts
     ]
-    if network.size < MANY:
-        for piece in pieces:
-            move(piece)
-    else:
-        spread(move, pieces)
+    blocks = [pieces] if network.size < MANY else [[piece] for piece in pieces]
+    spread(lambda block: [move(piece) for piece in block], blocks)
     return all(finite)
 
 

@@ -254,6 +254,14 @@ def in_turns(runs, threads, rounds, steps):
     return best
 
 
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_networks_that_are_timed_fit_their_data(kind):
+    """Most are not trained here where nothing is timed."""
+    network, data = network_of(kind), task_of(kind).train
+    output = network.forward(data.inputs[:2]).output
+    assert output.shape[-1] == (1 if in_time(kind) else 10)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("optimiser", ["sgd", "adam"])

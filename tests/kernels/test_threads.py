@@ -51,6 +51,24 @@ def test_what_a_block_raises_arrives_and_blas_has_its_threads_back(number, wrong
     assert limits() == before
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(1, 70), (7, 10), (70,), (3, 5, 4), (0, 4)])
+def test_rows_of_large_arrays_are_done_once_each(number, shape, count, monkeypatch):
+    count(number)
+    monkeypatch.setattr(threads, "ELEMENTS", 16)
+    random = np.random.default_rng(0)
+    left, right, out = random.random(shape), random.random(shape), np.zeros(shape)
+    pieces = []
+
+    def add(left, right, out):
+        pieces.append(out.size)
+        out += left * right
+
+    threads.by_rows(add, left, right, out)
+    np.testing.assert_array_equal(out, left * right)
+    assert (len(pieces) > 1) == (len(out) > 1 and out.size >= 32)
+
+
 @given(
     rows=st.integers(1, 40),
     inner=st.integers(1, 40),
@@ -84,7 +102,8 @@ def test_samples_are_left_to_numpy(count):
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 @pytest.mark.parametrize(
-    ("rows", "inner", "columns"), [(32, 700, 901), (901, 700, 32), (333, 32, 1700), (3, 10**6, 2)]
+    ("rows", "inner", "columns"),
+    [(32, 700, 901), (901, 700, 32), (333, 32, 1700), (3, 10**6, 2), (1, 32, 300_000)],
 )
 def test_products_have_the_same_bits_with_any_number_of_threads(rows, inner, columns, kind, count):
     random = np.random.default_rng(0)

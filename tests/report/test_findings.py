@@ -36,6 +36,13 @@ def test_the_most_biased_and_the_noisiest_come_first():
     )
 
 
+def test_a_small_variance_is_not_called_none():
+    _, said = told(pd.concat([cell("a", 0.2), cell("b", 0.2, 5e-4), cell("c", 0.2, 30)]))
+    assert said["Noise"] == (
+        "Most (variance in units of |g|²): c 30; less than 0.001: b; none on a given batch: a."
+    )
+
+
 def test_a_bias_that_is_not_told_apart_from_zero_is_not_called_large():
     unsure = values([0.1, -0.2, 0.15], "bias_squared", rule="unsure")
     _, said = told(pd.concat([cell("a", 0.2), unsure]))
