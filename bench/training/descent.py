@@ -77,8 +77,12 @@ def descend(
         for formed in [_formed(p, estimates[p.name])]
         for part in p.synapse.parts
     ]
-    blocks = [pieces] if network.size < MANY else [[piece] for piece in pieces]
-    spread(lambda block: [move(piece) for piece in block], blocks)
+
+    def move_each(block: list[tuple[Projection, Array | None, slice, slice]]) -> None:
+        for piece in block:
+            move(piece)
+
+    spread(move_each, [pieces] if network.size < MANY else [[piece] for piece in pieces])
     return all(finite)
 
 
